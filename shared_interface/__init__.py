@@ -1,0 +1,14 @@
+"""What scratch, builtin and users' own recurrent layers have in common."""
+
+from shared_interface.classifier import SequenceClassifier
+from shared_interface.implementations import ImplementationError, find_implementation
+from shared_interface.recurrent import RecurrentLayer, State, final_hidden
+
+__all__ = [
+    "ImplementationError",
+    "RecurrentLayer",
+    "SequenceClassifier",
+    "State",
+    "final_hidden",
+    "find_implementation",
+]

@@ -1,0 +1,30 @@
+"""A recurrent layer that reads a sequence to its end, and one linear readout that names it."""
+
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from shared_interface.recurrent import State, final_hidden
+
+
+class SequenceClassifier(nn.Module):
+    """Class scores from the final hidden state.
+
+    Args:
+        layer: any layer with torch.nn's interface: scratch, builtin, torch.nn's own, or the user's.
+        num_classes: how many classes the readout tells apart.
+    """
+
+    def __init__(self, layer: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.directions = 2 if getattr(layer, "bidirectional", False) else 1
+        state_size = cast(int, getattr(layer, "proj_size", 0) or layer.hidden_size)
+        self.readout = nn.Linear(self.directions * state_size, num_classes)
+
+    def forward(self, input: Tensor | PackedSequence, hx: State | None = None) -> Tensor:
+        """Scores (logits) of shape (batch, num_classes) for whatever input the layer reads."""
+        _, state = self.layer(input, hx)
+        logits: Tensor = self.readout(final_hidden(state, self.directions))
+        return logits
