@@ -1,4 +1,4 @@
-"""From a flag to a class: ``scratch``, ``builtin``, ``path/to/file.py:Name`` or ``package:Name``."""
+"""From a flag to a class: ``scratch``, ``builtin``, ``file.py:Name`` or ``package.module:Name``."""
 
 import importlib
 import importlib.util
@@ -39,7 +39,9 @@ def find_implementation(implementation: str, cell: str = "lstm") -> type:
     try:
         found = getattr(module, name)
     except AttributeError:
-        raise ImplementationError(f"{source} has no {name!r}: name a class that it defines") from None
+        raise ImplementationError(
+            f"{source} has no {name!r}: name a class that it defines"
+        ) from None
     if not isinstance(found, type):
         raise ImplementationError(f"{implementation} is no class: name a class")
     return found
@@ -57,7 +59,8 @@ def _module_from_file(path: Path) -> ModuleType:
         raise ImplementationError(f"{path} is no file: give the path of a Python file")
     name = f"implementation_{path.stem}"  # never hides a module that is called as the file is
     spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None and spec.loader is not None  # a path that ends in .py has both
+    assert spec is not None  # a path that ends in .py has a spec with a loader
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look a class's module up by name; and the file's own imports find its
     # neighbours, as they do when Python runs it.

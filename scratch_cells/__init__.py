@@ -1,0 +1,25 @@
+"""RNN, GRU and LSTM written out by hand, each a drop-in for torch.nn's class of that name."""
+
+from scratch_cells.cell import Cell
+from scratch_cells.convert import from_torch, to_torch
+from scratch_cells.gru import GRUCell
+from scratch_cells.lstm import LSTMCell
+from scratch_cells.rnn import RNNCell
+from scratch_cells.stack import GRU, LSTM, RNN, layer_of
+from scratch_cells.trace import CellTrace, Trace, trace
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Cell",
+    "CellTrace",
+    "GRUCell",
+    "LSTMCell",
+    "RNNCell",
+    "Trace",
+    "from_torch",
+    "layer_of",
+    "to_torch",
+    "trace",
+]
