@@ -1,6 +1,7 @@
 """The argument checks, with torch.nn's own exceptions, words and order."""
 
 import numbers
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def check_layer_arguments(
             "dropout option adds dropout after all but last recurrent layer, so non-zero dropout "
             f"expects num_layers greater than 1, but got dropout={dropout} and "
             f"num_layers={num_layers}",
-            stacklevel=4,  # the line that builds the layer
+            stacklevel=_callers_stacklevel(),
         )
     for name, flag in (("bias", bias), ("batch_first", batch_first)):
         if not isinstance(flag, bool):
@@ -53,6 +54,14 @@ def check_layer_arguments(
         raise ValueError("proj_size has to be smaller than hidden_size")
 
 
+def _callers_stacklevel() -> int:
+    """Where the line that builds the layer stands, counted from the function that warns."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__package__") == __package__:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def check_nonlinearity(nonlinearity: str) -> None:
     """Refuse what torch.nn.RNN does not know."""
     if nonlinearity not in ("tanh", "relu"):
@@ -63,6 +72,16 @@ def check_no_projection(keywords: dict[str, Any]) -> None:
     """Refuse ``proj_size=`` for RNN and GRU, whatever its value."""
     if "proj_size" in keywords:
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+
+
+def state_parts(name: str, hx: Any, expected: int) -> tuple[Tensor, ...]:
+    """The parts of the state that ``name`` is called with; refuse another number of them."""
+    if expected == 1:
+        return (hx,)
+    if not isinstance(hx, tuple | list) or len(hx) != expected:
+        count = {2: "two"}.get(expected, str(expected))
+        raise RuntimeError(f"{name} expects {count} hidden states")
+    return tuple(hx)
 
 
 def check_input_dim(name: str, input: Tensor) -> None:
@@ -103,9 +122,7 @@ def check_input(input: Tensor, expected_dim: int, input_size: int, dtype: torch.
 
 
 def check_state(state: tuple[Tensor, ...], expected: list[tuple[int, int, int]]) -> None:
-    """Refuse a state with other parts or sizes than (layers * directions, batch, size) each."""
-    if len(state) != len(expected):
-        raise RuntimeError(f"hx has {len(state)} parts: expected {len(expected)}")
+    """Refuse other sizes than (layers * directions, batch, size) of each part of a state."""
     for index, (part, size) in enumerate(zip(state, expected, strict=True)):
         if part.size() != size:
             which = "hidden" if len(state) == 1 else f"hidden[{index}]"
@@ -131,9 +148,10 @@ def check_time(time: int) -> None:
 def check_cell_call(cell: "Cell", input: Tensor, hx: Any) -> None:
     """Refuse what torch.nn.RNNCell, GRUCell and LSTMCell refuse to be called with."""
     name = type(cell).__name__
-    state = () if hx is None else (hx if len(cell.state_names) > 1 else (hx,))
     if input.dim() not in (1, 2):
         raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+    c_name = f"{name.removesuffix('Cell').lower()}_cell"
+    state = () if hx is None else state_parts(c_name, hx, len(cell.state_names))
     for index, part in enumerate(state):
         if part.dim() not in (1, 2):
             which = "hidden" if len(cell.state_names) == 1 else f"hx[{index}]"
@@ -142,10 +160,9 @@ def check_cell_call(cell: "Cell", input: Tensor, hx: Any) -> None:
         raise RuntimeError(
             f"input has inconsistent input_size: got {input.size(-1)} expected {cell.input_size}"
         )
-    if state and len(state) != len(cell.state_names):
-        raise RuntimeError(f"hx has {len(state)} parts: expected {len(cell.state_names)}")
-    for index, (part, size) in enumerate(zip(state, cell.state_sizes, strict=False)):
-        _check_cell_state(f"hidden{index}", part, size, input)
+    if state:
+        for index, (part, size) in enumerate(zip(state, cell.state_sizes, strict=True)):
+            _check_cell_state(f"hidden{index}", part, size, input)
 
 
 def _check_cell_state(name: str, part: Tensor, size: int, input: Tensor) -> None:

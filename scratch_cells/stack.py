@@ -19,6 +19,7 @@ from scratch_cells.arguments import (
     check_state_dim,
     check_state_dtype,
     check_time,
+    state_parts,
 )
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
@@ -139,12 +140,14 @@ class Stack(TorchNamed, RecurrentLayer):
         self, sequence: Sequence, input: Tensor | PackedSequence, hx: State | None
     ) -> State:
         """The state before the first step, (L*D, B, size) each part, checked or zero."""
-        given = None if hx is None else parts(hx)
-        packed = isinstance(sequence, Packed)
-        if given is not None and not packed:
-            check_state_dim(input, given)  # type: ignore[arg-type]
         first = self.cells[0]
         assert isinstance(first, Cell)
+        packed = isinstance(sequence, Packed)
+        given = None
+        if hx is not None:
+            given = state_parts(type(self).__name__.lower(), hx, len(first.state_names))
+            if not packed:
+                check_state_dim(input, given)  # type: ignore[arg-type]
         check_input(
             sequence.data, 2 if packed else 3, self.input_size, first.input_to_hidden.weight.dtype
         )

@@ -1,0 +1,157 @@
+"""What torch.nn's recurrent layers cannot do, and plain tensor operations can."""
+
+from typing import Any
+
+import pytest
+import scratch_cells
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, hessian, jvp, stack_module_state, vmap
+from torch.nn.utils.rnn import pack_padded_sequence
+
+KINDS = pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def make(kind: str, **options: Any) -> nn.Module:
+    torch.manual_seed(0)
+    layer: nn.Module = getattr(scratch_cells, kind)(3, 4, dtype=torch.float64, **options)
+    return layer
+
+
+@KINDS
+def test_double_backward(kind: str) -> None:
+    """The gradient of a gradient penalty, against finite differences of the penalty."""
+    layer = make(kind, num_layers=2)
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+
+    def penalty(x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
+        return slope.pow(2).sum()
+
+    weight = layer.weight_hh_l0
+    (exact,) = torch.autograd.grad(penalty(x), weight)
+    with torch.no_grad():
+        step = 1e-6
+        weight[1, 2] += step
+        above = penalty_value(penalty, x)
+        weight[1, 2] -= 2 * step
+        below = penalty_value(penalty, x)
+        weight[1, 2] += step
+    torch.testing.assert_close(exact[1, 2], (above - below) / (2 * step), rtol=1e-6, atol=1e-8)
+
+
+def penalty_value(penalty: Any, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        value: Tensor = penalty(x).detach()
+    return value
+
+
+@KINDS
+def test_forward_mode(kind: str) -> None:
+    """jvp in float32 too, where torch.nn.LSTM on the CPU fails, against the reverse mode."""
+    layer = make(kind, num_layers=2).float()
+    x, direction = torch.randn(2, 5, 2, 3)
+    _, forward = jvp(lambda x: layer(x)[0].sum(), (x,), (direction,))
+    reverse = grad(lambda x: layer(x)[0].sum())(x)
+    torch.testing.assert_close(forward, (reverse * direction).sum(), rtol=1e-4, atol=1e-4)
+
+
+@KINDS
+def test_hessian(kind: str) -> None:
+    layer = make(kind)
+    x = torch.randn(3, 1, 3, dtype=torch.float64)
+    curvature = hessian(lambda x: layer(x)[0].pow(2).sum())(x).reshape(9, 9)
+    torch.testing.assert_close(curvature, curvature.T, **EXACT)
+    assert curvature.abs().max() > 0
+
+
+@KINDS
+def test_vmap_over_the_batch(kind: str) -> None:
+    layer = make(kind, num_layers=2, bidirectional=True)
+    x = torch.randn(6, 5, 3, dtype=torch.float64)
+    one_by_one = torch.stack([layer(sample)[0] for sample in x])
+    torch.testing.assert_close(vmap(lambda x: layer(x)[0])(x), one_by_one, **EXACT)
+
+
+@KINDS
+def test_an_ensemble_of_models_at_once(kind: str) -> None:
+    models = [getattr(scratch_cells, kind)(3, 4, 2, dtype=torch.float64) for _ in range(3)]
+    parameters, buffers = stack_module_state(models)
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+
+    def call(parameters: Any, buffers: Any) -> Tensor:
+        output: Tensor = functional_call(models[0], (parameters, buffers), (x,))[0]
+        return output
+
+    expected = torch.stack([model(x)[0] for model in models])
+    torch.testing.assert_close(vmap(call)(parameters, buffers), expected, **EXACT)
+
+
+@KINDS
+def test_per_sample_gradients(kind: str) -> None:
+    layer = make(kind, num_layers=2)
+    x = torch.randn(5, 6, 3, dtype=torch.float64)
+    parameters = {name: weight.detach() for name, weight in layer.named_parameters()}
+
+    def loss(parameters: Any, sample: Tensor) -> Tensor:
+        return functional_call(layer, parameters, (sample,))[0].pow(2).sum()
+
+    together = vmap(grad(loss), in_dims=(None, 1))(parameters, x)
+    for index in range(6):
+        layer.zero_grad()
+        layer(x[:, index])[0].pow(2).sum().backward()
+        for name, weight in layer.named_parameters():
+            torch.testing.assert_close(together[name][index], weight.grad, **EXACT)
+
+
+@KINDS
+def test_export(kind: str) -> None:
+    layer = make(kind, num_layers=2, bidirectional=True, batch_first=True)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    batch = torch.export.Dim("batch", min=1)
+    exported = torch.export.export(layer, (x,), dynamic_shapes=({0: batch},))
+    x = torch.randn(7, 5, 3, dtype=torch.float64)
+    torch.testing.assert_close(exported.module()(x)[0], layer(x)[0], **EXACT)
+
+
+@KINDS
+def test_compile_without_a_graph_break(kind: str) -> None:
+    """Dynamo's graph of the whole layer, forward and backward, run as it was captured."""
+    layer = make(kind, num_layers=2, bidirectional=True)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
+    output, expected = compiled(x)[0], layer(x)[0]
+    torch.testing.assert_close(output, expected, **EXACT)
+    got, want = (torch.autograd.grad(each.pow(2).sum(), x)[0] for each in (output, expected))
+    torch.testing.assert_close(got, want, **EXACT)
+
+
+def test_compile_with_the_default_compiler() -> None:
+    layer = make("LSTM").float()
+    x = torch.randn(3, 2, 3)
+    torch.testing.assert_close(torch.compile(layer)(x)[0], layer(x)[0])
+
+
+@KINDS
+def test_functional_call_with_other_weights(kind: str) -> None:
+    layer, other = make(kind), getattr(scratch_cells, kind)(3, 4, dtype=torch.float64)
+    other.reset_parameters()
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    output, _ = functional_call(layer, dict(other.named_parameters()), (x,))
+    torch.testing.assert_close(output, other(x)[0], **EXACT)
+    assert not torch.allclose(output, layer(x)[0])
+
+
+@KINDS
+def test_double_backward_through_packed_sequences(kind: str) -> None:
+    layer = make(kind, bidirectional=True)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
+
+    def call(x: Tensor) -> Tensor:
+        packed = pack_padded_sequence(x, torch.tensor([2, 5]), enforce_sorted=False)
+        output: Tensor = layer(packed)[0].data
+        return output
+
+    assert torch.autograd.gradgradcheck(call, (x,), fast_mode=True)
