@@ -2,13 +2,14 @@
 
 from typing import Any
 
-import scratch_cells
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import EQUATIONS
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
+
+import scratch_cells
+from oracles import EQUATIONS
 
 Parts = tuple[Tensor, ...]
 

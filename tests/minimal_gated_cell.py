@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import torch
-from scratch_cells import Cell
 from torch import Tensor
+
+from scratch_cells import Cell
 
 
 class MinimalGatedCell(Cell):

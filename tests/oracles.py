@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from strategies import Configuration
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+
+from strategies import Configuration
 
 OUTPUT_TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}
 GRADIENT_TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
@@ -45,7 +46,7 @@ def observe(layer: nn.Module, configuration: Configuration) -> dict[str, Tensor]
 
     generator = torch.Generator().manual_seed(configuration.seed + 4)
     loss = sum(
-        (part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum()
+        (part * torch.randn(part.shape, generator=generator, dtype=part.dtype).to(part)).sum()
         for name, part in seen.items()
         if "." not in name
     )
@@ -128,9 +129,7 @@ def gru_equations(w: Weights, size: int, x: Tensor, h: Tensor) -> Tensor:
     return (1 - z) * n + z * h
 
 
-def lstm_equations(
-    w: Weights, size: int, x: Tensor, h: Tensor, c: Tensor
-) -> tuple[Tensor, Tensor]:
+def lstm_equations(w: Weights, size: int, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     i = sigmoid(affine(w, "ih", 0, size, x) + affine(w, "hh", 0, size, h))
     f = sigmoid(affine(w, "ih", 1, size, x) + affine(w, "hh", 1, size, h))
     g = tanh(affine(w, "ih", 2, size, x) + affine(w, "hh", 2, size, h))

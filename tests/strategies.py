@@ -25,6 +25,7 @@ class Configuration:
     given_state: bool = True
     training: bool = True
     dtype: torch.dtype = torch.float64
+    device: str = "cpu"
     seed: int = 0
     directions: int = field(init=False, default=1)
 
@@ -35,7 +36,7 @@ class Configuration:
         """The layer, of ``torch.nn`` or any package with its names, weights drawn from the seed."""
         torch.manual_seed(self.seed)
         layer: nn.Module = getattr(package, self.kind)(**self.options, dtype=self.dtype)
-        return layer.train(self.training)
+        return layer.to(self.device).train(self.training)
 
     def input(self) -> tuple[Tensor | PackedSequence, Tensor]:
         """What the layer is called with, and the leaf tensor in it that collects the gradient."""
@@ -47,7 +48,8 @@ class Configuration:
         }.get(self.layout, (self.time, self.batch, size))
         if self.layout == "batched" and not self.options.get("batch_first"):
             shape = (self.time, self.batch, size)
-        leaf = torch.randn(shape, generator=generator, dtype=self.dtype).requires_grad_()
+        leaf = torch.randn(shape, generator=generator, dtype=self.dtype)
+        leaf = leaf.to(self.device).requires_grad_()
         if not self.layout.startswith("packed"):
             return leaf, leaf
         packed = pack_padded_sequence(
@@ -64,12 +66,11 @@ class Configuration:
             sizes.append(hidden)
         rows = self.options.get("num_layers", 1) * self.directions
         middle = () if self.layout == "unbatched" else (self.batch,)
-        return tuple(
-            torch.randn(
-                (rows, *middle, size), generator=generator, dtype=self.dtype
-            ).requires_grad_()
+        drawn = (
+            torch.randn((rows, *middle, size), generator=generator, dtype=self.dtype)
             for size in sizes
         )
+        return tuple(part.to(self.device).requires_grad_() for part in drawn)
 
 
 @st.composite
@@ -78,6 +79,7 @@ def configurations(
     kinds: tuple[str, ...] = KINDS,
     dtype: torch.dtype = torch.float64,
     layouts: tuple[str, ...] = LAYOUTS,
+    device: str = "cpu",
 ) -> Configuration:
     """Every option of the constructor, every way to hand over a sequence, sizes of 1 and 0."""
     kind = draw(st.sampled_from(kinds))
@@ -116,5 +118,6 @@ def configurations(
         given_state=draw(st.booleans()),
         training=draw(st.booleans()),
         dtype=dtype,
+        device=device,
         seed=draw(st.integers(0, 2**16)),
     )

@@ -7,14 +7,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import builtin_models
 import pytest
-import scratch_cells
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn, zeros
 from torch.nn.utils.rnn import pack_padded_sequence
+
+import builtin_models
+import scratch_cells
 
 LAYERS = ("RNN", "GRU", "LSTM")
 
@@ -247,7 +248,7 @@ def test_a_state_of_another_dtype(kind: str) -> None:
     state = state_maker(kind)(1, 2, 4)
     state = tuple(part.double() for part in state) if kind == "LSTM" else state.double()
     for package in (nn, scratch_cells):
-        with pytest.raises(RuntimeError, match="dtype|data type"):
+        with pytest.raises(RuntimeError, match=r"dtype|data type"):
             getattr(package, kind)(3, 4)(zeros(5, 2, 3), state)
 
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-import scratch_cells
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, hessian, jvp, stack_module_state, vmap
 from torch.nn.utils.rnn import pack_padded_sequence
+
+import scratch_cells
 
 KINDS = pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

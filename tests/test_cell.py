@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from minimal_gated_cell import MinimalGatedCell, TwoPartCell
-from scratch_cells import Cell, layer_of, trace
 from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence
+
+from minimal_gated_cell import MinimalGatedCell, TwoPartCell
+from scratch_cells import Cell, layer_of, trace
 
 torch_double = {"dtype": torch.float64}
 CELLS = pytest.mark.parametrize("cell_class", [MinimalGatedCell, TwoPartCell])

@@ -3,16 +3,17 @@
 import warnings
 from typing import Any
 
-import builtin_models
 import pytest
-import scratch_cells
 import torch
 from hypothesis import given
+from torch import Tensor, nn
+
+import builtin_models
+import scratch_cells
 from minimal_gated_cell import MinimalGatedCell
 from oracles import assert_same
 from scratch_cells import from_torch, layer_of, to_torch
 from strategies import Configuration, configurations
-from torch import Tensor, nn
 
 
 class Speller(nn.Module):
@@ -52,8 +53,9 @@ def test_every_layer_and_cell_is_swapped() -> None:
         assert list(converted.state_dict()) == list(model.state_dict())
         assert not converted.training
         assert not converted.encoder.training
-        frozen = [name for name, w in converted.state_dict(keep_vars=True).items()
-                  if not w.requires_grad]
+        frozen = [
+            name for name, w in converted.state_dict(keep_vars=True).items() if not w.requires_grad
+        ]
         assert frozen == ["encoder.weight_hh_l0"]
     assert isinstance(model.encoder, nn.LSTM)  # the given model is left as it is
 
@@ -101,5 +103,5 @@ def test_an_overridden_forward_is_not_torchs_arithmetic() -> None:
 
 
 def test_what_torch_has_no_twin_of_is_refused() -> None:
-    with pytest.raises(TypeError, match="torch.nn has no twin of MinimalGated"):
+    with pytest.raises(TypeError, match=r"torch\.nn has no twin of MinimalGated"):
         to_torch(nn.Sequential(layer_of(MinimalGatedCell)(3, 4)))

@@ -1,6 +1,7 @@
 """GRUCell: torch.nn's, the equations, and finite differences agree."""
 
 import torch
+
 from cell_checks import check_against_equations, check_against_torch, check_gradients
 from scratch_cells import GRUCell
 

@@ -1,6 +1,7 @@
 """LSTMCell: torch.nn's, the equations, and finite differences agree."""
 
 import torch
+
 from cell_checks import check_against_equations, check_against_torch, check_gradients
 from scratch_cells import LSTMCell
 from scratch_cells.lstm import ProjectedLSTMCell

@@ -3,18 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-import builtin_models
 import pytest
-import scratch_cells
 import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_sequence
+
+import builtin_models
+import scratch_cells
 from shared_interface import (
     ImplementationError,
     RecurrentLayer,
     SequenceClassifier,
     find_implementation,
 )
-from torch import nn
-from torch.nn.utils.rnn import pack_sequence
 
 LAYERS = [
     pytest.param(getattr(package, kind), id=f"{package.__name__}.{kind}")
@@ -102,7 +103,7 @@ def test_what_cannot_be_had_is_one_clear_line(implementation: str, message: str)
 def test_a_file_that_fails_says_its_own_error(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("x = 1\nraise KeyError('no\\nluck')\n")
-    with pytest.raises(ImplementationError, match="cannot run .*broken.py: KeyError") as caught:
+    with pytest.raises(ImplementationError, match=r"cannot run .*broken\.py: KeyError") as caught:
         find_implementation(f"{path}:Mine")
     assert "\n" not in str(caught.value)
 

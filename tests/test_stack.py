@@ -1,15 +1,16 @@
 """RNN, GRU and LSTM are torch.nn's: whole configurations drawn, everything compared."""
 
-import builtin_models
 import pytest
-import scratch_cells
 import torch
 from hypothesis import given
+from torch import nn
+from torch.autograd import gradcheck, gradgradcheck
+
+import builtin_models
+import scratch_cells
 from oracles import EQUATIONS, assert_same
 from scratch_cells import layer_of
 from strategies import Configuration, configurations
-from torch import nn
-from torch.autograd import gradcheck, gradgradcheck
 
 KINDS = ("RNN", "GRU", "LSTM")
 

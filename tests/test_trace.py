@@ -1,14 +1,15 @@
 """A trace shows what really ran: its output is the layer's own, its gates are the equations'."""
 
 import pytest
-import scratch_cells
 import torch
 from hypothesis import given
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+import scratch_cells
 from oracles import affine, sigmoid, tanh
 from scratch_cells import CellTrace, trace
 from strategies import Configuration, configurations
-from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 
 def data(sequence: Tensor | PackedSequence) -> Tensor:

@@ -4,11 +4,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.utils.rnn import pack_sequence
+
 from scratch_cells import GRUCell, LSTMCell
 from scratch_cells.cell import Cell
 from scratch_cells.unroll import unroll
-from torch import Tensor
-from torch.nn.utils.rnn import pack_sequence
 
 CELLS = pytest.mark.parametrize("cell_class", [GRUCell, LSTMCell])
 

@@ -6,13 +6,14 @@ import pickle
 from typing import Any
 
 import pytest
-import scratch_cells
 import torch
 from hypothesis import given
-from oracles import assert_same, differences, observe
 from safetensors.torch import load_file, save_file
-from strategies import Configuration, configurations
 from torch import nn
+
+import scratch_cells
+from oracles import assert_same, differences, observe
+from strategies import Configuration, configurations
 
 KINDS = ("RNN", "GRU", "LSTM")
 DEEP = {"num_layers": 2, "bidirectional": True}
@@ -221,7 +222,12 @@ def test_autocast(kind: str) -> None:
         for layer in (ours, theirs):
             with torch.autocast("cpu", torch.bfloat16):
                 output, state = layer(sequence)
-                seen.append((getattr(output, "data", output), *(state if isinstance(state, tuple) else (state,))))
+                seen.append(
+                    (
+                        getattr(output, "data", output),
+                        *(state if isinstance(state, tuple) else (state,)),
+                    )
+                )
         for got, expected in zip(*seen, strict=True):
             assert got.dtype == expected.dtype
             assert (got - expected).abs().max() <= 2e-2
