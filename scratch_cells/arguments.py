@@ -3,6 +3,7 @@
 import numbers
 import sys
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,6 +61,12 @@ def _callers_stacklevel() -> int:
     while frame.f_back and frame.f_globals.get("__package__") == __package__:
         level, frame = level + 1, frame.f_back
     return level
+
+
+def check_backend(backend: str, known: Iterable[str]) -> None:
+    """Refuse a way to run a layer that there is not."""
+    if backend not in known:
+        raise ValueError(f"backend is {backend!r}: expected one of {', '.join(known)}")
 
 
 def check_nonlinearity(nonlinearity: str) -> None:

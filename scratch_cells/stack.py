@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from scratch_cells.arguments import (
+    check_backend,
     check_input,
     check_layer_arguments,
     check_no_projection,
@@ -21,6 +22,7 @@ from scratch_cells.arguments import (
     check_time,
     state_parts,
 )
+from scratch_cells.bptt import unroll_by_hand
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
@@ -29,6 +31,9 @@ from scratch_cells.sequence import Packed, Sequence, time_major
 from scratch_cells.unroll import Unroll, unroll
 from scratch_cells.weights import TorchNamed
 from shared_interface import RecurrentLayer, State
+
+BACKENDS: dict[str, Unroll] = {"auto": unroll_by_hand, "plain": unroll}
+"""How a cell is run along a sequence: the fastest way that is exact, or the loop as it reads."""
 
 
 class Stack(TorchNamed, RecurrentLayer):
@@ -49,6 +54,7 @@ class Stack(TorchNamed, RecurrentLayer):
         bidirectional: read in both directions.
         proj_size: LSTM only: size of the projected hidden state; 0 for none.
         device, dtype: where and as what the weights are made.
+        backend: ``"auto"``, the fastest way that is exact; or ``"plain"``, the loop as it reads.
         cell_options: whatever else ``cell_class`` takes.
 
     Raises:
@@ -70,9 +76,13 @@ class Stack(TorchNamed, RecurrentLayer):
         proj_size: int = 0,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        backend: str = "auto",
         **cell_options: Any,
     ) -> None:
         super().__init__()
+        check_backend(backend, BACKENDS)
+        self.backend = backend
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -106,7 +116,7 @@ class Stack(TorchNamed, RecurrentLayer):
         self, input: Tensor | PackedSequence, hx: State | None = None
     ) -> tuple[Tensor | PackedSequence, State]:
         """Read a sequence: see :meth:`RecurrentLayer.forward`."""
-        return self.run(input, hx, unroll)
+        return self.run(input, hx, BACKENDS[self.backend])
 
     def run(
         self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll

@@ -1,0 +1,278 @@
+"""The gradients of the three cells through time, derived by hand.
+
+Each class walks a block of steps forward, keeping what the gradient needs, and back again; ``bptt``
+cuts the sequence into blocks and does what all three have in common.
+
+dX stands for the gradient of the loss with respect to X. Apart from dh_t and dc_t, which arrive
+from the later steps, all that makes up the gradient of a step is known once the gates are. So each
+backward walk first computes, for the whole block at once, the *factor* that dh_t or dc_t will meet,
+and leaves to the loop one product, and the matrix product that no algebra removes.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive steps of a sequence, as views into whole-sequence buffers.
+
+    Attributes:
+        order: the steps of the block, from 0, in the order of the walk.
+        gates: (steps, B, G*H): the projected input; after the walk the gates, activated.
+        h_before, h_after: the hidden state before and after each step, (steps, B, H).
+        c_before, c_after: the cell state before and after each step, of an LSTM.
+        kept: what else the cell keeps of each step, (steps, B, H), if ``keeps``.
+    """
+
+    order: list[int]
+    gates: Tensor
+    h_before: Tensor
+    h_after: Tensor
+    c_before: Tensor
+    c_after: Tensor
+    kept: Tensor
+
+
+class Derivation(ABC):
+    """One cell's walk along a block of steps, and back.
+
+    Args:
+        w_hh: (G*H, H).
+        b_ih, b_hh: (G*H,), zero where the cell has no bias.
+    """
+
+    gate_count: ClassVar[int]
+    """G, how many times H the rows of the weights are."""
+
+    gradient_count: ClassVar[int]
+    """How many times H the gradients of one step are."""
+
+    carries_cell_state: ClassVar[bool] = False
+    keeps: ClassVar[bool] = False
+
+    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
+        self.w_hh = w_hh
+        self.projection_bias = b_ih + b_hh  # added once, for the whole sequence
+
+    @abstractmethod
+    def forward(self, block: Block) -> None:
+        """Walk along: turn the projected inputs into gates, fill in the states."""
+
+    @abstractmethod
+    def backward(
+        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+    ) -> None:
+        """Walk back.
+
+        Args:
+            block: as ``forward`` left it.
+            d_outputs: gradient that reaches the outputs from outside, (steps, B, H).
+            d_state: [dh], for an LSTM [dh, dc]: gradient of the state after the block, (B, H);
+                turned, in place, into that of the state before it.
+            d: filled with the gradients of every step, (steps, B, gradient_count*H).
+        """
+
+    def of_projection(self, d: Tensor) -> Tensor:
+        """In ``d``, the gradient of W_ih x + b_ih: (..., G*H)."""
+        return d
+
+    def of_product(self, d: Tensor) -> Tensor:
+        """In ``d``, the gradient of W_hh h + b_hh: (..., G*H)."""
+        return d
+
+    def rows_of_product(self, d_w: Tensor) -> Tensor:
+        """The gradient of W_hh or b_hh, rows as in ``of_product`` -> rows as in W_hh."""
+        return d_w
+
+
+class TanhByHand(Derivation):
+    """The RNN.
+
+    a_t = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh
+    h_t = tanh(a_t)
+
+    da_t     = (1 - h_t²) ⊙ dh_t
+    dh_{t-1} = da_t W_hh + d_output_{t-1}
+    """
+
+    gate_count = gradient_count = 1
+
+    def forward(self, block: Block) -> None:
+        w_hh = self.w_hh.t()
+        a = steps(block.gates)
+        h_before, h_after = steps(block.h_before), steps(block.h_after)
+        for t in block.order:
+            self.activate(a[t].addmm_(h_before[t], w_hh), out=h_after[t])
+
+    def backward(
+        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+    ) -> None:
+        (dh,) = d_state
+        self.slope(block.h_after, out=d)
+        for t in reversed(block.order):
+            if d_outputs is not None:
+                dh += d_outputs[t]
+            da = d[t].mul_(dh)
+            torch.mm(da, self.w_hh, out=dh)
+
+    def activate(self, a: Tensor, out: Tensor) -> None:
+        torch.tanh(a, out=out)
+
+    def slope(self, h: Tensor, out: Tensor) -> None:
+        """dh/da = 1 - h²"""
+        torch.mul(h, h, out=out).neg_().add_(1)
+
+
+class ReLUByHand(TanhByHand):
+    """The RNN with h_t = max(a_t, 0): dh/da is 1 where h_t > 0, else 0."""
+
+    def activate(self, a: Tensor, out: Tensor) -> None:
+        torch.clamp_min(a, 0, out=out)
+
+    def slope(self, h: Tensor, out: Tensor) -> None:
+        out.copy_(h > 0)
+
+
+class GRUByHand(Derivation):
+    """The GRU.
+
+        m_t = W_hn h_{t-1} + b_hn
+        r_t = σ(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)
+        z_t = σ(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)
+        n_t = tanh(W_in x_t + b_in + r_t ⊙ m_t)
+        h_t = n_t + z_t ⊙ (h_{t-1} - n_t)
+
+    With r, z and n standing for their preactivations after a d:
+
+        dn_t     = (1 - z_t) (1 - n_t²) ⊙ dh_t
+        dz_t     = (h_{t-1} - n_t) z_t (1 - z_t) ⊙ dh_t
+        dm_t     = dn_t ⊙ r_t
+        dr_t     = dn_t ⊙ m_t r_t (1 - r_t)
+        dh_{t-1} = z_t ⊙ dh_t + (dr_t, dz_t, dm_t) W_hh + d_output_{t-1}
+
+    The gradients of a step lie in the order m, r, z, n: the last three are those of the projection,
+    the first three those of the product, whose rows are rolled to match.
+    """
+
+    gate_count = 3
+    gradient_count = 4
+    keeps = True  # m
+
+    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
+        super().__init__(w_hh, b_ih, b_hh)
+        size = w_hh.size(1)
+        self.w_hr_hz, self.w_hn = w_hh.split(2 * size)
+        self.w_m_r_z = torch.cat([self.w_hn, self.w_hr_hz])
+        self.b_hn = b_hh[2 * size :]
+        self.projection_bias[2 * size :] -= self.b_hn  # it stays inside the bracket of r
+
+    def forward(self, block: Block) -> None:
+        w_hr_hz, w_hn = self.w_hr_hz.t(), self.w_hn.t()
+        r_z = steps(block.gates[..., : w_hr_hz.size(1)])
+        r, z, n = (steps(gate) for gate in block.gates.chunk(3, dim=-1))
+        m, h_before, h_after = steps(block.kept), steps(block.h_before), steps(block.h_after)
+        for t in block.order:
+            h = h_before[t]
+            r_z[t].addmm_(h, w_hr_hz).sigmoid_()
+            torch.addmm(self.b_hn, h, w_hn, out=m[t])
+            n[t].addcmul_(r[t], m[t]).tanh_()
+            torch.lerp(n[t], h, z[t], out=h_after[t])
+
+    def backward(
+        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+    ) -> None:
+        (dh,) = d_state
+        r, z, n = block.gates.chunk(3, dim=-1)
+        dm, dr, dz, dn = d.chunk(4, dim=-1)
+        keep = 1 - z
+        torch.mul(n, n, out=dn).neg_().add_(1).mul_(keep)
+        torch.sub(block.h_before, n, out=dz).mul_(keep).mul_(z)
+        torch.mul(dn, r, out=dm)
+        torch.mul(dm, block.kept, out=dr).mul_(1 - r)
+        factors = steps(d.unflatten(-1, (4, -1)))
+        d_product, z_t = steps(self.of_product(d)), steps(z)
+        for t in reversed(block.order):
+            if d_outputs is not None:
+                dh += d_outputs[t]
+            factors[t].mul_(dh.unsqueeze(1))
+            dh.mul_(z_t[t]).addmm_(d_product[t], self.w_m_r_z)
+
+    def of_projection(self, d: Tensor) -> Tensor:
+        return d[..., d.size(-1) // 4 :]
+
+    def of_product(self, d: Tensor) -> Tensor:
+        return d[..., : d.size(-1) // 4 * 3]
+
+    def rows_of_product(self, d_w: Tensor) -> Tensor:
+        return d_w.roll(-self.w_hh.size(1), dims=0)  # m, r, z -> r, z, m
+
+
+class LSTMByHand(Derivation):
+    """The LSTM.
+
+        i_t, f_t, o_t = σ(...),  g_t = tanh(...)      of W_ih x_t + b_ih + W_hh h_{t-1} + b_hh
+        c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t
+        h_t = o_t ⊙ tanh(c_t)
+
+    With i, f, g and o standing for their preactivations after a d:
+
+        dc_t    += o_t (1 - tanh²(c_t)) ⊙ dh_t
+        di_t     = g_t i_t (1 - i_t) ⊙ dc_t
+        df_t     = c_{t-1} f_t (1 - f_t) ⊙ dc_t
+        dg_t     = i_t (1 - g_t²) ⊙ dc_t
+        do_t     = tanh(c_t) o_t (1 - o_t) ⊙ dh_t
+        dc_{t-1} = f_t ⊙ dc_t
+        dh_{t-1} = (di_t, df_t, dg_t, do_t) W_hh + d_output_{t-1}
+    """
+
+    gate_count = gradient_count = 4
+    carries_cell_state = True
+    keeps = True  # tanh(c)
+
+    def forward(self, block: Block) -> None:
+        w_hh = self.w_hh.t()
+        a = steps(block.gates)
+        i, f, g, o = (steps(gate) for gate in block.gates.chunk(4, dim=-1))
+        i_f = steps(block.gates[..., : w_hh.size(1) // 2])
+        h_before, h_after = steps(block.h_before), steps(block.h_after)
+        c_before, c_after, tanh_c = steps(block.c_before), steps(block.c_after), steps(block.kept)
+        for t in block.order:
+            a[t].addmm_(h_before[t], w_hh)
+            i_f[t].sigmoid_()
+            g[t].tanh_()
+            o[t].sigmoid_()
+            torch.mul(f[t], c_before[t], out=c_after[t]).addcmul_(i[t], g[t])
+            torch.mul(o[t], torch.tanh(c_after[t], out=tanh_c[t]), out=h_after[t])
+
+    def backward(
+        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+    ) -> None:
+        dh, dc = d_state
+        i, f, g, o = block.gates.chunk(4, dim=-1)
+        tanh_c = block.kept
+        di, df, dg, do = d.chunk(4, dim=-1)
+        torch.sub(1, i, out=di).mul_(i).mul_(g)
+        torch.sub(1, f, out=df).mul_(f).mul_(block.c_before)
+        torch.mul(g, g, out=dg).neg_().add_(1).mul_(i)
+        torch.sub(1, o, out=do).mul_(o).mul_(tanh_c)
+        dc_dh = steps(torch.mul(tanh_c, tanh_c).neg_().add_(1).mul_(o))
+        of_dc = steps(d.unflatten(-1, (4, -1))[..., :3, :])  # i, f and g meet dc, o meets dh
+        of_dh, every, f_t = steps(do), steps(d), steps(f)
+        for t in reversed(block.order):
+            if d_outputs is not None:
+                dh += d_outputs[t]
+            dc.addcmul_(dh, dc_dh[t])
+            of_dc[t].mul_(dc.unsqueeze(1))
+            of_dh[t].mul_(dh)
+            dc.mul_(f_t[t])
+            torch.mm(every[t], self.w_hh, out=dh)
+
+
+def steps(tensor: Tensor) -> tuple[Tensor, ...]:
+    """(steps, ...) -> one view for each step."""
+    return tensor.unbind(0)
