@@ -63,7 +63,7 @@ def unroll_by_hand(
     x_to_h, h_to_h = cell.input_to_hidden, cell.hidden_to_hidden
     weights = (x_to_h.weight, h_to_h.weight, x_to_h.bias, h_to_h.bias)
     tensors = [t for t in (input, *parts(state), *weights) if t is not None]
-    if derivation is None or batch_sizes is not None or not (_as_written(cell) and _eager(tensors)):
+    if derivation is None or batch_sizes is not None or not (_eager(tensors) and _as_written(cell)):
         return unroll(cell, input, state, batch_sizes, reverse)
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     outputs, *final = ThroughTime.apply(
@@ -96,17 +96,17 @@ def _eager(tensors: list[Tensor]) -> bool:
     """Whether these are plain tensors of one real dtype, outside every transform and tracer."""
     first = tensors[0]
     return (
-        first.dtype in (torch.float32, torch.float64)
+        not torch.compiler.is_compiling()
+        and not torch._C._get_tracing_state()
+        and not torch._C._are_functorch_transforms_active()
+        and not torch.is_autocast_enabled(first.device.type)
+        and first.dtype in (torch.float32, torch.float64)
         and all(
             type(tensor) in (Tensor, nn.Parameter)
             and tensor.dtype == first.dtype
             and forward_ad.unpack_dual(tensor).tangent is None
             for tensor in tensors
         )
-        and not torch.is_autocast_enabled(first.device.type)
-        and not torch.compiler.is_compiling()
-        and not torch._C._get_tracing_state()
-        and not torch._C._are_functorch_transforms_active()
     )
 
 

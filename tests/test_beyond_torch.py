@@ -129,6 +129,7 @@ def test_compile_without_a_graph_break(kind: str) -> None:
     torch.testing.assert_close(got, want, **EXACT)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch 2.11's
 def test_compile_with_the_default_compiler() -> None:
     layer = make("LSTM").float()
     x = torch.randn(3, 2, 3)
