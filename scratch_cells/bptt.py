@@ -229,7 +229,8 @@ class ThroughTime(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d_outputs: Tensor | None, *d_final: Tensor | None) -> Any:
         *given, h, c, gates, kept = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient will itself be differentiated
+        # The gradient will itself be differentiated, or many are asked for at once by vmap.
+        if torch.is_grad_enabled() or _batched(d_outputs, *d_final):
             return *[None] * 4, *_through_the_plain_loop(ctx, given, (d_outputs, *d_final))
         input, w_ih, w_hh, b_ih, b_hh, *state = given
         by_hand = ctx.derivation(w_hh, *_biases(w_hh, b_ih, b_hh))
@@ -264,6 +265,16 @@ class ThroughTime(torch.autograd.Function):
         )
 
 
+def _batched(*gradients: Tensor | None) -> bool:
+    """Whether vmap, torch.func's or the one inside torch.autograd, runs over the backward pass."""
+    functorch = torch._C._functorch
+    return any(
+        functorch.is_legacy_batchedtensor(d) or functorch.is_batchedtensor(d)
+        for d in gradients
+        if d is not None
+    )
+
+
 def _biases(w_hh: Tensor, *biases: Tensor | None) -> list[Tensor]:
     return [w_hh.new_zeros(w_hh.size(0)) if bias is None else bias for bias in biases]
 
@@ -282,23 +293,26 @@ def _through_the_plain_loop(
     ctx: Any, given: list[Tensor | None], d_returned: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
     """The gradient once more by autograd, which can differentiate it again."""
-    # Views, so that a tensor given twice (a tied bias, say) is told apart by its place.
-    views = [None if tensor is None else tensor.view_as(tensor) for tensor in given]
-    weights = {
-        f"cell.{name}": view
-        for name, view in zip(WEIGHTS, views[1:5], strict=True)
-        if view is not None
-    }
-    input, state = views[0], whole([part for part in views[5:] if part is not None])
-    returned = functional_call(
-        _PlainLoop(ctx.cell), weights, (input, state, ctx.reverse), tie_weights=False
-    )
+    with torch.enable_grad():
+        # Views, so that a tensor given twice (a tied bias, say) is told apart by its place.
+        views = [None if tensor is None else tensor.view_as(tensor) for tensor in given]
+        weights = {
+            f"cell.{name}": view
+            for name, view in zip(WEIGHTS, views[1:5], strict=True)
+            if view is not None
+        }
+        input, state = views[0], whole([part for part in views[5:] if part is not None])
+        returned = functional_call(
+            _PlainLoop(ctx.cell), weights, (input, state, ctx.reverse), tie_weights=False
+        )
     outputs, d_outputs = zip(
         *((r, d) for r, d in zip(returned, d_returned, strict=True) if d is not None), strict=True
     )
     needed = ctx.needs_input_grad[4:]
     wanted = [view for view, need in zip(views, needed, strict=True) if view is not None and need]
     gradients = iter(
-        torch.autograd.grad(outputs, wanted, d_outputs, create_graph=True, allow_unused=True)
+        torch.autograd.grad(
+            outputs, wanted, d_outputs, create_graph=torch.is_grad_enabled(), allow_unused=True
+        )
     )
     return [next(gradients) if need else None for need in needed]

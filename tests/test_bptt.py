@@ -141,6 +141,24 @@ def test_only_what_is_asked_for(kind: str, needed: list[bool], seed: int) -> Non
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
+@EACH
+def test_many_gradients_at_once(kind: str) -> None:
+    """is_grads_batched, and a jacobian that is vectorized, run vmap over the backward pass."""
+    torch.manual_seed(0)
+    cell = CELLS[kind](3, 4, dtype=torch.float64)
+    x, state = draw(cell, 5, 2)
+    output, _ = unroll_by_hand(cell, x, state)
+    directions = torch.randn(6, *output.shape, dtype=torch.float64)
+    leaves = [x, *cell.parameters()]
+    together = torch.autograd.grad(
+        output, leaves, directions, is_grads_batched=True, retain_graph=True
+    )
+    for index, direction in enumerate(directions):
+        alone = torch.autograd.grad(output, leaves, direction, retain_graph=True)
+        for many, one in zip(together, alone, strict=True):
+            torch.testing.assert_close(many[index], one, rtol=1e-11, atol=1e-12)
+
+
 def test_a_tied_bias_gets_its_gradient_once_and_twice() -> None:
     torch.manual_seed(0)
     cell = scratch_cells.GRUCell(3, 4, dtype=torch.float64)
