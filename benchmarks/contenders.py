@@ -1,0 +1,145 @@
+"""The ways to run the same recurrent layer, all holding the same weights."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scratch_cells import from_torch
+from shared_interface import final_hidden
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is read: ``batch`` sequences of ``time`` steps of ``features``, through ``layers``."""
+
+    name: str
+    batch: int
+    time: int
+    features: int
+    hidden_size: int
+    layers: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: batch {self.batch}, {self.time} steps of {self.features}, "
+            f"{self.layers} x {self.hidden_size}"
+        )
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("rows", batch=100, time=28, features=28, hidden_size=128, layers=2),
+        Task("pixels", batch=100, time=784, features=1, hidden_size=128, layers=1),
+        Task("wide", batch=32, time=64, features=256, hidden_size=512, layers=1),
+    )
+}
+KINDS = ("RNN", "GRU", "LSTM")
+BUILTIN = "builtin"  # torch.nn's layer, which every other contender is compared with
+
+
+class CellLoop(nn.Module):
+    """What people write first: torch.nn's Cell in a Python loop, step by step, layer by layer."""
+
+    def __init__(self, layer: nn.RNNBase, kind: str) -> None:
+        super().__init__()
+        cells = []
+        for index in range(layer.num_layers):
+            size = layer.input_size if index == 0 else layer.hidden_size
+            cell = getattr(nn, f"{kind}Cell")(size, layer.hidden_size)
+            cell.load_state_dict(
+                {name: getattr(layer, f"{name}_l{index}") for name in cell.state_dict()}
+            )
+            cells.append(cell)
+        self.cells = nn.ModuleList(cells)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+        finals = []
+        for cell in self.cells:
+            state, outputs = None, []
+            for step in x:
+                state = cell(step, state)
+                outputs.append(state[0] if isinstance(state, tuple) else state)
+            x = torch.stack(outputs)
+            finals.append(state)
+        if isinstance(finals[0], tuple):
+            return x, tuple(map(torch.stack, zip(*finals, strict=True)))
+        return x, torch.stack(finals)
+
+
+def contenders(kind: str, task: Task, device: torch.device) -> dict[str, nn.Module]:
+    """Each way to run torch.nn's ``kind`` on ``task``, by name, with one set of weights."""
+    torch.manual_seed(0)
+    layer = getattr(nn, kind)(task.features, task.hidden_size, task.layers)
+    plain = from_torch(layer)
+    plain.backend = "plain"
+    found = {
+        BUILTIN: layer,
+        "scratch": from_torch(layer),
+        "scratch plain": plain,
+        "torch.nn cell loop": CellLoop(layer, kind),
+    }
+    if importlib.util.find_spec("opacus"):
+        layers = importlib.import_module("opacus.layers")
+        opacus = getattr(layers, f"DP{kind}")(task.features, task.hidden_size, task.layers)
+        opacus.load_state_dict(layer.state_dict())
+        found["opacus"] = opacus
+    return {name: model.to(device) for name, model in found.items()}
+
+
+def train_step(model: nn.Module, x: Tensor) -> Tensor:
+    """Forward, a loss on the final hidden state as a classifier has, backward."""
+    model.zero_grad()
+    _, state = model(x)
+    loss = final_hidden(state, directions=1).square().mean()
+    loss.backward()
+    return loss.detach()
+
+
+@torch.no_grad()
+def inference(model: nn.Module, x: Tensor) -> Tensor:
+    """Forward alone."""
+    output: Tensor = model(x)[0]
+    return output
+
+
+PHASES: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "train": train_step,
+    "inference": inference,
+}
+
+
+def draw_input(task: Task, device: torch.device) -> Tensor:
+    """(time, batch, features), the same for every contender."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(task.time, task.batch, task.features, generator=generator).to(device)
+
+
+def check_equal(models: dict[str, nn.Module], x: Tensor) -> None:
+    """Every contender gives torch.nn's outputs and torch.nn's gradients, or nothing is timed.
+
+    Raises:
+        AssertionError: which contender differs, in what.
+    """
+    seen = {}
+    for name, model in models.items():
+        output = inference(model, x)
+        train_step(model, x)
+        gradients = [weight.grad.norm() for weight in model.parameters() if weight.grad is not None]
+        # Each contender has its weights in its own order, so the norms are compared sorted.
+        seen[name] = output, torch.stack(gradients).sort().values
+    for name, results in seen.items():
+        for what, got, expected in zip(
+            ("outputs", "gradients"), results, seen[BUILTIN], strict=True
+        ):
+            torch.testing.assert_close(
+                got,
+                expected,
+                rtol=1e-3,
+                atol=1e-5,
+                msg=lambda message, name=name, what=what: f"{what} of {name}: {message}",
+            )

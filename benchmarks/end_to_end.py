@@ -1,0 +1,136 @@
+"""Whole programs side by side: train.py against the tutorial's way of writing it.
+
+Each round runs the tutorial's program (benchmarks.tutorial) and train.py, one after the other as
+processes of their own, from start to exit: imports, loading, training, testing. What is compared
+is the ratio within a round, so that a machine that is slower for a while is slower for both; the
+order changes from round to round.
+
+    python -m benchmarks.end_to_end --data-dir data
+"""
+
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import torch
+import torchvision  # type: ignore[import-untyped]
+
+from sequenced_mnist import ImageSets, load_images
+from training_loop.command_line import clean_exit, parse_arguments
+from training_loop.config import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+TUTORIAL = "tutorial"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Time train.py against the same training written the tutorial's way, on MNIST."""
+
+    cells: tuple[Literal["rnn", "gru", "lstm"], ...] = ("rnn", "gru", "lstm")
+    """recurrent layers to compare"""
+    implementations: tuple[Literal["builtin", "scratch"], ...] = ("builtin", "scratch")
+    """of train.py"""
+    rounds: int = 3
+    """times that every program is run"""
+    epochs: int = 2
+    """passes over the training images"""
+    train_images: int = 60_000
+    """take only the first so many"""
+    data_dir: Path = Path("data")
+    """folder in which MNIST/raw is or shall be"""
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "epochs", "train_images"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: expected at least 1")
+
+
+def main(options: Options) -> None:
+    """Run every round of every cell, a line each; then a table of the ratios."""
+    images = load_images("mnist", options.data_dir)
+    count = min(options.train_images, len(images.train_images))
+    print(
+        f"torch {torch.__version__}, torchvision {torchvision.__version__}, "
+        f"{torch.get_num_threads()} threads; epochs {options.epochs}, training images {count}, "
+        f"rounds {options.rounds}"
+    )
+    with TemporaryDirectory() as folder:
+        write_mnist(Path(folder), images, count)
+        for cell in options.cells:
+            seconds = time_rounds(cell, options, Path(folder))
+            for implementation in options.implementations:
+                print(summary(cell, implementation, seconds), flush=True)
+
+
+def time_rounds(cell: str, options: Options, data_dir: Path) -> dict[str, list[float]]:
+    """The seconds of each program in each round."""
+    programs = [TUTORIAL, *options.implementations]
+    seconds: dict[str, list[float]] = {program: [] for program in programs}
+    for number in range(options.rounds):
+        order = programs if number % 2 == 0 else programs[::-1]
+        for program in order:
+            taken, accuracy = run(program, cell, options.epochs, data_dir)
+            seconds[program].append(taken)
+            print(
+                f"{cell} round {number + 1}: {program} {taken:.1f} s, test accuracy {accuracy} %",
+                flush=True,
+            )
+    return seconds
+
+
+def run(program: str, cell: str, epochs: int, data_dir: Path) -> tuple[float, str]:
+    """Seconds from start to exit of one program, and the test accuracy that it prints, in %."""
+    command = [sys.executable]
+    if program == TUTORIAL:
+        command += ["-m", "benchmarks.tutorial"]
+    else:
+        command += ["train.py", "--implementation", program, "--dataset", "mnist"]
+    options = ["--cell", cell, "--epochs", str(epochs), "--data-dir", str(data_dir)]
+    with TemporaryDirectory() as folder:
+        if program != TUTORIAL:
+            options += ["--run-dir", folder]
+        start = time.perf_counter()
+        done = subprocess.run([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        seconds = time.perf_counter() - start
+    if done.returncode:
+        raise ConfigError(f"{program} {cell} ended with exit status {done.returncode}")
+    accuracy = re.findall(r"test accuracy (\S+) %", done.stdout)[-1]
+    return seconds, accuracy
+
+
+def summary(cell: str, implementation: str, seconds: dict[str, list[float]]) -> str:
+    """Medians of one program and of the tutorial's, and of their ratio within each round."""
+    ours, theirs = seconds[implementation], seconds[TUTORIAL]
+    ratios = [mine / tutorial for mine, tutorial in zip(ours, theirs, strict=True)]
+    return (
+        f"{cell:4} {implementation}: {median(ours):.1f} s, tutorial {median(theirs):.1f} s, "
+        f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+
+
+def write_mnist(folder: Path, images: ImageSets, count: int) -> None:
+    """Lay MNIST out for both programs, with only the first ``count`` training images."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, bytes_of in {
+        "train-images-idx3-ubyte": images.train_images[:count],
+        "train-labels-idx1-ubyte": images.train_labels[:count],
+        "t10k-images-idx3-ubyte": images.test_images,
+        "t10k-labels-idx1-ubyte": images.test_labels,
+    }.items():
+        sizes = b"".join(size.to_bytes(4, "big") for size in bytes_of.shape)
+        header = bytes([0, 0, 8, bytes_of.dim()]) + sizes
+        (raw / name).write_bytes(header + bytes_of.to(torch.uint8).numpy().tobytes())
+
+
+if __name__ == "__main__":
+    program = "python -m benchmarks.end_to_end"
+    with clean_exit(program):
+        main(parse_arguments(Options, program))

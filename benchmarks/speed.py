@@ -1,0 +1,175 @@
+"""How fast the hand-written layers are beside torch.nn's and other ways to write them.
+
+    python -m benchmarks.speed            everything, about ten minutes on two cores
+    python -m benchmarks.speed --quick    in under a minute
+
+All contenders of a task hold the same weights, are shown to be equal before anything is timed, and
+run interleaved in one process. What is printed is the median of the per-round ratios to torch.nn's
+layer, with its quartiles.
+"""
+
+import dataclasses
+import json
+import multiprocessing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.contenders import (
+    BUILTIN,
+    KINDS,
+    PHASES,
+    TASKS,
+    Task,
+    check_equal,
+    contenders,
+    draw_input,
+)
+from benchmarks.timing import interleave, peak_memory
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+ROUNDS = {"rows": 40, "pixels": 10, "wide": 20}
+QUICK_ROUNDS = {"rows": 5, "pixels": 2, "wide": 3}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Time the hand-written layers against torch.nn's, interleaved in one process."""
+
+    quick: bool = False
+    """few rounds: under a minute"""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """where to run"""
+    json: Path | None = None
+    """file for every figure"""
+    png: Path | None = None
+    """file for a bar chart"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender at one task: its time and its peak memory, as shares of torch.nn's."""
+
+    task: str
+    kind: str
+    phase: str
+    contender: str
+    median: float
+    low: float
+    high: float
+    milliseconds: float
+    memory: float | None
+
+
+def measure(task: Task, kind: str, rounds: int, device: torch.device) -> list[Row]:
+    """Every contender at training and inference of one task, after all have been shown equal."""
+    models, x = contenders(kind, task, device), draw_input(task, device)
+    check_equal(models, x)
+    memory = {name: _memory_in_its_own_process(task.name, kind, name, device) for name in models}
+    rows = []
+    for phase, run in PHASES.items():
+        calls = {name: lambda model=model, run=run: run(model, x) for name, model in models.items()}
+        for name, ratio in interleave(calls, BUILTIN, rounds, device).items():
+            reference = memory[BUILTIN]
+            share = memory[name] / reference if reference and phase == "train" else None
+            rows.append(
+                Row(task.name, kind, phase, name, **dataclasses.asdict(ratio), memory=share)
+            )
+    return rows
+
+
+def _memory_in_its_own_process(
+    task: str, kind: str, contender: str, device: torch.device
+) -> int | None:
+    context = multiprocessing.get_context("forkserver")  # each starts with torch imported
+    context.set_forkserver_preload(["benchmarks.contenders"])
+    with context.Pool(1) as pool:
+        return pool.apply(_memory_of_a_step, (task, kind, contender, str(device)))
+
+
+def _memory_of_a_step(task_name: str, kind: str, contender: str, device_name: str) -> int | None:
+    task, device = TASKS[task_name], torch.device(device_name)
+    model = contenders(kind, task, device)[contender]
+    x = draw_input(task, device)
+    PHASES["train"](model, x[:2])  # the libraries' own memory is taken now, and does not count
+    return peak_memory(lambda: PHASES["train"](model, x), device)
+
+
+def table_of(rows: list[Row]) -> Table:
+    """The rows as one table, a line for each contender at each task."""
+    table = Table("task", "cell", "phase", "contender", "time / torch.nn", "peak memory / torch.nn")
+    for row in rows:
+        if row.contender != BUILTIN:
+            memory = "" if row.memory is None else f"{row.memory:.2f}"
+            spread = f"{row.median:.2f} ({row.low:.2f} to {row.high:.2f})"
+            table.add_row(row.task, row.kind, row.phase, row.contender, spread, memory)
+    return table
+
+
+def draw(rows: list[Row], path: Path, title: str) -> None:
+    """A bar for each contender, a panel for each task and phase; torch.nn is the line at 1."""
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    names = list(dict.fromkeys(row.contender for row in rows if row.contender != BUILTIN))
+    figure, axes = plt.subplots(
+        2, len(tasks), figsize=(4.5 * len(tasks), 6.5), sharex=True, squeeze=False
+    )
+    for column, task in enumerate(tasks):
+        for axis, phase in zip(axes[:, column], PHASES, strict=True):
+            for index, name in enumerate(names):
+                chosen = {
+                    row.kind: row
+                    for row in rows
+                    if (row.task, row.phase, row.contender) == (task, phase, name)
+                }
+                places = [k + (index - len(names) / 2 + 0.5) * 0.8 / len(names) for k in range(3)]
+                medians = [chosen[kind].median for kind in KINDS]
+                spread = [
+                    [chosen[kind].median - chosen[kind].low for kind in KINDS],
+                    [chosen[kind].high - chosen[kind].median for kind in KINDS],
+                ]
+                axis.bar(places, medians, 0.75 / len(names), yerr=spread, label=name)
+            axis.axhline(1, color="black", linewidth=1)
+            axis.set_xticks(range(3), KINDS)
+            axis.set_title(f"{task}, {phase}")
+            axis.set_ylabel("time / torch.nn")
+    figure.suptitle(title)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="lower center", ncols=len(names))
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments: Arguments) -> None:
+    """Measure everything, print the table, write what was asked for."""
+    device = torch.device(arguments.device)
+    console = Console()
+    about: dict[str, Any] = {
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }
+    title = ", ".join(f"{name} {value}" for name, value in about.items())
+    console.print(title)
+    rounds = QUICK_ROUNDS if arguments.quick else ROUNDS
+    rows = []
+    jobs = [(task, kind) for task in TASKS.values() for kind in KINDS]
+    for task, kind in track(jobs, "measuring", console=console, transient=True):
+        rows += measure(task, kind, rounds[task.name], device)
+    console.print(table_of(rows))
+    if arguments.json:
+        written = {"about": about, "rows": [dataclasses.asdict(row) for row in rows]}
+        arguments.json.write_text(json.dumps(written, indent=1) + "\n")
+    if arguments.png:
+        draw(rows, arguments.png, title)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))

@@ -1,0 +1,87 @@
+"""Interleaved timing: in every round each contender runs once, so that a slow moment hits all."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A contender's time over the reference's, round by round.
+
+    Attributes:
+        median: of the per-round ratios; below 1 is faster than the reference.
+        low, high: their quartiles, the spread.
+        milliseconds: median time of the contender itself; of little meaning on a shared machine.
+    """
+
+    median: float
+    low: float
+    high: float
+    milliseconds: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def interleave(
+    calls: dict[str, Callable[[], object]], reference: str, rounds: int, device: torch.device
+) -> dict[str, Ratio]:
+    """Time every call once a round, after one round that does not count.
+
+    The order is turned from round to round, so that none always follows the same other.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
+    for number in range(rounds + 1):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            elapsed = _time(calls[name], device)
+            if number:
+                seconds[name].append(elapsed)
+    return {name: _ratio(times, seconds[reference]) for name, times in seconds.items()}
+
+
+def _time(call: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def _ratio(times: list[float], reference: list[float]) -> Ratio:
+    ratios = [mine / other for mine, other in zip(times, reference, strict=True)]
+    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return Ratio(statistics.median(ratios), low, high, 1000 * statistics.median(times))
+
+
+def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
+    """Bytes by which the call raises the memory in use at its highest; None where not to be had.
+
+    On the CPU it is the process's resident memory, as Linux counts it, so run it in a process of
+    its own: memory that an earlier call has freed but not given back would not be seen again.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        return torch.cuda.max_memory_allocated(device) - before
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not status.exists() or not reset.exists():
+        return None
+    reset.write_text("5")  # the high-water mark falls back to what is resident now
+    before = _high_water(status)
+    call()
+    return _high_water(status) - before
+
+
+def _high_water(status: Path) -> int:
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,17 @@
+"""Labelled images, read as sequences, in batches that live on the training device."""
+
+from sequenced_mnist.batches import Batches
+from sequenced_mnist.idx import DataError
+from sequenced_mnist.images import DATASETS, ImageSets, load_images
+from sequenced_mnist.sequencing import SEQUENCES, sequence_shape, to_sequences
+
+__all__ = [
+    "DATASETS",
+    "SEQUENCES",
+    "Batches",
+    "DataError",
+    "ImageSets",
+    "load_images",
+    "sequence_shape",
+    "to_sequences",
+]

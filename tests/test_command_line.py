@@ -1,0 +1,123 @@
+"""training_loop/command_line.py: one line for every mistake, and the exit status with it."""
+
+import dataclasses
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from sequenced_mnist import DataError
+from shared_interface import ImplementationError
+from training_loop.command_line import clean_exit, parse_arguments
+from training_loop.config import Config, ConfigError
+
+OPTIONS = {
+    "--cell": "gru",
+    "--implementation": "builtin",
+    "--dataset": "kmnist",
+    "--sequence": "permuted",
+    "--hidden-size": 12,
+    "--num-layers": 3,
+    "--dropout": 0.5,
+    "--epochs": 4,
+    "--batch-size": 6,
+    "--learning-rate": 0.25,
+    "--seed": 8,
+    "--device": "cpu",
+    "--data-dir": Path("here"),
+    "--run-dir": Path("there"),
+}
+
+
+def parse(*arguments: str) -> Config:
+    return parse_arguments(Config, "train.py", arguments)
+
+
+def test_every_option_reaches_its_field() -> None:
+    arguments = [str(word) for option in OPTIONS.items() for word in option]
+    config = parse(*arguments, "--bidirectional")
+    fields = {option[2:].replace("-", "_"): value for option, value in OPTIONS.items()}
+    assert dataclasses.asdict(config) == {**fields, "bidirectional": True}
+
+
+def test_without_arguments_every_option_has_its_default() -> None:
+    assert parse() == Config()
+
+
+def test_help_has_every_option_once_with_a_line_on_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        parse("--help")
+    assert not exit.value.code
+    out, err = capsys.readouterr()
+    assert err == ""
+    listed = re.findall(r"^[│ ]*(--[a-z][a-z-]*)", out, flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*OPTIONS, "--bidirectional"])
+    assert out.count("(default:") == len(listed)
+    assert "(default: 2; digits: " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cell", "lsm"], "invalid choice 'lsm' for argument '--cell'.*'rnn', 'gru', 'lstm'"),
+        (["--device", "tpu"], "invalid choice 'tpu' for argument '--device'"),
+        (["--epochs", "two"], "Error parsing --epochs:.*'two'"),
+        (["--learning-rate", "fast"], "Error parsing --learning-rate:.*'fast'"),
+        (["--hidden-size"], "Missing value for argument '--hidden-size'"),
+        (["--hidden", "3"], "Unrecognized options: --hidden, 3"),
+        (["--no-bidirectional"], "Unrecognized options: --no-bidirectional"),
+        (["stray"], "Unrecognized options: stray"),
+        (["--epochs", "0"], "^epochs is 0: expected at least 1$"),
+        (["--dropout", "2"], "^dropout is 2.0: expected a probability from 0 to 1$"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("on_a_terminal", [False, True])
+def test_a_bad_argument_is_told_in_one_plain_line(
+    arguments: list[str],
+    message: str,
+    on_a_terminal: bool,
+    encoding: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """tyro draws with lines or with dashes, in colours or without, as stdout allows."""
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(stdout, "isatty", lambda: on_a_terminal)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with pytest.raises(ConfigError, match=message) as error:
+        parse(*arguments)
+    assert str(error.value).isprintable()  # no new line, no colours
+    assert not set("│─╭╰|") & set(str(error.value))
+    assert capsys.readouterr() == ("", "")
+    assert stdout.tell() == 0
+
+
+@pytest.mark.parametrize("kind", [ConfigError, DataError, ImplementationError])
+def test_a_refusal_is_one_line_and_status_2(
+    kind: type[ValueError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit, clean_exit("program"):
+        raise kind("what, and the remedy")
+    assert exit.value.code == 2
+    assert capsys.readouterr() == ("", "program: error: what, and the remedy\n")
+
+
+def test_an_interrupt_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit, clean_exit("program"):
+        raise KeyboardInterrupt
+    assert exit.value.code == 130
+    assert capsys.readouterr() == ("", "program: interrupted\n")
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    with pytest.raises(ValueError, match="a defect"), clean_exit("program"):
+        raise ValueError("a defect")
+
+
+def test_nothing_happens_where_nothing_happens() -> None:
+    with clean_exit("program"):
+        pass

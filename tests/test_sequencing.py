@@ -1,0 +1,82 @@
+"""sequenced_mnist/sequencing.py against the definition of each sequence, pixel by pixel."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sequenced_mnist import SEQUENCES, sequence_shape, to_sequences
+from sequenced_mnist.sequencing import pixel_order
+
+
+@st.composite
+def image_batches(draw: st.DrawFn) -> Tensor:
+    """(batch, height, width) uint8: no image too, and images of one pixel."""
+    shape = draw(st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(1, 9)))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
+    return torch.randint(256, shape, generator=generator).to(torch.uint8)
+
+
+def pixel_at(sequence: str, step: int, feature: int, height: int, width: int) -> tuple[int, int]:
+    """Row and column of the pixel that is this feature of this step."""
+    if sequence == "rows":
+        return step, feature
+    if sequence == "columns":
+        return feature, step
+    if sequence == "permuted":
+        step = int(pixel_order(height * width)[step])
+    return divmod(step, width)
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+@given(images=image_batches())
+def test_every_step_is_the_pixels_it_should_be(sequence: str, images: Tensor) -> None:
+    batch, height, width = images.shape
+    sequences = to_sequences(images, sequence)
+    assert sequences.dtype == torch.float32
+    assert sequences.is_contiguous()
+    assert sequences.shape == (batch, *sequence_shape(height, width, sequence))
+    for (image, step, feature), value in zip(
+        torch.cartesian_prod(*map(torch.arange, sequences.shape)).tolist(),
+        sequences.flatten().tolist(),
+        strict=True,
+    ):
+        row, column = pixel_at(sequence, step, feature, height, width)
+        assert value == pytest.approx(int(images[image, row, column]) / 255, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "shape"),
+    [("rows", (28, 20)), ("columns", (20, 28)), ("pixels", (560, 1)), ("permuted", (560, 1))],
+)
+def test_sequence_shape(sequence: str, shape: tuple[int, int]) -> None:
+    assert sequence_shape(28, 20, sequence) == shape
+
+
+def test_values_are_those_of_to_tensor_and_the_images_stay_as_they_are() -> None:
+    from torchvision.transforms.functional import to_tensor
+
+    image = torch.arange(256).view(16, 16).to(torch.uint8)
+    before = image.clone()
+    assert torch.equal(to_sequences(image[None], "rows"), to_tensor(image.numpy()))
+    assert torch.equal(image, before)
+
+
+def test_the_permutation_is_fixed_for_good() -> None:
+    """Results on permuted pixels can be compared only if no version and no run changes it."""
+    order = pixel_order(784)
+    assert order[:8].tolist() == [369, 780, 119, 661, 672, 16, 13, 482]
+    assert sorted(order.tolist()) == list(range(784))
+
+
+def test_the_permutation_takes_nothing_from_the_global_generator() -> None:
+    before = torch.get_rng_state()
+    pixel_order.__wrapped__(784)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("function", [to_sequences, lambda _, name: sequence_shape(8, 8, name)])
+def test_an_unknown_sequence_is_named(function) -> None:
+    with pytest.raises(ValueError, match=r"'diagonals': expected one of rows, columns, pixels"):
+        function(torch.zeros(1, 8, 8, dtype=torch.uint8), "diagonals")

@@ -1,0 +1,90 @@
+"""A command's edges: arguments in; one clear line and an exit status out."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import dropwhile, takewhile
+from typing import TypeVar
+
+import tyro
+
+from training_loop.config import ConfigError
+
+Options = TypeVar("Options")
+
+BAD_REQUEST = 2  # an argument, file or folder cannot be used
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def parse_arguments(
+    kind: type[Options], program: str, arguments: Sequence[str] | None = None
+) -> Options:
+    """The options that a command line asks for; ``--help`` prints itself and exits.
+
+    Args:
+        kind: a dataclass: one option a field, with the field's docstring as its help.
+        program: what the command is called.
+        arguments: without the program's name; None for those that Python was started with.
+
+    Raises:
+        ConfigError: an option is unknown, lacks its value or has a bad one.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            # FlagCreatePairsOff: --bidirectional has no twin called --no-bidirectional.
+            return tyro.cli(
+                kind, prog=program, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+            )
+    except SystemExit as exit:
+        if exit.code != BAD_REQUEST:
+            raise
+        sentence = _first_paragraph(complaint.getvalue())
+        # tyro puts this before what the dataclass itself had to say about its values.
+        raise ConfigError(sentence.removeprefix(f"Error parsing {kind.__name__}: ")) from None
+
+
+@contextlib.contextmanager
+def clean_exit(program: str) -> Iterator[None]:
+    """End a command with one line on stderr, and no traceback, where its user is to act.
+
+    Exit status 2 where an argument, a file or a folder cannot be used, 130 after Ctrl-C. Any
+    other exception is a defect of the program and keeps its traceback.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _leave(f"{program}: interrupted", INTERRUPTED)
+    except ValueError as error:
+        if not isinstance(error, _refusals()):
+            raise
+        _leave(f"{program}: error: {error}", BAD_REQUEST)
+
+
+def _refusals() -> tuple[type[ValueError], ...]:
+    """The exceptions whose message is for the user, as it stands."""
+    # Imported when one may have been raised: before, nothing here has to wait for torch.
+    from sequenced_mnist import DataError
+    from shared_interface import ImplementationError
+
+    return ConfigError, DataError, ImplementationError
+
+
+def _leave(line: str, status: int) -> None:
+    print(line, file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _first_paragraph(box: str) -> str:
+    """What tyro says in its box, below the title and up to a rule or a blank line, in one line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    below_title = [line.strip("│ ") for line in plain.splitlines()[1:]]
+    # Without UTF-8 tyro draws a rule below the title too, and no sides.
+    said = dropwhile(_is_rule, below_title)
+    return " ".join(takewhile(lambda line: not _is_rule(line), said))
+
+
+def _is_rule(line: str) -> bool:
+    return not line.strip("─-")
