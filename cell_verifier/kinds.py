@@ -1,0 +1,54 @@
+"""What RNN, GRU and LSTM have that a verifier must know: gates, states, torch.nn's classes.
+
+Letters of the whole package: T time, B batch, I input_size, H hidden_size, G number of gates,
+L layers, D directions. In any weight here the gates are an axis of their own: (G, H, I).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+Against = Literal["rnn", "gru", "lstm"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of torch.nn's three recurrences.
+
+    Attributes:
+        name: ``"rnn"``, ``"gru"`` or ``"lstm"``.
+        gates: full words, in torch.nn's row order.
+        letters: one letter each, as torch.nn's documentation writes them.
+        state: what is carried from step to step, h first.
+        cell, layer: torch.nn's classes.
+    """
+
+    name: Against
+    gates: tuple[str, ...]
+    letters: str
+    state: tuple[str, ...]
+    cell: type[nn.Module]
+    layer: type[nn.Module]
+
+    @property
+    def title(self) -> str:
+        return self.name.upper()
+
+
+RNN = Kind("rnn", ("candidate",), "n", ("h",), nn.RNNCell, nn.RNN)
+GRU = Kind("gru", ("reset", "update", "candidate"), "rzn", ("h",), nn.GRUCell, nn.GRU)
+LSTM = Kind(
+    "lstm", ("input", "forget", "candidate", "output"), "ifgo", ("h", "c"), nn.LSTMCell, nn.LSTM
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (RNN, GRU, LSTM)}
+
+GATE_WORDS = {
+    "input": ("i", "in", "input", "write", "ingate", "inputgate"),
+    "forget": ("f", "forget", "keep", "forgetgate"),
+    "output": ("o", "out", "output", "expose", "outgate", "outputgate"),
+    "reset": ("r", "reset", "resetgate"),
+    "update": ("z", "u", "update", "updategate"),
+    "candidate": ("g", "c", "n", "j", "h", "cell", "candidate", "cand", "new", "memory", "tilde"),
+}
+"""What people call a gate: hints for the order in which roles are tried, never evidence."""
