@@ -1,0 +1,151 @@
+"""Every figure of the study guide and the README: python docs/make_figures.py
+
+Trains four small models on MNIST (a few minutes on a CPU) into build/figures, takes them from
+there the next time, and draws
+
+    explorer.png        the explorer's page, as a browser shows it (needs chromium)
+    rnn.png gru.png lstm.png   the explorer's picture of a 7, one a cell
+    compared.png        the three on one digit
+    training.png        the loss of the hand-written LSTM over that of torch.nn's
+    gradients.png       how fast the gradient vanishes over 784 steps, before any training
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+import builtin_models
+from gate_explorer import observe
+from gate_explorer.__main__ import observe_run
+from gate_explorer.choosing import choose_image
+from gate_explorer.page import write_page
+from gate_explorer.picture import write_picture
+from gate_explorer.runs import load_run
+from shared_interface import SequenceClassifier
+from train import train
+from training_loop.command_line import clean_exit, parse_arguments
+from training_loop.config import Config
+
+FIGURES = Path(__file__).parent / "figures"
+RUNS = Path("build/figures")
+LABEL = 7
+UNITS = 64
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train four small models on MNIST and draw every figure from them."""
+
+    data_dir: Path = Path("data")
+    """folder in which MNIST/raw is or shall be"""
+
+
+def main(data_dir: Path) -> None:
+    """Train what is not there yet, and draw."""
+    FIGURES.mkdir(exist_ok=True)
+    cells = ("rnn", "gru", "lstm")
+    folders = {cell: trained(cell, "builtin", data_dir) for cell in cells}
+    draw_training({"torch.nn": folders["lstm"], "by hand": trained("lstm", "scratch", data_dir)})
+    runs = {cell: load_run(folder, data_dir) for cell, folder in folders.items()}
+    index = choose_image(runs["lstm"], None, LABEL, wrong=False)
+    title = f"test image {index} of MNIST"
+    observations = [observe_run(run, index) for run in runs.values()]
+    for cell, observation in zip(cells, observations, strict=True):
+        write_picture(FIGURES / f"{cell}.png", [observation], title)
+    write_picture(FIGURES / "compared.png", observations, title)
+    draw_gradients(runs["lstm"].images.test_images[index])
+    with TemporaryDirectory() as folder:
+        page = Path(folder) / "explorer.html"
+        write_page(page, observations[-1:], title)
+        photograph(page, FIGURES / "explorer.png")
+
+
+def trained(cell: str, implementation: str, data_dir: Path) -> Path:
+    """The folder of a small model's run, trained now unless it was before."""
+    folder = RUNS / f"{implementation}-{cell}"
+    if not (folder / "model.safetensors").is_file():
+        options = {"hidden_size": UNITS, "num_layers": 1, "epochs": 2, "device": "cpu"}
+        train(
+            Config(
+                cell=cell,  # type: ignore[arg-type]
+                implementation=implementation,
+                dataset="mnist",
+                data_dir=data_dir,
+                run_dir=folder,
+                **options,  # type: ignore[arg-type]
+            )
+        )
+    return folder
+
+
+def draw_training(folders: dict[str, Path]) -> None:
+    """The loss of every step, one run over the other."""
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    styles: tuple[dict[str, Any], ...] = (
+        {"linewidth": 3, "color": "#9ecae1"},
+        {"linewidth": 0.8, "color": "#c2571a"},
+    )
+    for (name, folder), style in zip(folders.items(), styles, strict=True):
+        losses = json.loads((folder / "metrics.json").read_text())["step_losses"]
+        axes.plot(range(1, len(losses) + 1), losses, label=name, **style)
+    axes.set(xlabel="step", ylabel="training loss (nats)", yscale="log")
+    axes.set_title("An LSTM on MNIST, row by row: the same seed, the same curve", fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(FIGURES / "training.png", dpi=110)
+
+
+def draw_gradients(image: torch.Tensor) -> None:
+    """Gradient norms of untrained models that read the image pixel by pixel."""
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for kind, part, opened in (
+        ("RNN", "hidden", 0.0),
+        ("GRU", "hidden", 0.0),
+        ("LSTM", "cell", 0.0),
+        ("LSTM", "cell", 4.0),
+    ):
+        torch.manual_seed(0)
+        layer = getattr(builtin_models, kind)(1, UNITS, batch_first=True)
+        model = SequenceClassifier(layer, 10).double()
+        with torch.no_grad():
+            layer.bias_hh_l0[UNITS : 2 * UNITS] += opened  # an LSTM's forget gate
+        norms = observe(model, image, sequence="pixels").cells[0].gradients[part]
+        wide = f", forget bias + {opened:g}" if opened else ""
+        axes.plot(norms, label=f"{kind}, {part} state{wide}")
+    axes.set(xlabel="step (pixel)", ylabel="norm of the gradient", yscale="log")
+    axes.set_title("Of the winning score with respect to the state, before training", fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(FIGURES / "gradients.png", dpi=110)
+
+
+def photograph(page: Path, target: Path) -> None:
+    """The page with the slider in mid-digit, as a browser shows it; nothing without a browser."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        print(f"no chromium is installed: {target} stays as it is")
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 800})
+        tab.goto(page.as_uri())
+        tab.wait_for_selector('[data-key="gate-output"] .yaxislayer-above', state="attached")
+        tab.fill("#slider", "14")
+        tab.evaluate("document.activeElement.blur()")
+        tab.screenshot(path=target, full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    with clean_exit("make_figures"):
+        main(parse_arguments(Arguments, "make_figures.py").data_dir)

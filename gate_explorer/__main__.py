@@ -1,0 +1,123 @@
+"""python -m gate_explorer runs/NAME --index 7"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gate_explorer.arrays import save_arrays
+from gate_explorer.choosing import choose_image
+from gate_explorer.errors import ExplorerError
+from gate_explorer.observation import Observation, observe
+from gate_explorer.page import write_page
+from gate_explorer.picture import write_picture
+from gate_explorer.runs import Run, load_run
+from training_loop.command_line import clean_exit, parse_arguments
+
+MOST_COMPARED = 3
+
+
+def _option(metavar: str, default: str) -> object:
+    """How the command line reads and shows an option that may be left out."""
+    kind = int if metavar == "N" else Path
+    return tyro.conf.arg(
+        constructor=kind, metavar=metavar, help_behavior_hint=f"(default: {default})"
+    )
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Show what happens inside a recurrent layer while it reads a digit, as one HTML page."""
+
+    run: Annotated[
+        tyro.conf.Positional[Path | None],
+        tyro.conf.arg(metavar="RUN", constructor=Path, help_behavior_hint=""),
+    ] = None
+    """a run folder of train.py, or a file of weights"""
+    compare: Annotated[
+        tuple[Path, ...], tyro.conf.arg(metavar="RUN RUN [RUN]", help_behavior_hint="")
+    ] = ()
+    """two or three runs, side by side, instead of one"""
+    index: Annotated[int | None, _option("N", "0")] = None
+    """show this test image"""
+    label: Annotated[int | None, _option("N", "any")] = None
+    """show the first test image of this class"""
+    wrong: bool = False
+    """show the first test image that the run names wrongly"""
+    html: Annotated[Path | None, _option("FILE", "explorer.html in the run's folder")] = None
+    """write the page here"""
+    png: Annotated[Path | None, _option("FILE", "none")] = None
+    """write a picture too, of the layer that gives the answer"""
+    npz: Annotated[Path | None, _option("FILE", "none")] = None
+    """write everything observed too, as NumPy arrays"""
+    data_dir: Annotated[Path | None, _option("FOLDER", "as the run was trained")] = None
+    """where MNIST/raw is"""
+
+
+def main(arguments: Arguments) -> None:
+    """Load, choose, observe, write.
+
+    Raises:
+        ConfigError, DataError, ImplementationError: a run, an image or a target cannot be used.
+    """
+    paths = run_paths(arguments)
+    runs = [load_run(path, arguments.data_dir) for path in paths]
+    require_same_images(runs)
+    index = choose_image(runs[0], arguments.index, arguments.label, arguments.wrong)
+    observations = [observe_run(run, index) for run in runs]
+    title = f"test image {index} of {runs[0].images.name}"
+    folder = paths[0] if paths[0].is_dir() else paths[0].parent
+    page = arguments.html or folder / "explorer.html"
+    write_page(page, observations, title)
+    print(f"{title} -> {page}")
+    if arguments.png:
+        write_picture(arguments.png, observations, title)
+        print(f"picture -> {arguments.png}")
+    if arguments.npz:
+        save_arrays(arguments.npz, observations)
+        print(f"arrays -> {arguments.npz}")
+
+
+def run_paths(arguments: Arguments) -> tuple[Path, ...]:
+    """The runs that were asked for.
+
+    Raises:
+        ExplorerError: there are too few or too many.
+    """
+    if arguments.run is not None and not arguments.compare:
+        return (arguments.run,)
+    if arguments.run is not None or not arguments.compare:
+        raise ExplorerError("give one RUN, or --compare with two or three")
+    if not 2 <= len(arguments.compare) <= MOST_COMPARED:
+        raise ExplorerError(f"--compare has {len(arguments.compare)} RUN: give two or three")
+    return arguments.compare
+
+
+def require_same_images(runs: list[Run]) -> None:
+    """Refuse to compare runs that do not read the same images in the same way.
+
+    Raises:
+        ExplorerError: they do not.
+    """
+    first, *others = [f"{run.images.name} by {run.sequence}" for run in runs]
+    for other in others:
+        if other != first:
+            raise ExplorerError(f"--compare: one run reads {first}, another {other}")
+
+
+def observe_run(run: Run, index: int) -> Observation:
+    """Watch the run's model read one test image."""
+    return observe(
+        run.model,
+        run.images.test_images[index],
+        sequence=run.sequence,
+        label=int(run.images.test_labels[index]),
+        class_names=run.class_names,
+        name=run.name,
+    )
+
+
+if __name__ == "__main__":
+    with clean_exit("gate_explorer"):
+        main(parse_arguments(Arguments, "python -m gate_explorer"))

@@ -1,0 +1,7 @@
+"""What the explorer cannot do."""
+
+from training_loop.config import ConfigError
+
+
+class ExplorerError(ConfigError):
+    """A run, an image or a target that cannot be used; its message is one line with the remedy."""

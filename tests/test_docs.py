@@ -1,0 +1,42 @@
+"""Every block of Python in the study guide runs, and every figure it shows is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+GUIDE = ("index", "rnn", "gru", "lstm", "bptt", "torch_nn")
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", GUIDE)
+def test_the_code_runs_from_top_to_bottom(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32
+    )  # put back what a page sets
+    page = DOCS / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert blocks
+    torch.manual_seed(0)
+    names: dict[str, object] = {}
+    for block in blocks:
+        lines_before = text.count("\n", 0, block.start(1))
+        exec(compile("\n" * lines_before + block[1], str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("name", GUIDE)
+def test_what_a_page_points_to_is_there(name: str) -> None:
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert (DOCS / target).is_file(), f"{name}.md points to {target}"
+    for file in re.findall(r"`((?:scratch_cells|shared_interface)/\w+\.py)`", text):
+        assert (ROOT / file).is_file(), f"{name}.md speaks of {file}"
+
+
+def test_figures_are_small() -> None:
+    for figure in (DOCS / "figures").iterdir():
+        assert figure.stat().st_size < 400_000, figure.name
