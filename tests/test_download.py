@@ -165,6 +165,21 @@ def test_silent_mirrors_are_not_waited_for_long(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_look_up_without_end_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket's timeout does not cover it."""
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(5) and [])
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://mirror.invalid/"])
+    monkeypatch.setattr(download_module, "PATIENCE", 0.2)
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match=r"no mirror answers: silent for 0\.2 s"):
+        download("MNIST", tmp_path, wanted(tmp_path))
+    assert time.monotonic() - start < 1
+    over.set()
+
+
 def test_one_mirror_that_answers_is_enough(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     accelerator = start_accelerator("cpu")
     model, optimizer = accelerator.prepare(*start())
     (sequences, labels), *_ = batches(4)
-    with pytest.raises(ConfigError, match="training loss is nan: .* lower learning_rate"):
+    with pytest.raises(ConfigError, match=r"training loss is nan: .* lower learning_rate"):
         train_epoch(accelerator, model, optimizer, [(sequences * torch.nan, labels)])
 
 

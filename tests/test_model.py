@@ -31,11 +31,12 @@ def test_scratch_and_builtin_draw_the_same_weights(cell: str, bidirectional: boo
 
 
 def test_the_options_reach_the_layer() -> None:
-    model = build(cell="gru", implementation="builtin", num_layers=3, dropout=0.25)
+    options = {"num_layers": 3, "dropout": 0.25, "bidirectional": True}
+    model = build(cell="gru", implementation="builtin", **options)
     assert isinstance(model.layer, torch.nn.GRU)
     assert (model.layer.input_size, model.layer.hidden_size, model.layer.num_layers) == (3, 6, 3)
     assert model.layer.batch_first
-    assert (model.layer.dropout, model.layer.bidirectional) == (0.25, False)
+    assert (model.layer.dropout, model.layer.bidirectional) == (0.25, True)
     assert model.training
     assert model(torch.randn(5, 7, 3)).shape == (5, 4)
 
@@ -65,7 +66,7 @@ def test_parameters_are_counted() -> None:
     assert count_parameters(model) == 6 * 3 + 6 * 6 + 6 + 6 + 4 * 6
 
 
-BAD_FILE = '''
+BAD_FILE = """
 import torch
 from scratch_cells import Cell
 
@@ -84,7 +85,7 @@ class NoState(torch.nn.LSTM):
 
 class Unfinished(Cell):
     pass
-'''
+"""
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_every_step_is_the_pixels_it_should_be(sequence: str, images: Tensor) ->
         strict=True,
     ):
         row, column = pixel_at(sequence, step, feature, height, width)
-        assert value == pytest.approx(int(images[image, row, column]) / 255, abs=1e-7)
+        assert value == pytest.approx(int(images[image, row, column]) / 127.5, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,13 @@ def test_sequence_shape(sequence: str, shape: tuple[int, int]) -> None:
     assert sequence_shape(28, 20, sequence) == shape
 
 
-def test_values_are_those_of_to_tensor_and_the_images_stay_as_they_are() -> None:
+def test_values_are_twice_those_of_to_tensor_and_the_images_stay_as_they_are() -> None:
     from torchvision.transforms.functional import to_tensor
 
     image = torch.arange(256).view(16, 16).to(torch.uint8)
     before = image.clone()
-    assert torch.equal(to_sequences(image[None], "rows"), to_tensor(image.numpy()))
+    expected = 2 * to_tensor(image.numpy())
+    torch.testing.assert_close(to_sequences(image[None], "rows"), expected, rtol=0, atol=1e-6)
     assert torch.equal(image, before)
 
 

@@ -58,18 +58,20 @@ def clean_exit(program: str) -> Iterator[None]:
     except KeyboardInterrupt:
         _leave(f"{program}: interrupted", INTERRUPTED)
     except ValueError as error:
-        if not isinstance(error, _refusals()):
+        if not _is_refusal(error):
             raise
         _leave(f"{program}: error: {error}", BAD_REQUEST)
 
 
-def _refusals() -> tuple[type[ValueError], ...]:
-    """The exceptions whose message is for the user, as it stands."""
-    # Imported when one may have been raised: before, nothing here has to wait for torch.
+def _is_refusal(error: ValueError) -> bool:
+    """Whether the message is for the user, as it stands."""
+    if isinstance(error, ConfigError):
+        return True
+    # The others can only have been raised once these were imported, and torch with them.
     from sequenced_mnist import DataError
     from shared_interface import ImplementationError
 
-    return ConfigError, DataError, ImplementationError
+    return isinstance(error, DataError | ImplementationError)
 
 
 def _leave(line: str, status: int) -> None:

@@ -23,7 +23,7 @@ def draw_curve(
     ]
     figure = Figure(figsize=(9, 4), layout="constrained")
     figure.suptitle(title)
-    loss, accuracy = figure.subplots(1, 2)
+    loss, accuracy = figure.subplots(1, 2, sharex=True)
     loss.plot(epochs_of_steps, step_losses, linewidth=0.8)
     loss.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
     accuracy.plot(epochs, [100 * share for share in accuracies], marker="o")

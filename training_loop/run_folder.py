@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
@@ -101,15 +101,13 @@ def _take(folder: Path) -> Path:
 
 def _make_new(name: str) -> Path:
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = f"{now}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}"
-    for number in count(2):
-        try:
-            (RUNS / name).mkdir(parents=True)
-        except FileExistsError:  # another run began within the same second
-            name = f"{name}-{number}"
-        else:
+    folder = RUNS / f"{now}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}"
+    twins = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    for candidate in chain([folder], twins):
+        with suppress(FileExistsError):  # another run began within the same second
+            candidate.mkdir(parents=True)
             break
-    return RUNS / name
+    return candidate
 
 
 @contextmanager
