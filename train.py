@@ -14,7 +14,7 @@ python train.py --cell gru --implementation builtin
 import dataclasses
 import time
 
-from training_loop.command_line import clean_exit, parse_arguments
+from training_loop.command_line import clean_exit, parse_arguments, sudden_interrupts
 from training_loop.config import Config
 
 
@@ -25,14 +25,15 @@ def train(config: Config) -> None:
         ConfigError, DataError, ImplementationError: an option, a file or a folder cannot be used.
     """
     # These take seconds to import; --help and a bad option have been answered before.
-    import torch
+    with sudden_interrupts("train.py"):
+        import torch
 
-    from sequenced_mnist import Batches, load_images
-    from training_loop.device import describe, start_accelerator
-    from training_loop.loop import Epoch, evaluate, train_epoch
-    from training_loop.model import build_model, count_parameters
-    from training_loop.progress import progress
-    from training_loop.run_folder import new_run_folder, write_run
+        from sequenced_mnist import Batches, load_images
+        from training_loop.device import describe, start_accelerator
+        from training_loop.loop import Epoch, evaluate, train_epoch
+        from training_loop.model import build_model, count_parameters
+        from training_loop.progress import progress
+        from training_loop.run_folder import new_run_folder, write_run
 
     accelerator = start_accelerator(config.device)
     images = load_images(config.dataset, config.data_dir)

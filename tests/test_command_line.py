@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 
 from sequenced_mnist import DataError
 from shared_interface import ImplementationError
-from training_loop.command_line import clean_exit, parse_arguments
+from training_loop.command_line import clean_exit, parse_arguments, sudden_interrupts
 from training_loop.config import Config, ConfigError
 
+ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = {
     "--cell": "gru",
     "--implementation": "builtin",
@@ -116,6 +119,27 @@ def test_an_interrupt_is_one_line_and_status_130(capsys: pytest.CaptureFixture[s
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(ValueError, match="a defect"), clean_exit("program"):
         raise ValueError("a defect")
+
+
+def test_an_interrupt_during_imports_cannot_be_swallowed() -> None:
+    program = (
+        "import signal\n"
+        "from training_loop.command_line import sudden_interrupts\n"
+        "with sudden_interrupts('program'):\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "program: interrupted\n")
+
+
+def test_after_the_imports_an_interrupt_is_an_exception_again() -> None:
+    with sudden_interrupts("program"):
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_nothing_happens_where_nothing_happens() -> None:

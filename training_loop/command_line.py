@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import dropwhile, takewhile
@@ -61,6 +63,25 @@ def clean_exit(program: str) -> Iterator[None]:
         if not _is_refusal(error):
             raise
         _leave(f"{program}: error: {error}", BAD_REQUEST)
+
+
+@contextlib.contextmanager
+def sudden_interrupts(program: str) -> Iterator[None]:
+    """For imports: Ctrl-C ends the process there and then, with the same line and status.
+
+    As an exception it would be raised within whatever module is being imported, and large ones
+    swallow it or turn it into another. There is nothing to put right yet. Main thread only.
+    """
+
+    def leave(*_: object) -> None:
+        print(f"{program}: interrupted", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_refusal(error: ValueError) -> bool:
