@@ -136,10 +136,15 @@ def test_an_interrupt_during_imports_cannot_be_swallowed() -> None:
 
 
 def test_after_the_imports_an_interrupt_is_an_exception_again() -> None:
-    with sudden_interrupts("program"):
-        pass
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+    # Where the tests run in a shell's background, Ctrl-C was ignored from the start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with sudden_interrupts("program"):
+            pass
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_nothing_happens_where_nothing_happens() -> None:

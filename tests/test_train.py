@@ -125,19 +125,24 @@ def test_a_damaged_file_is_one_line_and_status_2(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     arguments = ("--dataset", "digits", "--epochs", 10_000, "--implementation", "builtin")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command(*arguments),
         cwd=tmp_path,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("epoch 2"):
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=20)
+        # What a shell runs in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            while not process.stdout.readline().startswith("epoch 2"):
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            _, complaint = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, complaint) == (130, "train.py: interrupted\n")
     assert list((tmp_path / "runs").iterdir()) == []
 
