@@ -4,85 +4,140 @@ images (n, height, width) uint8    sequenced_mnist
   -> batches (batch, time, features)
   -> recurrent layer               scratch_cells, builtin_models, or a file of your own
   -> logits (batch, classes)       shared_interface.SequenceClassifier
-  -> loss, accuracy                training_loop
-  -> a run folder                  weights, configuration, metrics, training curve
+  -> steps, tests, checkpoints     training_loop
+  -> a run folder                  weights, configuration, metrics, pictures
 
 python train.py
 python train.py --cell gru --implementation builtin
+python train.py --resume runs/NAME
+python train.py --evaluate runs/NAME
+python train.py --compare runs/NAME runs/OTHER
 """
 
 import dataclasses
-import time
+from functools import partial
+from pathlib import Path
 
-from training_loop.command_line import clean_exit, parse_arguments, sudden_interrupts
-from training_loop.config import Config
+from training_loop import Config, Request, clean_exit, parse_request, sudden_interrupts
 
 
-def train(config: Config) -> None:
-    """Load the images, build the model, train and test it epoch by epoch, write the run folder.
+def train(config: Config, resume: bool = False) -> Path:
+    """Load the images, build the model, train and test it epoch by epoch, fill the run's folder.
+
+    Args:
+        config: what to do.
+        resume: go on with the unfinished run in ``config.run_dir``, whose configuration this is.
+
+    Returns:
+        The run's folder.
 
     Raises:
         ConfigError, DataError, ImplementationError: an option, a file or a folder cannot be used.
+        Stopped: Ctrl-C or SIGTERM came; a checkpoint has been written.
     """
     # These take seconds to import; --help and a bad option have been answered before.
     with sudden_interrupts("train.py"):
         import torch
 
         from sequenced_mnist import Batches, load_images
-        from training_loop.device import describe, start_accelerator
-        from training_loop.loop import Epoch, evaluate, train_epoch
-        from training_loop.model import build_model, count_parameters
-        from training_loop.progress import progress
-        from training_loop.run_folder import new_run_folder, write_run
+        from training_loop import (
+            Run,
+            Training,
+            accuracy,
+            build_model,
+            count_parameters,
+            describe,
+            heeding_signals,
+            initialize,
+            open_folder,
+            score,
+            start_accelerator,
+            train_epoch,
+        )
 
-    accelerator = start_accelerator(config.device)
-    images = load_images(config.dataset, config.data_dir)
-    schedule = config.schedule_for(images.name)
+    accelerator = start_accelerator(config.device, config.precision)
+    say = partial(accelerator.print, flush=True)  # of several processes only the first speaks
+    with accelerator.main_process_first():  # it downloads what the others then find
+        images = load_images(config.dataset, config.data_dir)
+    if config.validation:
+        images = images.for_validation()
+    config = config.settled(images.name, accelerator.device.type)
 
     # Both sets stay on the training device as uint8; sequences are made a batch at a time.
-    how = (config.sequence, schedule.batch_size, accelerator.device)
+    share = (accelerator.device, accelerator.process_index, accelerator.num_processes)
+    how = (config.sequence, config.batch_size, *share)
     train_set = Batches(images.train_images, images.train_labels, *how)
     test_set = Batches(images.test_images, images.test_labels, *how)
 
     torch.manual_seed(config.seed)  # once: for the weights, then for dropout
     model = build_model(config, train_set.features, images.num_classes)
-    optimizer = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    initialize(model.layer, config.init, train_set.time)
 
     name = f"{images.name}-{config.sequence}-{config.layer}"
-    with new_run_folder(config.run_dir, name) as folder:
-        # All that the options left open is settled now; the folder keeps it as settled.
-        settled = {"dataset": images.name, "device": accelerator.device.type, "run_dir": folder}
-        config = dataclasses.replace(config, **settled, **schedule._asdict())
-        if images.note:
-            print(images.note)
-        print(
+    with (
+        open_folder(config, name, resume, accelerator) as folder,
+        heeding_signals(accelerator) as stop,
+    ):
+        config = dataclasses.replace(config, run_dir=folder)
+        training = Training(config, accelerator, model, train_set.num_images)
+        run = Run(folder, training, resume)
+        for note in images.note, run.note:
+            if note:
+                say(note)
+        say(
             f"data    {images.name}: {train_set.num_images} training and {test_set.num_images} "
-            f"test images, by {config.sequence}: {train_set.time} steps of {train_set.features}"
+            f"{config.tested_on} images, by {config.sequence}: "
+            f"{train_set.time} steps of {train_set.features}"
         )
-        print(
+        say(
             f"model   {config.layer}, {config.num_layers} x {config.hidden_size}, "
-            f"{count_parameters(model)} parameters, seed {config.seed}"
+            f"{count_parameters(model)} parameters, seed {config.seed}, {config.recipe} recipe"
         )
-        print(f"device  {describe(accelerator.device)}", flush=True)
+        say(f"device  {describe(accelerator)}")
 
-        history = []
-        start = time.perf_counter()
-        for number in range(1, schedule.epochs + 1):
-            with progress(f"epoch {number}/{schedule.epochs}", len(train_set)) as counted:
-                batches = counted(train_set.shuffled(config.seed, number))
-                trained = train_epoch(accelerator, model, optimizer, batches)
-            history.append(Epoch(number, trained, test_accuracy=evaluate(model, test_set)))
-            print(history[-1], flush=True)
-        seconds = time.perf_counter() - start
-        write_run(folder, config, accelerator.unwrap_model(model), history, seconds)
+        with run.kept_when_it_breaks_off():
+            while training.epoch <= config.epochs:
+                look = train_epoch(training, run, train_set, stop)
+                run.save()  # a run that is taken up here goes on with the test
 
-    print(
-        f"result  {images.name}: test accuracy {100 * history[-1].test_accuracy:.2f} % after epoch "
-        f"{schedule.epochs} ({config.layer}, {config.sequence}, {seconds:.1f} s) -> {folder}"
+                scores = score(
+                    accelerator, training.model, stop.between(test_set), test_set.num_images
+                )
+                epoch = training.end_epoch(accuracy(scores, test_set.labels), look)
+                run.log_epoch(test_set)
+                say(
+                    f"epoch {epoch.number}: training loss {epoch.training_loss:.4f}, "
+                    f"{config.tested_on} accuracy {100 * epoch.accuracy:.2f} %, "
+                    f"{epoch.images_per_second:.0f} images/s"
+                )
+            run.finish(images, scores)
+
+    say(
+        f"result  {images.name}: {config.tested_on} accuracy {100 * epoch.accuracy:.2f} % after "
+        f"epoch {config.epochs} ({config.layer}, {config.sequence}, {training.seconds:.1f} s) "
+        f"-> {folder}"
     )
+    say(f"next    python train.py --evaluate {folder}")
+    say(f"        python train.py --compare {folder} runs/ANOTHER")
+    say(f"        python -m gate_explorer {folder} --label 7")
+    say(f"        tensorboard --logdir {folder.parent}")
+    return folder
+
+
+def main(request: Request) -> None:
+    """Do what the command line asks for."""
+    if request.compare:
+        from training_loop import compare
+
+        compare(request.compare)
+    elif request.evaluate:
+        from training_loop import evaluate
+
+        evaluate(request.config)
+    else:
+        train(request.config, resume=request.resume is not None)
 
 
 if __name__ == "__main__":
     with clean_exit("train.py"):
-        train(parse_arguments(Config, "train.py"))
+        main(parse_request())

@@ -48,7 +48,9 @@ def _first_wrong(run: Run) -> int:
     images = run.images
     seen = 0
     model = run.model.eval()
-    for sequences, labels in Batches(images.test_images, images.test_labels, run.sequence, BATCH):
+    for sequences, labels, *_ in Batches(
+        images.test_images, images.test_labels, run.sequence, BATCH
+    ):
         with torch.no_grad():
             wrong = (model(sequences).argmax(dim=1) != labels).nonzero()
         if len(wrong):

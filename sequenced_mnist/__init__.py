@@ -1,6 +1,6 @@
 """Labelled images, read as sequences, in batches that live on the training device."""
 
-from sequenced_mnist.batches import Batches
+from sequenced_mnist.batches import Batch, Batches
 from sequenced_mnist.idx import DataError
 from sequenced_mnist.images import DATASETS, ImageSets, load_images
 from sequenced_mnist.sequencing import SEQUENCES, sequence_shape, to_sequences
@@ -8,6 +8,7 @@ from sequenced_mnist.sequencing import SEQUENCES, sequence_shape, to_sequences
 __all__ = [
     "DATASETS",
     "SEQUENCES",
+    "Batch",
     "Batches",
     "DataError",
     "ImageSets",

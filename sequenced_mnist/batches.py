@@ -5,6 +5,7 @@ is one indexing operation, with no Python for a single image and nothing copied 
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,8 +36,28 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(num_images, generator=generator)
 
 
+class Batch(NamedTuple):
+    """What one process reads of one batch.
+
+    Attributes:
+        sequences: (share, time, features) float32.
+        labels: (share,) int64.
+        images: (share,) int64: where in the set they stand.
+        size: images in the whole batch, over all processes.
+    """
+
+    sequences: Tensor
+    labels: Tensor
+    images: Tensor
+    size: int
+
+
 class Batches:
     """Sequences and labels of one image set, in batches on one device.
+
+    Several processes that train together each hold the whole set, and each takes its share of
+    every batch: image 0, 2, 4, ... of the batch in the first of two. So all of them together see
+    the batches that one process alone would see.
 
     Args:
         images: (n, height, width) uint8.
@@ -44,6 +65,7 @@ class Batches:
         sequence: how an image is read: ``rows``, ``columns``, ``pixels`` or ``permuted``.
         batch_size: images in a batch; the last batch of a pass holds what is left.
         device: where the set is kept and the batches are made.
+        process, num_processes: which of the processes that train together this one is, from 0.
 
     Attributes:
         time, features: steps of one sequence, and numbers in one step.
@@ -56,31 +78,37 @@ class Batches:
         sequence: str,
         batch_size: int,
         device: torch.device | str = "cpu",
+        process: int = 0,
+        num_processes: int = 1,
     ) -> None:
         self.images = images.to(device)
         self.labels = labels.to(device)
         self.sequence = sequence
         self.batch_size = batch_size
+        self.process = process
+        self.num_processes = num_processes
         height, width = images.shape[1:]
         self.time, self.features = sequence_shape(height, width, sequence)
 
     @property
     def num_images(self) -> int:
-        """How many images one pass visits."""
+        """How many images one pass visits, over all processes."""
         return len(self.labels)
 
     def __len__(self) -> int:
         """How many batches one pass takes."""
         return -(-self.num_images // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass in the set's own order: (batch, time, features) float32, (batch,) int64."""
-        yield from self._take(torch.arange(self.num_images))
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass in the set's own order."""
+        return self._take(torch.arange(self.num_images))
 
-    def shuffled(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass in :func:`epoch_order`: (batch, time, features) float32, (batch,) int64."""
-        yield from self._take(epoch_order(self.num_images, seed, epoch))
+    def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """One pass in :func:`epoch_order`, from batch ``start`` on."""
+        return self._take(epoch_order(self.num_images, seed, epoch)[start * self.batch_size :])
 
-    def _take(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        for index in torch.split(order.to(self.images.device), self.batch_size):
-            yield to_sequences(self.images[index], self.sequence), self.labels[index]
+    def _take(self, order: Tensor) -> Iterator[Batch]:
+        for whole in torch.split(order.to(self.images.device), self.batch_size):
+            mine = whole[self.process :: self.num_processes]
+            sequences = to_sequences(self.images[mine], self.sequence)
+            yield Batch(sequences, self.labels[mine], mine, len(whole))

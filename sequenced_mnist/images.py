@@ -1,8 +1,9 @@
 """Which images there are to train on, and the one way to them: :func:`load_images`."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from sequenced_mnist.idx import DataError, locate, read_images, read_labels
 
 SIDE = 28  # pixels: MNIST and its siblings are 28 x 28
 HELD_OUT = 5  # of the embedded digits, one in five is held out for testing
+VALIDATION = 12  # of the training images, one in twelve is held out for choosing: 5,000 of MNIST's
 DIGITS = tuple("0123456789")
 
 
@@ -73,6 +75,21 @@ class ImageSets:
     def num_classes(self) -> int:
         """How many classes the labels tell apart."""
         return len(self.class_names)
+
+    def for_validation(self) -> Self:
+        """The training images alone: the last twelfth of them takes the test images' place.
+
+        What is chosen by looking at the outcome, a learning rate say, is chosen on these, so that
+        the test images stay unseen.
+        """
+        kept = len(self.train_images) - len(self.train_images) // VALIDATION
+        return dataclasses.replace(
+            self,
+            train_images=self.train_images[:kept],
+            train_labels=self.train_labels[:kept],
+            test_images=self.train_images[kept:],
+            test_labels=self.train_labels[kept:],
+        )
 
 
 class MissingError(DataError):

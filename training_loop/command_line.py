@@ -13,15 +13,21 @@ from typing import TypeVar
 import tyro
 
 from training_loop.config import ConfigError
+from training_loop.interruptions import LostProcessError, Stopped
 
 Options = TypeVar("Options")
 
+BROKEN_OFF = 1  # another process of the same run is gone
 BAD_REQUEST = 2  # an argument, file or folder cannot be used
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+SIGNALLED = 128  # and the signal's number on top, as shells have it
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 
 def parse_arguments(
-    kind: type[Options], program: str, arguments: Sequence[str] | None = None
+    kind: type[Options],
+    program: str,
+    arguments: Sequence[str] | None = None,
+    default: Options | None = None,
 ) -> Options:
     """The options that a command line asks for; ``--help`` prints itself and exits.
 
@@ -29,6 +35,7 @@ def parse_arguments(
         kind: a dataclass: one option a field, with the field's docstring as its help.
         program: what the command is called.
         arguments: without the program's name; None for those that Python was started with.
+        default: what the options are where they are not given; None for the dataclass's own.
 
     Raises:
         ConfigError: an option is unknown, lacks its value or has a bad one.
@@ -37,9 +44,14 @@ def parse_arguments(
     try:
         with contextlib.redirect_stderr(complaint):
             # FlagCreatePairsOff: --bidirectional has no twin called --no-bidirectional.
-            return tyro.cli(
-                kind, prog=program, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+            options: Options = tyro.cli(
+                kind,
+                prog=program,
+                args=arguments,
+                default=kind() if default is None else default,
+                config=(tyro.conf.FlagCreatePairsOff,),
             )
+            return options
     except SystemExit as exit:
         if exit.code != BAD_REQUEST:
             raise
@@ -52,13 +64,20 @@ def parse_arguments(
 def clean_exit(program: str) -> Iterator[None]:
     """End a command with one line on stderr, and no traceback, where its user is to act.
 
-    Exit status 2 where an argument, a file or a folder cannot be used, 130 after Ctrl-C. Any
-    other exception is a defect of the program and keeps its traceback.
+    Exit status 2 where an argument, a file or a folder cannot be used, 130 after Ctrl-C, 143 after
+    SIGTERM, 1 where another process of the run has ended. Any other exception is a defect of the
+    program and keeps its traceback.
     """
     try:
         yield
     except KeyboardInterrupt:
         _leave(f"{program}: interrupted", INTERRUPTED)
+    except Stopped as stopped:
+        # All processes of a run stop together; one says so.
+        line = f"{program}: {stopped}" if os.environ.get("RANK", "0") == "0" else ""
+        _leave(line, SIGNALLED + stopped.signal)
+    except LostProcessError as error:
+        _leave(f"{program}: error: {error}", BROKEN_OFF)
     except ValueError as error:
         if not _is_refusal(error):
             raise
@@ -96,7 +115,8 @@ def _is_refusal(error: ValueError) -> bool:
 
 
 def _leave(line: str, status: int) -> None:
-    print(line, file=sys.stderr)
+    if line:
+        print(line, file=sys.stderr)
     raise SystemExit(status)
 
 

@@ -1,39 +1,58 @@
-"""What a run leaves behind: weights, configuration, metrics, the training curve.
+"""A run's folder: what it is resumed from, and what it leaves behind.
 
 runs/NAME/
-  model.safetensors  the classifier's state_dict: the layer under torch.nn's own names, readout
-  config.json        every option, as the run settled it
-  metrics.json       test accuracy, seconds, each epoch, each step's loss
-  curve.png          training loss and test accuracy
+  config.json                    every option, as the run settled it
+  checkpoint.safetensors         the run as it stood last, until it is finished
+  checkpoint-before.safetensors  the run as it stood before that
+  metrics.csv                    a line an epoch
+  metrics.json                   the same, every step's loss, seconds, versions
+  events.out.tfevents...         the same and more, for TensorBoard
+  model.safetensors              finished: the classifier's state_dict, under torch.nn's names
+  curve.png  confusion.png  mistakes.png   finished: pictures of how it went
 """
 
-import dataclasses
+import csv
+import io
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import nn
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
+from filelock import FileLock, Timeout
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 
-from training_loop.config import Config, ConfigError
-from training_loop.loop import Epoch
+from sequenced_mnist import Batches, ImageSets
+from training_loop import checkpoint, pictures
+from training_loop.config import ConfigError, SettledConfig
+from training_loop.interruptions import LostProcessError, Stopped
 from training_loop.model import count_parameters
-from training_loop.pictures import draw_curve
+from training_loop.saturation import saturation
+from training_loop.stopping import is_lost_connection
+from training_loop.training import Look, Training
 
 RUNS = Path("runs")
+CONFIG, METRICS, WEIGHTS = "config.json", "metrics.json", "model.safetensors"
+LOCK = ".lock"
+PROBED = 100
+"""Tested images on which the gates are looked at after every epoch."""
 
 
 @contextmanager
-def new_run_folder(asked: Path | None, name: str) -> Iterator[Path]:
-    """Make a run's folder; take it away again if the run breaks off and has left nothing in it.
+def new_folder(asked: Path | None, name: str) -> Iterator[Path]:
+    """Make a run's folder, and keep other runs out of it.
+
+    A run that breaks off and has left nothing in the folder takes it away again.
 
     Args:
         asked: the folder, new or empty; None for a new one in ``runs/``.
@@ -42,59 +61,263 @@ def new_run_folder(asked: Path | None, name: str) -> Iterator[Path]:
     Raises:
         ConfigError: the folder holds files already, cannot be made, or cannot be written into.
     """
-    try:
+    with _refusing(asked or RUNS):
         folder = _take(asked) if asked else _make_new(name)
         with TemporaryFile(dir=folder):
             pass  # it can be written into: better known now than after the training
-    except OSError as error:
-        raise _refusal(asked or RUNS, error) from error
     try:
-        yield folder
+        with _kept_for_this_run(folder):
+            yield folder
     except BaseException:
-        if not any(folder.iterdir()):
+        if not _files_in(folder):
+            (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
         raise
 
 
-def write_run(
-    folder: Path, config: Config, model: nn.Module, history: Sequence[Epoch], seconds: float
-) -> None:
-    """Write a finished run's four files, each whole or not at all.
-
-    Args:
-        folder: from :func:`new_run_folder`.
-        config: as the run settled it.
-        model: trained.
-        history: every epoch, at least one.
-        seconds: that training and testing took.
+@contextmanager
+def unfinished_folder(folder: Path) -> Iterator[Path]:
+    """The folder of a run that broke off, kept from other runs while it is resumed.
 
     Raises:
-        ConfigError: the folder can no longer be written into.
+        ConfigError: there is no such folder, it is in use, or its run is finished.
     """
-    step_losses = list(chain.from_iterable(epoch.trained.step_losses for epoch in history))
-    accuracies = [epoch.test_accuracy for epoch in history]
-    metrics = {
-        "dataset": config.dataset,
-        "test_accuracy": accuracies[-1],
-        "seconds": seconds,
-        "parameters": count_parameters(model),
-        "torch": torch.__version__,
-        "epochs": [_row(epoch) for epoch in history],
-        "step_losses": step_losses,
-    }
-    with _replacing(folder / "model.safetensors") as path:
-        save_file(_weights(model), path)
-    with _replacing(folder / "config.json") as path:
-        path.write_text(_json(dataclasses.asdict(config)))
-    with _replacing(folder / "metrics.json") as path:
-        path.write_text(_json(metrics))
-    with _replacing(folder / "curve.png") as path:
-        draw_curve(path, f"{config.layer} on {config.dataset}", step_losses, accuracies)
+    if not folder.is_dir():
+        raise ConfigError(f"resume is {folder}: there is no such folder; expected a run's")
+    with _kept_for_this_run(folder):
+        if (folder / WEIGHTS).exists():
+            raise ConfigError(
+                f"resume is {folder}: the run is finished; expected one that broke off, "
+                f"evaluate it with --evaluate {folder}"
+            )
+        yield folder
+
+
+@contextmanager
+def open_folder(
+    config: SettledConfig, name: str, resume: bool, accelerator: Accelerator
+) -> Iterator[Path]:
+    """A run's folder, new or resumed, opened by the first process; the others are told its name.
+
+    Raises:
+        ConfigError: as :func:`new_folder` and :func:`unfinished_folder` have it.
+    """
+    with ExitStack() as stack:
+        told: list[Path | None] = [None]
+        if accelerator.is_main_process:
+            if resume:
+                assert config.run_dir is not None
+                told[0] = stack.enter_context(unfinished_folder(config.run_dir))
+            else:
+                told[0] = stack.enter_context(new_folder(config.run_dir, name))
+        (folder,) = broadcast_object_list(told)
+        yield folder
+
+
+class Run:
+    """What is written into a run's folder while it trains; in all processes but the first, nothing.
+
+    Args:
+        folder: the run's, open.
+        training: what is saved.
+        resumed: whether it goes on from the folder's latest checkpoint.
+    """
+
+    def __init__(self, folder: Path, training: Training, resumed: bool) -> None:
+        self.folder = folder
+        self.training = training
+        self.note = ""
+        """One line for the user where the last checkpoint could not be used."""
+        self.writes = training.accelerator.is_main_process
+        if resumed:
+            latest, self.note = checkpoint.read_latest(folder)
+            checkpoint.put_back(latest, training)
+        elif self.writes:
+            self._write(CONFIG, training.config.to_json().encode())
+        if self.writes:
+            with _refusing(folder):
+                self.board = SummaryWriter(folder, purge_step=training.step + 1)
+        if not resumed:
+            self.save()  # from here on there is something to go back to
+
+    @property
+    def config(self) -> SettledConfig:
+        """What the run was asked to do."""
+        return self.training.config
+
+    def save(self) -> None:
+        """Write a checkpoint of the run as it stands, between two steps. All processes take part.
+
+        Raises:
+            ConfigError: it cannot be written; the one before is still there.
+            DivergedError: the run has diverged; the one before is still there.
+        """
+        taken = checkpoint.take(self.training)
+        if self.writes:
+            with _refusing(self.folder):
+                checkpoint.write(taken, self.folder)
+
+    def log(self, look: Look) -> None:
+        """Hand the figures of the last steps to TensorBoard."""
+        if self.writes:
+            self.board.add_scalar("training/loss", look.loss, look.step)
+            self.board.add_scalar("training/learning rate", look.learning_rate, look.step)
+            self.board.add_scalar("training/images per second", look.images_per_second, look.step)
+            for name, norm in look.gradient_norms.items():
+                self.board.add_scalar(f"gradient norm/{name}", norm, look.step)
+
+    def log_epoch(self, tested: Batches) -> None:
+        """Hand on the figures of the epoch just over, gates at their ends among them."""
+        if not self.writes:
+            return
+        step, epoch = self.training.step, self.training.epochs[-1]
+        self.board.add_scalar(f"{self.config.tested_on}/accuracy", epoch.accuracy, step)
+        self.board.add_scalar("training/loss of the epoch", epoch.training_loss, step)
+        probe = next(iter(Batches(tested.images, tested.labels, tested.sequence, PROBED)))
+        layer = self.training.plain_model.layer
+        assert isinstance(layer, nn.Module)
+        for name, share in saturation(layer, probe.sequences).items():
+            self.board.add_scalar(f"saturation/{name}", share, step)
+        self.board.flush()
+        self._write_metrics()
+
+    def finish(self, images: ImageSets, scores: Tensor) -> None:
+        """Draw the pictures, write the weights, and give up the checkpoints.
+
+        Args:
+            images: what was tested on.
+            scores: (n, classes) logits of the tested images, after the last epoch.
+        """
+        if not self.writes:
+            return
+        scores, labels, names = scores.cpu(), images.test_labels, images.class_names
+        title = f"{self.config.layer} on {self.config.dataset}, by {self.config.sequence}"
+        accuracies = [epoch.accuracy for epoch in self.training.epochs]
+        losses, tested = self.training.step_losses, self.config.tested_on
+        self._draw("curve.png", pictures.draw_curve, title, losses, accuracies, tested)
+        self._draw("confusion.png", pictures.draw_confusion, scores, labels, names)
+        worst = (images.test_images, scores, labels, names)
+        self._draw("mistakes.png", pictures.draw_mistakes, *worst)
+        self._write_metrics()
+        weights = self.training.plain_model.state_dict()
+        # Copies: safetensors takes no two tensors that share storage.
+        copies = {name: w.to("cpu", copy=True).contiguous() for name, w in weights.items()}
+        self._write(WEIGHTS, save(copies))
+        for name in (checkpoint.CURRENT, checkpoint.BEFORE):
+            (self.folder / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def kept_when_it_breaks_off(self) -> Iterator[None]:
+        """Write a checkpoint if a signal stops the run; whatever stops it, say how to go on.
+
+        Raises:
+            Stopped: as it came, with the remedy.
+            LostProcessError: another process of the run has ended before its time.
+        """
+        go_on = f"go on with --resume {self.folder}"
+        try:
+            yield
+        except Stopped as stopped:
+            self.save()
+            raise Stopped(
+                stopped.signal, f"saved after step {self.training.step}, {go_on}"
+            ) from None
+        except RuntimeError as error:
+            if self.training.accelerator.num_processes > 1 and is_lost_connection(error):
+                raise LostProcessError(f"another process of the run has ended; {go_on}") from error
+            raise
+        finally:
+            if self.writes:
+                self.board.close()
+
+    def _write_metrics(self) -> None:
+        training, tested = self.training, self.config.tested_on
+        rows = []
+        for epoch in training.epochs:
+            row = {"epoch" if name == "number" else name: x for name, x in asdict(epoch).items()}
+            row[f"{tested}_accuracy"] = row.pop("accuracy")
+            rows.append(row)
+        metrics = {
+            "dataset": self.config.dataset,
+            f"{tested}_accuracy": training.epochs[-1].accuracy,
+            "seconds": training.seconds,
+            "processes": training.accelerator.num_processes,
+            "parameters": count_parameters(training.plain_model),
+            "torch": torch.__version__,
+            "epochs": rows,
+            "step_losses": training.step_losses,
+        }
+        self._write(METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
+        table = io.StringIO()
+        writer = csv.DictWriter(table, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+        self._write("metrics.csv", table.getvalue().encode())
+
+    def _write(self, name: str, content: bytes) -> None:
+        with replacing(self.folder / name) as path:
+            path.write_bytes(content)
+
+    def _draw(self, name: str, draw: Callable[..., None], *arguments: object) -> None:
+        with replacing(self.folder / name) as path:
+            draw(path, *arguments)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``, renamed to it once it is written.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with _refusing(path.parent):
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"run_dir is {folder}: cannot write there ({error.strerror or error})"
+        ) from error
+
+
+@contextmanager
+def _kept_for_this_run(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system lets go when the process ends, however it ends."""
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        with _refusing(folder):
+            lock.acquire()
+    except Timeout:
+        raise ConfigError(
+            f"run_dir is {folder}: another run is at work in it; name a new folder, or wait"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != LOCK]
 
 
 def _take(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+    if (folder / checkpoint.CURRENT).exists():
+        raise ConfigError(
+            f"run_dir is {folder}: it holds a run that broke off; "
+            f"name a new folder, or go on with --resume {folder}"
+        )
+    if _files_in(folder):
         raise ConfigError(f"run_dir is {folder}: it holds files already; name a new folder")
     return folder
 
@@ -108,41 +331,3 @@ def _make_new(name: str) -> Path:
             candidate.mkdir(parents=True)
             break
     return candidate
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, renamed to it once it is written."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        raise _refusal(path.parent, error) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _refusal(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"run_dir is {folder}: cannot write there ({error.strerror or error})")
-
-
-def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state_dict on the CPU, copied: safetensors takes no two entries that share storage."""
-    return {
-        name: weight.to("cpu", copy=True).contiguous()
-        for name, weight in model.state_dict().items()
-    }
-
-
-def _row(epoch: Epoch) -> dict[str, float]:
-    return {
-        "epoch": epoch.number,
-        "training_loss": epoch.trained.loss,
-        "test_accuracy": epoch.test_accuracy,
-        "images_per_second": epoch.trained.images_per_second,
-    }
-
-
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, default=str) + "\n"  # str: for paths
