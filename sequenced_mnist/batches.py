@@ -108,7 +108,9 @@ class Batches:
         return self._take(epoch_order(self.num_images, seed, epoch)[start * self.batch_size :])
 
     def _take(self, order: Tensor) -> Iterator[Batch]:
-        for whole in torch.split(order.to(self.images.device), self.batch_size):
+        order = order.to(self.images.device)
+        for start in range(0, len(order), self.batch_size):
+            whole = order[start : start + self.batch_size]
             mine = whole[self.process :: self.num_processes]
             sequences = to_sequences(self.images[mine], self.sequence)
             yield Batch(sequences, self.labels[mine], mine, len(whole))

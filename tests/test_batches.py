@@ -59,13 +59,15 @@ def test_a_pass_hands_out_every_image_once_with_its_label(
     assert batches.num_images == count
     for a_pass in (in_order, shuffled):
         assert len(a_pass) == len(batches)
-        assert all(len(numbers) == batch_size for _, numbers in a_pass[:-1])
-        for sequences, numbers in a_pass:
+        assert all(batch.size == batch_size for batch in a_pass[:-1])
+        for sequences, numbers, images_of, size in a_pass:
+            assert size == len(numbers)
+            assert torch.equal(images_of, numbers)
             assert sequences.shape == (len(numbers), batches.time, batches.features)
             assert torch.equal(sequences, to_sequences(images[numbers], sequence))
-    assert torch.equal(torch.cat([numbers for _, numbers in in_order]), labels)
+    assert torch.equal(torch.cat([batch.labels for batch in in_order]), labels)
     assert torch.equal(
-        torch.cat([numbers for _, numbers in shuffled]), epoch_order(count, seed, epoch)
+        torch.cat([batch.labels for batch in shuffled]), epoch_order(count, seed, epoch)
     )
 
 
@@ -73,12 +75,43 @@ def test_the_set_is_kept_as_bytes_on_the_device() -> None:
     batches = Batches(*numbered(5), "rows", 2, device="meta")
     assert batches.images.dtype == torch.uint8
     assert batches.images.device.type == batches.labels.device.type == "meta"
-    sequences, labels = next(batches.shuffled(0, 0))
+    sequences, labels, *_ = next(batches.shuffled(0, 0))
     assert sequences.device.type == labels.device.type == "meta"
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_batch_size_does_not_change_the_order(batch_size: int) -> None:
     batches = Batches(*numbered(30), "rows", batch_size)
-    order = torch.cat([numbers for _, numbers in batches.shuffled(seed=3, epoch=4)])
+    order = torch.cat([batch.labels for batch in batches.shuffled(seed=3, epoch=4)])
     assert torch.equal(order, epoch_order(30, seed=3, epoch=4))
+
+
+@given(
+    count=st.integers(1, 40),
+    batch_size=st.integers(1, 50),
+    num_processes=st.integers(1, 4),
+    seed=SEEDS,
+)
+def test_processes_share_every_batch(
+    count: int, batch_size: int, num_processes: int, seed: int
+) -> None:
+    """Together they read what one process alone would read, batch by batch, nothing twice."""
+    alone = Batches(*numbered(count), "rows", batch_size)
+    shares = [
+        Batches(*numbered(count), "rows", batch_size, process=process, num_processes=num_processes)
+        for process in range(num_processes)
+    ]
+    passes = zip(*(share.shuffled(seed, 1) for share in shares), strict=True)
+    for whole, parts in zip(alone.shuffled(seed, 1), passes, strict=True):
+        assert all(part.size == whole.size for part in parts)
+        together = torch.cat([part.images for part in parts])
+        assert sorted(together.tolist()) == sorted(whole.images.tolist())
+        lengths = [len(part.labels) for part in parts]
+        assert max(lengths) - min(lengths) <= 1
+
+
+@given(start=st.integers(0, 12), seed=SEEDS)
+def test_a_pass_can_be_taken_up_in_the_middle(start: int, seed: int) -> None:
+    batches = Batches(*numbered(30), "rows", 3)
+    whole = [batch.images.tolist() for batch in batches.shuffled(seed, 2)]
+    assert [batch.images.tolist() for batch in batches.shuffled(seed, 2, start)] == whole[start:]

@@ -32,6 +32,11 @@ def test_accelerates_own_settings_do_not_replace_the_device(
         start_accelerator("cuda")
 
 
+def test_a_cpu_does_not_train_in_half_precision() -> None:
+    with pytest.raises(ConfigError, match="precision is fp16: a CPU does not train in it"):
+        start_accelerator("cpu", "fp16")
+
+
 def test_a_device_is_described() -> None:
-    assert describe(torch.device("cpu")) == f"cpu ({torch.get_num_threads()} threads)"
-    assert describe(torch.device("mps")) == "mps"
+    threads = torch.get_num_threads()
+    assert describe(start_accelerator("cpu")) == f"cpu ({threads} threads)"

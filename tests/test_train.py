@@ -1,41 +1,34 @@
 """train.py as its user meets it: processes, exit statuses, files; and the story it tells."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 from torchvision import datasets
 
 from mnist_files import TRAIN_IMAGES, write_mnist
+from runs import metrics, run, small
 from sequenced_mnist import Batches, load_images
+from sequenced_mnist.batches import Batch
 from shared_interface import SequenceClassifier
 from train import train
-from training_loop.config import Config, ConfigError
-from training_loop.loop import evaluate
+from training_loop import ConfigError, accuracy, score, start_accelerator
 
-TRAIN = Path(__file__).resolve().parent.parent / "train.py"
-FILES = {"config.json", "curve.png", "metrics.json", "model.safetensors"}
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, str(TRAIN), *map(str, arguments)]
-
-
-def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    """train.py with these arguments, from within ``folder``."""
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
-    )
+FILES = {
+    ".lock",
+    "config.json",
+    "confusion.png",
+    "curve.png",
+    "metrics.csv",
+    "metrics.json",
+    "mistakes.png",
+    "model.safetensors",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +45,9 @@ def test_a_plain_run_learns_the_digits_and_says_what_it_used(
     plain_run: tuple[str, Path],
 ) -> None:
     printed, folder = plain_run
-    data, model, device, *epochs, result = printed.splitlines()
+    data, model, device, *epochs, result, evaluate, compare, explore, board = printed.splitlines()
     assert data == "data    digits: 1433 training and 364 test images, by rows: 8 steps of 8"
-    assert model == "model   scratch lstm, 2 x 128, 204042 parameters, seed 0"
+    assert model == "model   scratch lstm, 2 x 128, 204042 parameters, seed 0, strong recipe"
     assert device.startswith("device  ")
     assert len(epochs) == 40
     for number, line in enumerate(epochs, start=1):
@@ -70,27 +63,35 @@ def test_a_plain_run_learns_the_digits_and_says_what_it_used(
     )
     assert found
     assert float(found[1]) >= 95
-    assert found[2] == f"runs/{folder.name}"
+    assert found[2] == (run := f"runs/{folder.name}")
+    assert evaluate == f"next    python train.py --evaluate {run}"
+    assert compare == f"        python train.py --compare {run} runs/ANOTHER"
+    assert explore == f"        python -m gate_explorer {run} --label 7"
+    assert board == "        tensorboard --logdir runs"
 
 
 def test_a_run_folder_holds_the_model_that_was_tested(plain_run: tuple[str, Path]) -> None:
     printed, folder = plain_run
-    assert {path.name for path in folder.iterdir()} == FILES
+    names = {path.name for path in folder.iterdir()}
+    (events,) = names - FILES
+    assert events.startswith("events.out.tfevents.")
+    assert names == FILES | {events}
     config = json.loads((folder / "config.json").read_text())
-    metrics = json.loads((folder / "metrics.json").read_text())
+    found = metrics(folder)
     settled = ("dataset", "epochs", "batch_size", "learning_rate", "run_dir")
     assert [config[name] for name in settled] == ["digits", 40, 50, 5e-3, f"runs/{folder.name}"]
     assert config["device"] in ("cpu", "cuda", "mps")
-    assert len(metrics["epochs"]) == 40
-    assert len(metrics["step_losses"]) == 40 * 29
+    assert len(found["epochs"]) == 40
+    assert len(found["step_losses"]) == 40 * 29
 
     # The weights load into torch.nn's own layer, and name the test digits as the run says.
     model = SequenceClassifier(nn.LSTM(8, 128, 2, batch_first=True), 10)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     digits = load_images("digits", folder)
-    accuracy = evaluate(model, Batches(digits.test_images, digits.test_labels, "rows", 50))
-    assert accuracy == pytest.approx(metrics["test_accuracy"], abs=1e-6)
-    assert f"test accuracy {100 * accuracy:.2f} % after" in printed
+    tested = Batches(digits.test_images, digits.test_labels, "rows", 50)
+    scores = score(start_accelerator("cpu"), model, tested, tested.num_images)
+    assert accuracy(scores, tested.labels) == found["test_accuracy"]
+    assert f"test accuracy {100 * found['test_accuracy']:.2f} % after" in printed
 
 
 @pytest.mark.parametrize(
@@ -123,42 +124,12 @@ def test_a_damaged_file_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    arguments = ("--dataset", "digits", "--epochs", 10_000, "--implementation", "builtin")
-    with subprocess.Popen(
-        command(*arguments),
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # What a shell runs in the background ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        try:
-            assert process.stdout is not None
-            while not process.stdout.readline().startswith("epoch 2"):
-                assert process.poll() is None
-            process.send_signal(signal.SIGINT)
-            _, complaint = process.communicate(timeout=20)
-        finally:
-            process.kill()
-    assert (process.returncode, complaint) == (130, "train.py: interrupted\n")
-    assert list((tmp_path / "runs").iterdir()) == []
-
-
 # What follows needs no process of its own.
-
-
-def small(tmp_path: Path, **options: object) -> Config:
-    """A run of a second, on the digits unless said otherwise."""
-    given = {"dataset": "digits", "epochs": 1, "hidden_size": 16, "device": "cpu", **options}
-    return Config(run_dir=tmp_path / "run", **given)
 
 
 def step_losses(tmp_path: Path, **options: object) -> list[float]:
     train(small(tmp_path, **options))
-    losses: list[float] = json.loads((tmp_path / "run" / "metrics.json").read_text())["step_losses"]
+    losses: list[float] = metrics(tmp_path / "run")["step_losses"]
     return losses
 
 
@@ -234,7 +205,7 @@ def test_torchs_generator_is_seeded_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_learning_rate_of_almost_nought_leaves_the_first_weights(tmp_path: Path) -> None:
-    train(small(tmp_path, learning_rate=1e-30, num_layers=1, seed=3))
+    train(small(tmp_path, learning_rate=1e-30, num_layers=1, seed=3, recipe="tutorial"))
     torch.manual_seed(3)
     untrained = SequenceClassifier(nn.LSTM(8, 16), 10).state_dict()
     weights = load_file(tmp_path / "run" / "model.safetensors")
@@ -244,13 +215,13 @@ def test_a_learning_rate_of_almost_nought_leaves_the_first_weights(tmp_path: Pat
 def test_every_epoch_has_an_order_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[int, int]] = []
+    asked: list[tuple[int, int, int]] = []
     shuffled = Batches.shuffled
 
-    def spy(batches: Batches, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        asked.append((seed, epoch))
-        return shuffled(batches, seed, epoch)
+    def spy(batches: Batches, seed: int, epoch: int, start: int) -> Iterator[Batch]:
+        asked.append((seed, epoch, start))
+        return shuffled(batches, seed, epoch, start)
 
     monkeypatch.setattr(Batches, "shuffled", spy)
     train(small(tmp_path, epochs=3, seed=5))
-    assert asked == [(5, 1), (5, 2), (5, 3)]
+    assert asked == [(5, 1, 0), (5, 2, 0), (5, 3, 0)]

@@ -61,10 +61,11 @@ def take(training: Training) -> Checkpoint:
     """A checkpoint of the run as it stands, between two steps. All processes take part.
 
     Raises:
-        DivergedError: a loss or gradient since the last look is not finite; such a state is never
-            saved over a good one.
+        DivergedError: a loss, a gradient or a weight is not finite; such a state is never saved
+            over a good one.
     """
     training.look()
+    training.check_weights()
     tensors = {f"model/{n}": t for n, t in training.plain_model.state_dict().items()}
     optimizer = training.optimizer.state_dict()
     names = _names_by_index(training)

@@ -74,10 +74,12 @@ def draw_confusion(path: Path, scores: Tensor, labels: Tensor, class_names: Sequ
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
     # Only mistakes are coloured: beside the right answers they would all be white.
-    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, int(wrong.max())))
+    most = max(1, int(wrong.max()))
+    axes.imshow(wrong.numpy(), cmap="Oranges", vmin=0, vmax=most)
     for true, row in enumerate(counts.tolist()):
         for named, number in enumerate(row):
-            colour = "0.45" if true == named else "black"
+            on_dark = true != named and number > most / 2
+            colour = "0.45" if true == named else "white" if on_dark else "black"
             axes.text(named, true, str(number or ""), ha="center", va="center", color=colour)
     long = max(map(len, class_names)) > 3
     axes.set_xticks(range(len(counts)), class_names, rotation=45 if long else 0)
@@ -100,22 +102,25 @@ def draw_mistakes(
         scores, labels, class_names: as in :func:`draw_confusion`.
     """
     confidence, named = scores.softmax(dim=1).max(dim=1)
-    confidence = confidence.masked_fill(named == labels, 0)
-    wrong = int((named != labels).sum())
-    worst = confidence.argsort(descending=True, stable=True)[: min(WORST, wrong)]
+    wrong = (named != labels).nonzero().squeeze(1)
+    worst = wrong[confidence[wrong].argsort(descending=True, stable=True)][:WORST]
+    height, width = images.shape[1:]
+    columns = 8
+    tile_height, tile_width = round(1.5 * height), round(1.25 * width)  # room for the words
+    sheet = np.zeros((WORST // columns * tile_height, columns * tile_width), dtype=np.uint8)
     figure = Figure(figsize=(10, 8), layout="constrained")
-    figure.suptitle(
-        f"The {len(worst)} worst of {wrong} mistakes: true → named, and how sure"
-        if wrong
-        else "No mistakes"
-    )
-    for axes, index in zip(figure.subplots(5, WORST // 5).flat, worst.tolist(), strict=False):
-        axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=255)
+    axes = figure.subplots()
+    for place, index in enumerate(worst.tolist()):
+        top, left = (place // columns) * tile_height, (place % columns) * tile_width
+        sheet[top : top + height, left : left + width] = images[index].numpy()
         true, answer = (class_names[int(of[index])] for of in (labels, named))
-        axes.set_title(f"{true} → {answer}\n{100 * confidence[index]:.0f} %", fontsize=9)
-        axes.set_xlabel(f"#{index}", fontsize=7)
-    for axes in figure.axes:
-        axes.set(xticks=[], yticks=[], frame_on=axes.has_data())
+        words = f"{true} → {answer}, {100 * confidence[index]:.0f} %\n#{index}"
+        axes.text(left + width / 2, top + 1.02 * height, words, fontsize=8, ha="center", va="top")
+    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
+    axes.set_axis_off()
+    figure.suptitle(
+        f"The {len(worst)} surest of {len(wrong)} mistakes: true → named, how sure, which image"
+    )
     figure.savefig(path, format="png", dpi=110)
 
 

@@ -39,7 +39,7 @@ from training_loop.interruptions import LostProcessError, Stopped
 from training_loop.model import count_parameters
 from training_loop.saturation import saturation
 from training_loop.stopping import is_lost_connection
-from training_loop.training import Look, Training
+from training_loop.training import DivergedError, Look, Training
 
 RUNS = Path("runs")
 CONFIG, METRICS, WEIGHTS = "config.json", "metrics.json", "model.safetensors"
@@ -129,9 +129,11 @@ class Run:
         self.note = ""
         """One line for the user where the last checkpoint could not be used."""
         self.writes = training.accelerator.is_main_process
+        self.saved_step = training.step
         if resumed:
             latest, self.note = checkpoint.read_latest(folder)
             checkpoint.put_back(latest, training)
+            self.saved_step = latest.step
         elif self.writes:
             self._write(CONFIG, training.config.to_json().encode())
         if self.writes:
@@ -156,6 +158,7 @@ class Run:
         if self.writes:
             with _refusing(self.folder):
                 checkpoint.write(taken, self.folder)
+        self.saved_step = taken.step
 
     def log(self, look: Look) -> None:
         """Hand the figures of the last steps to TensorBoard."""
@@ -219,9 +222,11 @@ class Run:
             yield
         except Stopped as stopped:
             self.save()
-            raise Stopped(
-                stopped.signal, f"saved after step {self.training.step}, {go_on}"
-            ) from None
+            raise Stopped(stopped.signal, f"saved after step {self.saved_step}, {go_on}") from None
+        except DivergedError as error:
+            raise DivergedError(f"{error}; the checkpoint {self._stands()}") from error
+        except ConfigError as error:
+            raise ConfigError(f"{error}; the checkpoint {self._stands()}, {go_on}") from error
         except RuntimeError as error:
             if self.training.accelerator.num_processes > 1 and is_lost_connection(error):
                 raise LostProcessError(f"another process of the run has ended; {go_on}") from error
@@ -229,6 +234,9 @@ class Run:
         finally:
             if self.writes:
                 self.board.close()
+
+    def _stands(self) -> str:
+        return f"after step {self.saved_step} stands"
 
     def _write_metrics(self) -> None:
         training, tested = self.training, self.config.tested_on
@@ -293,13 +301,13 @@ def _refusing(folder: Path) -> Iterator[None]:
 def _kept_for_this_run(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system lets go when the process ends, however it ends."""
     lock = FileLock(folder / LOCK, blocking=False)
-    try:
-        with _refusing(folder):
+    with _refusing(folder):
+        try:
             lock.acquire()
-    except Timeout:
-        raise ConfigError(
-            f"run_dir is {folder}: another run is at work in it; name a new folder, or wait"
-        ) from None
+        except Timeout:
+            raise ConfigError(
+                f"run_dir is {folder}: another run is at work in it; name a new folder, or wait"
+            ) from None
     try:
         yield
     finally:
@@ -313,6 +321,8 @@ def _files_in(folder: Path) -> list[Path]:
 def _take(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / checkpoint.CURRENT).exists():
+        with _kept_for_this_run(folder):
+            pass  # nobody is at work in it
         raise ConfigError(
             f"run_dir is {folder}: it holds a run that broke off; "
             f"name a new folder, or go on with --resume {folder}"

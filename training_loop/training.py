@@ -204,6 +204,19 @@ class Training:
             f"{name}'s, of norm {before[name]:.3g}: {remedy}"
         )
 
+    def check_weights(self) -> None:
+        """Look at the weights themselves, which a last step may have spoilt.
+
+        Raises:
+            DivergedError: one is not finite; names it and the step.
+        """
+        for name, weight in self.weights.items():
+            if not torch.isfinite(weight).all():
+                raise DivergedError(
+                    f"{name} is not finite after step {self.step}: "
+                    f"lower learning_rate, which is {self.config.learning_rate}"
+                )
+
     def end_epoch(self, accuracy: float, look: Look) -> Epoch:
         """Note down the epoch under way: all steps taken, looked at last by ``look``, tested."""
         losses = self.step_losses[-self.steps_per_epoch :]

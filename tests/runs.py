@@ -1,0 +1,66 @@
+"""Runs of train.py for tests to look at: as processes, and small ones in this process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from safetensors.torch import load_file
+from training_loop.config import Config
+from training_loop.run_folder import METRICS, WEIGHTS
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAIN = ROOT / "train.py"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, str(TRAIN), *map(str, arguments)]
+
+
+def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """train.py with these arguments, from within ``folder``."""
+    return subprocess.run(
+        command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
+    )
+
+
+def begin(*arguments: object, folder: Path) -> subprocess.Popen[str]:
+    """The same, under way."""
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What a shell runs in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for(process: subprocess.Popen[str], start: str) -> None:
+    """Read what the process prints, up to a line that starts so."""
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith(start):
+        assert process.poll() is None, process.communicate()
+
+
+def small(tmp_path: Path, **options: object) -> Config:
+    """A run of a second, on the digits unless said otherwise, in ``tmp_path/run``."""
+    given: dict[str, Any] = {"dataset": "digits", "epochs": 1, "hidden_size": 16, "device": "cpu"}
+    return Config(**(given | {"run_dir": tmp_path / "run"} | options))
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / METRICS).read_text())
+    return found
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / WEIGHTS)
