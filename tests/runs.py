@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
 from torch import Tensor
 
-from safetensors.torch import load_file
 from training_loop.config import Config
 from training_loop.run_folder import METRICS, WEIGHTS
 

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from sequenced_mnist import DataError
 from shared_interface import ImplementationError
 from training_loop.command_line import clean_exit, parse_arguments, sudden_interrupts
 from training_loop.config import Config, ConfigError
+from training_loop.interruptions import LostProcessError, Stopped
+from training_loop.request import parse_request
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = {
@@ -24,14 +27,21 @@ OPTIONS = {
     "--hidden-size": 12,
     "--num-layers": 3,
     "--dropout": 0.5,
+    "--recipe": "tutorial",
     "--epochs": 4,
     "--batch-size": 6,
     "--learning-rate": 0.25,
+    "--schedule": "constant",
+    "--init": "chrono",
+    "--clip-norm": 2.5,
     "--seed": 8,
     "--device": "cpu",
+    "--precision": "bf16",
+    "--checkpoint-every": 9,
     "--data-dir": Path("here"),
     "--run-dir": Path("there"),
 }
+FLAGS = ("--bidirectional", "--validation", "--compile")
 
 
 def parse(*arguments: str) -> Config:
@@ -40,9 +50,10 @@ def parse(*arguments: str) -> Config:
 
 def test_every_option_reaches_its_field() -> None:
     arguments = [str(word) for option in OPTIONS.items() for word in option]
-    config = parse(*arguments, "--bidirectional")
+    config = parse(*arguments, *FLAGS)
     fields = {option[2:].replace("-", "_"): value for option, value in OPTIONS.items()}
-    assert dataclasses.asdict(config) == {**fields, "bidirectional": True}
+    flags = {"bidirectional": True, "validation": True, "compile": True}
+    assert dataclasses.asdict(config) == fields | flags
 
 
 def test_without_arguments_every_option_has_its_default() -> None:
@@ -56,9 +67,36 @@ def test_help_has_every_option_once_with_a_line_on_it(capsys: pytest.CaptureFixt
     out, err = capsys.readouterr()
     assert err == ""
     listed = re.findall(r"^[│ ]*(--[a-z][a-z-]*)", out, flags=re.MULTILINE)
-    assert sorted(listed) == sorted([*OPTIONS, "--bidirectional"])
+    assert sorted(listed) == sorted([*OPTIONS, *FLAGS])
     assert out.count("(default:") == len(listed)
     assert "(default: 2; digits: " in out
+
+
+def test_the_whole_help_fits_its_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_request(["--help"])
+    out, _ = capsys.readouterr()
+    listed = re.findall(r"^[│ ]*(--[a-z][a-z-]*)", out, flags=re.MULTILINE)
+    assert sorted(listed) == sorted([*OPTIONS, *FLAGS, "--resume", "--evaluate", "--compare"])
+
+
+@pytest.mark.parametrize("option", ["resume", "evaluate"])
+def test_a_run_is_named_by_its_folder(option: str, tmp_path: Path) -> None:
+    saved = Config(cell="gru", epochs=7, device="cpu", run_dir=Path("as/it/was"))
+    (tmp_path / "config.json").write_text(saved.to_json())
+    request = parse_request([f"--{option}", str(tmp_path), "--device", "auto"])
+    assert getattr(request, option) == tmp_path
+    assert request.config == dataclasses.replace(saved, device="auto", run_dir=tmp_path)
+
+
+def test_one_thing_at_a_time(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^resume and compare are given: expected one of them"):
+        parse_request(["--resume", "a", "--compare", "b", "c"])
+
+
+def test_one_run_cannot_be_compared() -> None:
+    with pytest.raises(ConfigError, match=r"^compare is of 1 run: expected two or more"):
+        parse_request(["--compare", "a"])
 
 
 @pytest.mark.parametrize(
@@ -116,9 +154,49 @@ def test_an_interrupt_is_one_line_and_status_130(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == ("", "program: interrupted\n")
 
 
-def test_a_defect_keeps_its_traceback() -> None:
-    with pytest.raises(ValueError, match="a defect"), clean_exit("program"):
-        raise ValueError("a defect")
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (signal.SIGINT, 130, "interrupted; saved, go on"),
+        (signal.SIGTERM, 143, "terminated; saved, go on"),
+    ],
+)
+def test_a_stopped_run_is_one_line_and_the_signals_status(
+    number: int,
+    status: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for rank, line in (("0", f"program: {said}\n"), ("1", "")):  # one process speaks for all
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(SystemExit) as exit, clean_exit("program"):
+            raise Stopped(number, "saved, go on")
+        assert exit.value.code == status
+        assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LostProcessError(),
+        RuntimeError("[/src/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed"),
+        torch.distributed.DistNetworkError("the client socket has timed out"),
+    ],
+)
+def test_a_lost_process_is_one_line_and_status_1(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit, clean_exit("program"):
+        raise error
+    assert exit.value.code == 1
+    assert capsys.readouterr() == ("", "program: error: another process of the run has ended\n")
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_a_defect_keeps_its_traceback(kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="a defect"), clean_exit("program"):
+        raise kind("a defect")
 
 
 def test_an_interrupt_during_imports_cannot_be_swallowed() -> None:

@@ -66,7 +66,7 @@ def test_where_both_are_damaged_the_line_says_so(broken_off: Path) -> None:
     for name in (CURRENT, BEFORE):
         damage(broken_off / name, "truncated")
     before = {path.name: path.read_bytes() for path in broken_off.glob("checkpoint*")}
-    with pytest.raises(ConfigError, match="is damaged .*: start the run anew") as error:
+    with pytest.raises(ConfigError, match=r"is damaged .*: start the run anew") as error:
         train(saved(broken_off), resume=True)
     assert str(error.value).isprintable()
     assert {path.name: path.read_bytes() for path in broken_off.glob("checkpoint*")} == before
@@ -214,7 +214,7 @@ def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no run at .*missing: expected a folder"):
+    with pytest.raises(ConfigError, match=r"no run at .*missing: expected a folder"):
         saved(tmp_path / "missing")
     (tmp_path / "config.json").write_text(Config().to_json())
     with pytest.raises(ConfigError, match="holds no checkpoint: expected a run's folder"):
@@ -222,7 +222,7 @@ def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
-    config = small(tmp_path, cell="rnn", recipe="tutorial", learning_rate=3e38, checkpoint_every=1)
+    config = small(tmp_path, cell="rnn", recipe="tutorial", learning_rate=3e38)
     with pytest.raises(DivergedError, match=r"not finite after step 1: lower learn") as error:
         train(config)
     folder = tmp_path / "run"
@@ -237,8 +237,8 @@ def test_the_command_names_step_and_gradient_of_a_loss_that_is_not_finite(tmp_pa
     done = run("--dataset", "digits", *options, "--run-dir", "run", folder=tmp_path)
     assert done.returncode == 2
     assert re.fullmatch(
-        r"train\.py: error: training loss is nan at step 2, after a step whose largest gradient was "
-        r"\S+'s, of norm \S+: lower learning_rate, which is 3e\+38; "
+        r"train\.py: error: training loss is nan at step 2, after a step whose largest gradient "
+        r"was \S+'s, of norm \S+: lower learning_rate, which is 3e\+38; "
         r"the checkpoint after step 0 stands\n",
         done.stderr,
     )

@@ -104,9 +104,7 @@ def test_a_run_can_break_off_many_times(
     assert_same_outcome(folder, uninterrupted)
 
 
-def test_a_second_signal_is_heeded_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_signal_is_heeded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(training: Training, batch: Any) -> None:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)

@@ -169,7 +169,7 @@ def test_a_gradient_that_is_not_finite_is_seen_though_the_loss_is() -> None:
     config = Config(batch_size=8).settled("mnist", "cpu")
     training = Training(config, start_accelerator("cpu"), RootAtZero(), 19)
     training.take_step(next(iter(images())))
-    with pytest.raises(DivergedError, match="^a gradient is not finite at step 1: lower"):
+    with pytest.raises(DivergedError, match=r"^a gradient is not finite at step 1: lower"):
         training.look()
 
 

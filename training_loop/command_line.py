@@ -13,7 +13,7 @@ from typing import TypeVar
 import tyro
 
 from training_loop.config import ConfigError
-from training_loop.interruptions import LostProcessError, Stopped
+from training_loop.interruptions import LostProcessError, Stopped, is_lost_connection
 
 Options = TypeVar("Options")
 
@@ -78,6 +78,10 @@ def clean_exit(program: str) -> Iterator[None]:
         _leave(line, SIGNALLED + stopped.signal)
     except LostProcessError as error:
         _leave(f"{program}: error: {error}", BROKEN_OFF)
+    except RuntimeError as error:
+        if not is_lost_connection(error):
+            raise
+        _leave(f"{program}: error: {LostProcessError()}", BROKEN_OFF)
     except ValueError as error:
         if not _is_refusal(error):
             raise

@@ -24,6 +24,13 @@ def _option(kind: type, metavar: str, default: str) -> object:
     )
 
 
+def _choice(*names: str) -> object:
+    """The same, for an option with a few values."""
+    return tyro.conf.arg(
+        metavar=f"{{{','.join(names)}}}", help_behavior_hint="(default: the recipe's)"
+    )
+
+
 @dataclass(frozen=True)
 class Config:
     """Train a recurrent layer to name images that it reads as sequences."""
@@ -53,13 +60,11 @@ class Config:
     learning_rate: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
     """Adam's, at its highest"""
     schedule: Annotated[
-        Literal["one-cycle", "constant"] | None,
-        tyro.conf.arg(help_behavior_hint="(default: the recipe's)"),
+        Literal["one-cycle", "constant"] | None, _choice("one-cycle", "constant")
     ] = None
     """of the learning rate"""
     init: Annotated[
-        Literal["torch", "orthogonal", "chrono"] | None,
-        tyro.conf.arg(help_behavior_hint="(default: the recipe's)"),
+        Literal["torch", "orthogonal", "chrono"] | None, _choice("torch", "orthogonal", "chrono")
     ] = None
     """how the first weights are drawn"""
     clip_norm: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
@@ -74,8 +79,8 @@ class Config:
     """of the model's arithmetic"""
     compile: bool = False
     """compile the model with torch.compile"""
-    checkpoint_every: Annotated[int | None, _option(int, "STEPS", "an epoch")] = None
-    """how often to write a checkpoint in between"""
+    checkpoint_every: Annotated[int | None, _option(int, "STEPS", "none")] = None
+    """steps between checkpoints within an epoch"""
     data_dir: Path = Path("data")
     """folder in which MNIST/raw is or shall be"""
     run_dir: Annotated[Path | None, _option(Path, "PATH", "a new one in runs/")] = None

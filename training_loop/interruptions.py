@@ -24,4 +24,19 @@ class Stopped(BaseException):
 
 
 class LostProcessError(Exception):
-    """Another process of the run has ended before its time, and this one cannot go on alone."""
+    """Another process of the run has ended before its time, and this one cannot go on alone.
+
+    Its message is how to go on with the run, if anything has been saved.
+    """
+
+    def __str__(self) -> str:
+        return "; ".join(["another process of the run has ended", *map(str, self.args)])
+
+
+def is_lost_connection(error: RuntimeError) -> bool:
+    """Whether this is what a process gets that waits for one that is no longer there.
+
+    NCCL's errors have a class, torch.distributed.DistError and those below it; gloo raises plain
+    RuntimeErrors, which begin with the file of its own source.
+    """
+    return type(error).__name__.startswith("Dist") or "/gloo/" in str(error)

@@ -39,6 +39,8 @@ class Request:
         asked = [name for name in ("resume", "evaluate", "compare") if getattr(self, name)]
         if len(asked) > 1:
             raise ConfigError(f"{' and '.join(asked)} are given: expected one of them at a time")
+        if len(self.compare) == 1:
+            raise ConfigError("compare is of 1 run: expected two or more")
 
 
 def parse_request(arguments: Sequence[str] | None = None) -> Request:

@@ -35,10 +35,9 @@ from torch.utils.tensorboard import SummaryWriter
 from sequenced_mnist import Batches, ImageSets
 from training_loop import checkpoint, pictures
 from training_loop.config import ConfigError, SettledConfig
-from training_loop.interruptions import LostProcessError, Stopped
+from training_loop.interruptions import LostProcessError, Stopped, is_lost_connection
 from training_loop.model import count_parameters
 from training_loop.saturation import saturation
-from training_loop.stopping import is_lost_connection
 from training_loop.training import DivergedError, Look, Training
 
 RUNS = Path("runs")
@@ -228,9 +227,9 @@ class Run:
         except ConfigError as error:
             raise ConfigError(f"{error}; the checkpoint {self._stands()}, {go_on}") from error
         except RuntimeError as error:
-            if self.training.accelerator.num_processes > 1 and is_lost_connection(error):
-                raise LostProcessError(f"another process of the run has ended; {go_on}") from error
-            raise
+            if not is_lost_connection(error):
+                raise
+            raise LostProcessError(f"the checkpoint {self._stands()}, {go_on}") from error
         finally:
             if self.writes:
                 self.board.close()

@@ -20,14 +20,6 @@ AGREE_EVERY = 10
 T = TypeVar("T")
 
 
-def is_lost_connection(error: RuntimeError) -> bool:
-    """Whether this is what a process gets that waits for one that is no longer there.
-
-    gloo raises plain RuntimeErrors, so that the words have to tell; NCCL's have a class.
-    """
-    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
-
-
 class Stop:
     """Whether a signal has asked to stop, seen between batches, by all processes at the same."""
 
