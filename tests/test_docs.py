@@ -8,7 +8,7 @@ import torch
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-GUIDE = ("index", "rnn", "gru", "lstm", "bptt", "torch_nn")
+GUIDE = ("index", "rnn", "gru", "lstm", "bptt", "torch_nn", "training")
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

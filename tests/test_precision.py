@@ -1,4 +1,4 @@
-"""--precision and --compile, each in a process of its own: both are settings of the whole process."""
+"""--precision and --compile, in processes of their own: both are settings of a whole process."""
 
 from pathlib import Path
 

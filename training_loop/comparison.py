@@ -27,7 +27,7 @@ def compare(folders: Sequence[Path]) -> Path:
     Raises:
         ConfigError: a folder holds no such run, or they were tested on different images.
     """
-    runs = {folder: (Config.of_run(folder), _metrics(folder)) for folder in folders}
+    runs = {folder: (Config.of_run(folder), read_metrics(folder)) for folder in folders}
     tested = {(config.dataset, config.tested_on) for config, _ in runs.values()}
     if len(tested) > 1:
         sets = ", ".join(sorted(f"{dataset} ({on})" for dataset, on in tested))
@@ -60,7 +60,12 @@ def compare(folders: Sequence[Path]) -> Path:
     return picture
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What a run's ``metrics.json`` has.
+
+    Raises:
+        ConfigError: it is not there yet, or damaged.
+    """
     file = folder / METRICS
     try:
         metrics: dict[str, Any] = json.loads(file.read_text())
