@@ -5,8 +5,9 @@ import pickle
 import re
 import resource
 import signal
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,40 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     assert not list(folder.glob(".*.part"))
     train(saved(folder), resume=True)
     assert_same_outcome(folder, train(small(tmp_path / "whole")))
+
+
+def fill(file: Path) -> None:
+    """Write until the disk is full."""
+    with suppress(OSError), file.open("wb", buffering=0) as opened:
+        while opened.write(bytes(4096)) == 4096:
+            pass
+
+
+def test_a_full_disk_is_one_line_even_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """A folder of its own size, full to the last byte; with room again, the run goes on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only a superuser, and not in every container, can make a small disk")
+    try:
+        # The first checkpoint fits, 0.8 MB; those after the first step have Adam's moments too.
+        options = ("--dataset", "digits", "--epochs", 1, "--run-dir", disk / "run")
+        first = run(*options, folder=tmp_path)
+        fill(disk / "filling")
+        second = run("--resume", disk / "run", folder=tmp_path)
+        full = f"train.py: error: run_dir is {disk / 'run'}: cannot write there (No space left on"
+        for done in (first, second):
+            assert done.returncode == 2
+            (line,) = done.stderr.splitlines()
+            assert line.startswith(full)
+        assert first.stderr.endswith(f"after step 0 stands, go on with --resume {disk / 'run'}\n")
+        (disk / "filling").unlink()
+        subprocess.run(["mount", "-o", "remount,size=30m", str(disk)], check=True)
+        last = run("--resume", disk / "run", folder=tmp_path)
+        assert (last.returncode, last.stderr) == (0, "")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @contextmanager

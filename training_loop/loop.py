@@ -26,6 +26,8 @@ def train_epoch(training: Training, run: Run, train_set: Batches, stop: Stop) ->
     config = training.config
     done = training.step_in_epoch  # not 0 where a run is taken up in mid-epoch
     title = f"epoch {training.epoch}/{config.epochs}"
+    if training.epochs:
+        title += f", {config.tested_on} accuracy {100 * training.epochs[-1].accuracy:.2f} %"
     training.start_pass()
     with progress_bar(title, len(train_set), done, quiet=not run.writes) as show:
         for batch in stop.between(train_set.shuffled(config.seed, training.epoch, done)):

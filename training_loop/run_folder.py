@@ -30,10 +30,10 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from filelock import FileLock, Timeout
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from sequenced_mnist import Batches, ImageSets
 from training_loop import checkpoint, pictures
+from training_loop.board import Board
 from training_loop.config import ConfigError, SettledConfig
 from training_loop.interruptions import LostProcessError, Stopped, is_lost_connection
 from training_loop.model import count_parameters
@@ -137,7 +137,7 @@ class Run:
             self._write(CONFIG, training.config.to_json().encode())
         if self.writes:
             with _refusing(folder):
-                self.board = SummaryWriter(folder, purge_step=training.step + 1)
+                self.board = Board(folder, training.step)
         if not resumed:
             self.save()  # from here on there is something to go back to
 
@@ -161,26 +161,33 @@ class Run:
 
     def log(self, look: Look) -> None:
         """Hand the figures of the last steps to TensorBoard."""
-        if self.writes:
-            self.board.add_scalar("training/loss", look.loss, look.step)
-            self.board.add_scalar("training/learning rate", look.learning_rate, look.step)
-            self.board.add_scalar("training/images per second", look.images_per_second, look.step)
-            for name, norm in look.gradient_norms.items():
-                self.board.add_scalar(f"gradient norm/{name}", norm, look.step)
+        if not self.writes:
+            return
+        norms = {f"gradient norm/{name}": norm for name, norm in look.gradient_norms.items()}
+        figures = {
+            "training/loss": look.loss,
+            "training/learning rate": look.learning_rate,
+            "training/images per second": look.images_per_second,
+        }
+        with _refusing(self.folder):
+            self.board.add(figures | norms, look.step)
 
     def log_epoch(self, tested: Batches) -> None:
         """Hand on the figures of the epoch just over, gates at their ends among them."""
         if not self.writes:
             return
-        step, epoch = self.training.step, self.training.epochs[-1]
-        self.board.add_scalar(f"{self.config.tested_on}/accuracy", epoch.accuracy, step)
-        self.board.add_scalar("training/loss of the epoch", epoch.training_loss, step)
+        epoch = self.training.epochs[-1]
         probe = next(iter(Batches(tested.images, tested.labels, tested.sequence, PROBED)))
         layer = self.training.plain_model.layer
         assert isinstance(layer, nn.Module)
-        for name, share in saturation(layer, probe.sequences).items():
-            self.board.add_scalar(f"saturation/{name}", share, step)
-        self.board.flush()
+        shares = saturation(layer, probe.sequences)
+        figures = {
+            f"{self.config.tested_on}/accuracy": epoch.accuracy,
+            "training/loss of the epoch": epoch.training_loss,
+        } | {f"saturation/{name}": share for name, share in shares.items()}
+        with _refusing(self.folder):
+            self.board.add(figures, self.training.step)
+            self.board.flush()
         self._write_metrics()
 
     def finish(self, images: ImageSets, scores: Tensor) -> None:
@@ -232,7 +239,8 @@ class Run:
             raise LostProcessError(f"the checkpoint {self._stands()}, {go_on}") from error
         finally:
             if self.writes:
-                self.board.close()
+                with suppress(OSError):  # what it holds back is lost, the run is not
+                    self.board.close()
 
     def _stands(self) -> str:
         return f"after step {self.saved_step} stands"
