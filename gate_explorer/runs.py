@@ -1,11 +1,8 @@
 """From a run folder or a file of weights to a model and the images it was trained on."""
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -105,12 +102,7 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
 
 def _read_config(file: Path) -> Config:
     try:
-        content = json.loads(file.read_text())
-        known = {field.name for field in dataclasses.fields(Config)}
-        options: dict[str, Any] = {name: content[name] for name in known & content.keys()}
-        if "data_dir" in options:
-            options["data_dir"] = Path(options["data_dir"])
-        return Config(**options)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return Config.from_json(file.read_text())
+    except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:100]
         raise ExplorerError(f"{file} is no run's configuration: {reason}") from error

@@ -97,6 +97,14 @@ def test_a_run_without_an_epoch_cannot_be_compared(
         compare([finished, tmp_path / "run"])
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"test_accuracy": 1}'])
+def test_a_file_of_other_metrics_is_refused(finished: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text((finished / "config.json").read_text())
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"metrics.json (cannot be read|is no run's metrics): "):
+        compare([finished, tmp_path])
+
+
 def test_tensorboard_has_curves_gradient_norms_and_saturation(finished: Path) -> None:
     board = EventAccumulator(str(finished)).Reload()
     tags = set(board.Tags()["scalars"])

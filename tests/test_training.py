@@ -138,6 +138,26 @@ def test_weights_go_by_torchs_names_whoever_has_them() -> None:
     assert "layer.weight_hh_l1" in names[0]
 
 
+def test_a_tied_weight_is_one_weight() -> None:
+    class Tied(Classifier):
+        def __init__(self) -> None:
+            super().__init__(dropout=0)
+            self.again = self.linear
+
+    config = Config(batch_size=8, clip_norm=0.1, schedule="constant").settled("mnist", "cpu")
+    plain, tied = (
+        Training(config, start_accelerator("cpu"), model, 19)
+        for model in (seeded(Classifier, dropout=0), seeded(Tied))
+    )
+    assert list(tied.weights) == list(plain.weights) == ["unused", "linear.weight", "linear.bias"]
+    assert an_epoch(tied, images()) == an_epoch(plain, images())
+
+
+def seeded(kind: type[Classifier], **options: Any) -> Classifier:
+    torch.manual_seed(1)
+    return kind(**options)
+
+
 @pytest.mark.parametrize(
     ("spoil", "what"),
     [(math.nan, "training loss is nan"), (math.inf, "training loss is (nan|inf)")],

@@ -68,9 +68,11 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     """
     file = folder / METRICS
     try:
-        metrics: dict[str, Any] = json.loads(file.read_text())
+        metrics = json.loads(file.read_text())
     except FileNotFoundError:
         raise ConfigError(f"{folder} has no {METRICS}: its first epoch is not over") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(metrics, dict) or not metrics.keys() >= {"epochs", "seconds", "step_losses"}:
+        raise ConfigError(f"{file} is no run's metrics: expected what train.py wrote")
     return metrics

@@ -92,8 +92,7 @@ class Training:
         optimizer = Adam(model.parameters(), lr=config.learning_rate, fused=True)
         self.schedule = make_schedule(config, optimizer, config.epochs * self.steps_per_epoch)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        named = self.plain_model.state_dict(keep_vars=True)
-        self.weights = {n: w for n, w in named.items() if isinstance(w, nn.Parameter)}
+        self.weights = named_weights(self.plain_model)
         self.step = 0
         self.step_losses: list[float] = []
         self.epochs: list[Epoch] = []
@@ -227,6 +226,15 @@ class Training:
         self.epochs.append(epoch)
         self.pass_seconds_before = 0.0
         return epoch
+
+
+def named_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Each weight once, under the first of its ``state_dict`` names."""
+    named: dict[int, tuple[str, nn.Parameter]] = {}
+    for name, weight in model.state_dict(keep_vars=True).items():
+        if isinstance(weight, nn.Parameter):
+            named.setdefault(id(weight), (name, weight))
+    return dict(named.values())
 
 
 def make_schedule(config: SettledConfig, optimizer: Optimizer, steps: int) -> LRScheduler:
