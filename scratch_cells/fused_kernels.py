@@ -305,8 +305,10 @@ def sigmoid(a):
 @triton.jit
 def tanh(a):
     """To float32's rounding: a continued fraction near zero, where 1 - exp would cancel."""
-    a2 = a * a
-    near = a * (945 + a2 * (105 + a2)) / (945 + a2 * (420 + a2 * 15))
+    small = tl.abs(a) < 0.5
+    b = tl.where(small, a, 0.0)
+    b2 = b * b
+    near = b * (945 + b2 * (105 + b2)) / (945 + b2 * (420 + b2 * 15))
     e = tl.exp(-2 * tl.abs(a))
     far = (1 - e) / (1 + e)
-    return tl.where(tl.abs(a) < 0.5, near, tl.where(a < 0, -far, far))
+    return tl.where(small, near, tl.where(a < 0, -far, far))
