@@ -58,16 +58,26 @@ def unroll_fused(
     Everything else goes the way that ``"auto"`` goes: other devices, no Triton, larger layers,
     float64, and all that :func:`~scratch_cells.bptt.unroll_by_hand` leaves to the plain loop.
     """
-    derivation = IN_ONE_LAUNCH.get(derivation_of(cell))
     operands = _autocast(operands_of(cell, input, state), input.device.type)
     if (
-        derivation is None
-        or batch_sizes is not None
+        batch_sizes is not None
         or not exact(cell, operands, (torch.float32, torch.bfloat16))
-        or not _covers(derivation, cell.hidden_size, input)
+        or not covers(cell, input)
     ):
         return unroll_by_hand(cell, input, state, batch_sizes, reverse)
-    return through_time(cell, derivation, operands, reverse)
+    return through_time(cell, IN_ONE_LAUNCH[derivation_of(cell)], operands, reverse)
+
+
+def covers(cell: Cell, input: Tensor) -> bool:
+    """Whether there are kernels for this cell, of this size, where the input is."""
+    derivation, kernels = derivation_of(cell), _kernels()
+    if derivation is None or kernels is None or not input.numel():
+        return False
+    if derivation.gate_count * _padded(cell.hidden_size) ** 2 > WEIGHTS:
+        return False
+    if not input.is_cuda:
+        return bool(kernels.INTERPRETED.value) and input.device.type == "cpu"
+    return torch.version.cuda is not None and torch.cuda.get_device_capability(input.device) >= (8,)
 
 
 def _autocast(operands: list[Tensor | None], device_type: str) -> list[Tensor | None]:
@@ -77,18 +87,6 @@ def _autocast(operands: list[Tensor | None], device_type: str) -> list[Tensor | 
     dtype = torch.get_autocast_dtype(device_type)
     cast = [t.to(dtype) if t is not None and t.dtype == torch.float32 else t for t in operands[:5]]
     return cast + operands[5:]
-
-
-def _covers(derivation: type[Derivation], hidden_size: int, input: Tensor) -> bool:
-    """Whether the kernels can run here, and a layer of this size with any gain."""
-    kernels = _kernels()
-    if kernels is None or not input.numel():
-        return False
-    if derivation.gate_count * _padded(hidden_size) ** 2 > WEIGHTS:
-        return False
-    if not input.is_cuda:
-        return bool(kernels.INTERPRETED.value) and input.device.type == "cpu"
-    return torch.version.cuda is not None and torch.cuda.get_device_capability(input.device) >= (8,)
 
 
 @cache

@@ -10,13 +10,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
@@ -26,6 +23,7 @@ from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import scratch_cells
+from fused_checks import CELLS, EPS, FUSED, assert_close, draw, launches, name_of, run
 from oracles import assert_same, differences, observe
 from scratch_cells import bptt, fused
 from scratch_cells.cell import Cell, parts
@@ -40,65 +38,8 @@ if not kernels.INTERPRETED.value:
 
 import triton.language as tl  # noqa: E402
 
-CELLS = {
-    "RNN": scratch_cells.RNNCell,
-    "RNN relu": partial(scratch_cells.RNNCell, nonlinearity="relu"),
-    "GRU": scratch_cells.GRUCell,
-    "LSTM": scratch_cells.LSTMCell,
-}
 EACH = pytest.mark.parametrize("kind", CELLS)
-FUSED = SimpleNamespace(
-    **{kind: partial(getattr(scratch_cells, kind), backend="fused") for kind in KINDS}
-)
 tanh = kernels.tanh  # for a kernel of this file
-EPS = torch.finfo(torch.bfloat16).eps
-
-
-def name_of(kind: str) -> str:
-    """How the kernels of the cell begin."""
-    return kind.lower().split()[0]
-
-
-@contextmanager
-def launches() -> Iterator[list[str]]:
-    """The names of the kernels that are launched."""
-    names = []
-    launch = fused._InOneLaunch.launch
-
-    def noted(self: Any, name: str, *given: Any, **flags: bool) -> None:
-        names.append(name)
-        launch(self, name, *given, **flags)
-
-    with mock.patch.object(fused._InOneLaunch, "launch", noted):
-        yield names
-
-
-def draw(cell: Cell, time: int, batch: int, seed: int = 0) -> tuple[Tensor, Any]:
-    """Input and state, leaves in the dtype of the weights."""
-    generator = torch.Generator().manual_seed(seed)
-    dtype = cell.hidden_to_hidden.weight.dtype
-    shapes = [(time, batch, cell.input_size), *((batch, size) for size in cell.state_sizes)]
-    drawn = [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
-    x, *state = (leaf.requires_grad_() for leaf in drawn)
-    return x, tuple(state) if len(state) > 1 else state[0]
-
-
-def run(way: Any, cell: Cell, x: Tensor, state: Any, reverse: bool = False) -> list[Tensor]:
-    """Outputs, final state and every gradient; each element weighs differently in the loss."""
-    output, final = way(cell, x, state, None, reverse)
-    returned = [output, *parts(final)]
-    loss = sum(
-        (part * torch.linspace(-1, 1, part.numel()).reshape(part.shape)).sum() for part in returned
-    )
-    gradients = torch.autograd.grad(loss, [x, *cell.parameters(), *parts(state)])
-    return [*returned, *gradients]
-
-
-def assert_close(got: list[Tensor], expected: list[Tensor], tolerance: float = 1e-5) -> None:
-    """Each the same up to a share of its largest element."""
-    for a, b in zip(got, expected, strict=True):
-        bound = tolerance * max([1.0, *b.abs().flatten().tolist()])
-        torch.testing.assert_close(a, b, rtol=0, atol=bound)
 
 
 # --- the same as torch.nn -----------------------------------------------------------------------
