@@ -71,14 +71,18 @@ def resources(cell: str, way: str, numbers: str, arguments: Arguments) -> Resour
     constants = {k: v for k, v in (flags | options).items() if k in kernel.arg_names}
     pointer = "*bf16" if dtype == torch.bfloat16 else "*fp32"
     signature = {
-        name: "constexpr" if name in constants else "i32" if name in ("T", "B") else pointer
+        name: "constexpr"
+        if name in constants
+        else "i32"
+        if name in ("T", "B", "c_step")
+        else pointer
         for name in kernel.arg_names
     }
-    # as at a launch: what torch allocates begins at a multiple of 16
+    # as at a launch: what torch allocates begins at a multiple of 16, and a step of c ends at one
     aligned = {
         (place,): [["tt.divisibility", 16]]
         for place, name in enumerate(kernel.arg_names)
-        if signature[name] == pointer
+        if signature[name] == pointer or name == "c_step"
     }
     compiled = triton.compile(
         ASTSource(kernel, signature, constants, aligned),

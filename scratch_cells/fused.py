@@ -111,13 +111,13 @@ class _InOneLaunch(Derivation):
     def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
         super().__init__(w_hh.contiguous(), b_ih, b_hh)
 
-    def launch(self, name: str, block: Block, *tensors: Tensor | None, **flags: bool) -> None:
+    def launch(self, name: str, block: Block, *given: Tensor | int | None, **flags: bool) -> None:
         """Run the kernel ``name`` on contiguous tensors, a program for each few rows of B."""
         options = self.options() | flags
         grid = (-(-block.h_after.size(1) // options["ROWS"]),)
         with torch.cuda.device_of(block.h_after):
             getattr(_kernels(), name)[grid](
-                *tensors, *block.h_after.shape, REVERSE=block.order[0] > 0, **options
+                *given, *block.h_after.shape, REVERSE=block.order[0] > 0, **options
             )
 
     def launch_back(
@@ -211,7 +211,8 @@ class LSTMInOneLaunch(_InOneLaunch, LSTMByHand):
 
     def forward(self, block: Block) -> None:
         given = block.gates, self.w_hh, block.h_before, block.h_after
-        self.launch("lstm_forward", block, *given, block.c_before, block.c_after, KEEP=block.keep)
+        c = block.c_before, block.c_after, block.c_after.stride(0)  # 0 where one step is for all
+        self.launch("lstm_forward", block, *given, *c, KEEP=block.keep)
 
     def backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor

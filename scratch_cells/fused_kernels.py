@@ -152,9 +152,9 @@ def gru_backward(
 # fmt: off
 @kernel
 def lstm_forward(
-    gates, w_hh, h_before, h_after, c_before, c_after, T, B, H: tl.constexpr, KEEP: tl.constexpr,
-    REVERSE: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, TILE: tl.constexpr,
-    PRECISION: tl.constexpr,
+    gates, w_hh, h_before, h_after, c_before, c_after, c_step, T, B, H: tl.constexpr,
+    KEEP: tl.constexpr, REVERSE: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
+    TILE: tl.constexpr, PRECISION: tl.constexpr,
 ):
     # fmt: on
     row, inside, at = places(B, H, 1, ROWS, UNITS)
@@ -164,7 +164,7 @@ def lstm_forward(
     w_g = matrix(w_hh + 2 * H * H, True, H, UNITS, TILE)
     w_o = matrix(w_hh + 3 * H * H, True, H, UNITS, TILE)
     h = load(h_before + moment(0, T, REVERSE) * B * H + at, inside)
-    c = load(c_before + moment(0, T, REVERSE) * B * H + at, inside)
+    c = load(c_before + moment(0, T, REVERSE) * c_step + at, inside)
     for step in range(T):
         t = moment(step, T, REVERSE)
         x = gates + t * B * 4 * H + at_gate
@@ -185,7 +185,7 @@ def lstm_forward(
             tl.store(x + H, f, inside)
             tl.store(x + 2 * H, g, inside)
             tl.store(x + 3 * H, o, inside)
-        tl.store(c_after + t * B * H + at, c, inside)
+        tl.store(c_after + t * c_step + at, c, inside)
         tl.store(h_after + t * B * H + at, h, inside)
 
 

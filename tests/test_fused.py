@@ -337,8 +337,8 @@ BUGS = {
     "tanh(c) of the step before": ("LSTM", "tanh_c = tanh(f * c + i * g)", "tanh_c = tanh(c)"),
     "h in the place of c": (
         "LSTM",
-        "tl.store(c_after + t * B * H + at, c",
-        "tl.store(c_after + t * B * H + at, h",
+        "tl.store(c_after + t * c_step + at, c",
+        "tl.store(c_after + t * c_step + at, h",
     ),
     "gates not kept": ("LSTM", "            tl.store(x + 3 * H, o, inside)\n", ""),
     "bias outside the bracket of r": ("GRU", "m = b_n + product", "m = product"),
