@@ -64,7 +64,7 @@ def unroll_by_hand(
     if (
         derivation is None
         or batch_sizes is not None
-        or torch.is_autocast_enabled(input.device.type)
+        or autocast_is_on(input)
         or not exact(cell, operands, (torch.float32, torch.float64))
     ):
         return unroll(cell, input, state, batch_sizes, reverse)
@@ -97,6 +97,12 @@ def exact(cell: Cell, operands: list[Tensor | None], dtypes: tuple[torch.dtype, 
     """Whether a derivation gives on these operands, of one of the dtypes, what the loop gives."""
     tensors = [tensor for tensor in operands if tensor is not None]
     return tensors[0].dtype in dtypes and _eager(tensors) and _as_written(cell)
+
+
+def autocast_is_on(tensor: Tensor) -> bool:
+    """Whether autocast is on where the tensor is; the meta device has none to ask for."""
+    device = tensor.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _as_written(cell: Cell) -> bool:

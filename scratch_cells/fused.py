@@ -18,7 +18,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from scratch_cells.bptt import derivation_of, exact, operands_of, through_time, unroll_by_hand
+from scratch_cells.bptt import (
+    autocast_is_on,
+    derivation_of,
+    exact,
+    operands_of,
+    through_time,
+    unroll_by_hand,
+)
 from scratch_cells.cell import Cell
 from scratch_cells.derivations import (
     Block,
@@ -58,7 +65,9 @@ def unroll_fused(
     Everything else goes the way that ``"auto"`` goes: other devices, no Triton, larger layers,
     float64, and all that :func:`~scratch_cells.bptt.unroll_by_hand` leaves to the plain loop.
     """
-    operands = _autocast(operands_of(cell, input, state), input.device.type)
+    operands = operands_of(cell, input, state)
+    if autocast_is_on(input):
+        operands = _cast(operands, torch.get_autocast_dtype(input.device.type))
     if (
         batch_sizes is not None
         or not exact(cell, operands, (torch.float32, torch.bfloat16))
@@ -80,11 +89,8 @@ def covers(cell: Cell, input: Tensor) -> bool:
     return torch.version.cuda is not None and torch.cuda.get_device_capability(input.device) >= (8,)
 
 
-def _autocast(operands: list[Tensor | None], device_type: str) -> list[Tensor | None]:
-    """x and the weights in autocast's dtype, if it is on; the state is carried as it is given."""
-    if not torch.is_autocast_enabled(device_type):
-        return operands
-    dtype = torch.get_autocast_dtype(device_type)
+def _cast(operands: list[Tensor | None], dtype: torch.dtype) -> list[Tensor | None]:
+    """x and the weights in autocast's dtype; the state is carried in its own, as everywhere."""
     cast = [t.to(dtype) if t is not None and t.dtype == torch.float32 else t for t in operands[:5]]
     return cast + operands[5:]
 

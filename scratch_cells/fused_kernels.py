@@ -32,6 +32,7 @@ def rnn_forward(
     PRECISION: tl.constexpr,
 ):
     # fmt: on
+    """h = tanh(x + W h), or with RELU max(0, x + W h); x stands in ``gates``."""
     row, inside, at = places(B, H, 1, ROWS, UNITS)
     w = matrix(w_hh, True, H, UNITS, TILE)
     h = load(h_before + moment(0, T, REVERSE) * B * H + at, inside)
@@ -53,6 +54,7 @@ def rnn_backward(
     PRECISION: tl.constexpr,
 ):
     # fmt: on
+    """da = (1 - h²) ⊙ dh, with RELU dh where h > 0; dh = da W + d_output."""
     row, inside, at = places(B, H, 1, ROWS, UNITS)
     w = matrix(w_hh, False, H, UNITS, TILE)
     dh = load(d_h + at, inside)
@@ -77,6 +79,8 @@ def gru_forward(
     PRECISION: tl.constexpr,
 ):
     # fmt: on
+    """m = W_hn h + b_hn, r = σ(x_r + W_hr h), z = σ(x_z + W_hz h), n = tanh(x_n + r ⊙ m);
+    h = n + z ⊙ (h - n). The gates take the places of the x."""
     row, inside, at = places(B, H, 1, ROWS, UNITS)
     _, _, at_gate = places(B, H, 3, ROWS, UNITS)
     w_r = matrix(w_hh, True, H, UNITS, TILE)
@@ -114,6 +118,8 @@ def gru_backward(
     PRECISION: tl.constexpr,
 ):
     # fmt: on
+    """dn = (1 - z) (1 - n²) ⊙ dh, dz = (h - n) z (1 - z) ⊙ dh, dm = dn ⊙ r, dr = dn ⊙ m r (1 - r);
+    dh = z ⊙ dh + dm W_hn + dr W_hr + dz W_hz + d_output. In ``d`` they lie m, r, z, n."""
     row, inside, at = places(B, H, 1, ROWS, UNITS)
     _, _, at_gate = places(B, H, 3, ROWS, UNITS)
     _, _, at_d = places(B, H, 4, ROWS, UNITS)
@@ -157,6 +163,8 @@ def lstm_forward(
     TILE: tl.constexpr, PRECISION: tl.constexpr,
 ):
     # fmt: on
+    """i, f, o = σ(x + W h), g = tanh(x_g + W_hg h); c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c).
+    The gates take the places of the x; the steps of c lie ``c_step`` apart."""
     row, inside, at = places(B, H, 1, ROWS, UNITS)
     _, _, at_gate = places(B, H, 4, ROWS, UNITS)
     w_i = matrix(w_hh, True, H, UNITS, TILE)
@@ -197,6 +205,9 @@ def lstm_backward(
     PRECISION: tl.constexpr,
 ):
     # fmt: on
+    """dc += o (1 - tanh²(c)) ⊙ dh; di = g i (1 - i) ⊙ dc, df = c f (1 - f) ⊙ dc,
+    dg = i (1 - g²) ⊙ dc, do = tanh(c) o (1 - o) ⊙ dh; dc = f ⊙ dc,
+    dh = di W_hi + df W_hf + dg W_hg + do W_ho + d_output."""
     row, inside, at = places(B, H, 1, ROWS, UNITS)
     _, _, at_gate = places(B, H, 4, ROWS, UNITS)
     w_i = matrix(w_hh, False, H, UNITS, TILE)

@@ -210,6 +210,18 @@ def test_tanh_to_its_last_digits() -> None:
     )
 
 
+def test_tf32_where_torch_allows_it() -> None:
+    w_hh, b = torch.zeros(20, 20), torch.zeros(20)
+    before = torch.backends.cuda.matmul.allow_tf32
+    try:
+        for allowed, expected in ((False, ("ieee", 4)), (True, ("tf32", 16))):
+            torch.backends.cuda.matmul.allow_tf32 = allowed
+            options = fused.TanhInOneLaunch(w_hh, b, b).options()
+            assert (options["PRECISION"], options["ROWS"]) == expected
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
 # --- what it leaves to the others ---------------------------------------------------------------
 
 
@@ -250,6 +262,15 @@ def test_other_inputs_fall_back(kind: str) -> None:
     for dtype in (torch.float64, torch.float16):
         assert falls_back(CELLS[kind](3, 4, dtype=dtype), x.to(dtype))
     assert falls_back(CELLS[kind](3, 257), x)
+
+
+@EACH
+def test_the_meta_device(kind: str) -> None:
+    cell, x = CELLS[kind](3, 4, device="meta"), torch.empty(3, 2, 3, device="meta")
+    with launches() as names:
+        output, _ = unroll_fused(cell, x, cell.zero_state(x[0]))
+    assert not names
+    assert output.shape == (3, 2, 4)
 
 
 def test_other_cells_fall_back() -> None:
