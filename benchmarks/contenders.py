@@ -1,5 +1,6 @@
 """The ways to run the same recurrent layer, all holding the same weights."""
 
+import dataclasses
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scratch_cells import from_torch
+from scratch_cells.fused import covers
 from shared_interface import final_hidden
 
 
@@ -22,6 +24,10 @@ class Task:
     features: int
     hidden_size: int
     layers: int
+
+    def of_size(self, hidden_size: int) -> "Task":
+        """The same with another hidden size."""
+        return dataclasses.replace(self, name=f"{self.name} {hidden_size}", hidden_size=hidden_size)
 
     def __str__(self) -> str:
         return (
@@ -71,7 +77,13 @@ class CellLoop(nn.Module):
         return x, torch.stack(finals)
 
 
-def contenders(kind: str, task: Task, device: torch.device) -> dict[str, nn.Module]:
+def contenders(
+    kind: str,
+    task: Task,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    compiled: bool = False,
+) -> dict[str, nn.Module]:
     """Each way to run torch.nn's ``kind`` on ``task``, by name, with one set of weights."""
     torch.manual_seed(0)
     layer = getattr(nn, kind)(task.features, task.hidden_size, task.layers)
@@ -88,7 +100,28 @@ def contenders(kind: str, task: Task, device: torch.device) -> dict[str, nn.Modu
         opacus = getattr(layers, f"DP{kind}")(task.features, task.hidden_size, task.layers)
         opacus.load_state_dict(layer.state_dict())
         found["opacus"] = opacus
-    return {name: model.to(device) for name, model in found.items()}
+    found |= _only_on_a_gpu(layer, task, device, compiled)
+    return {name: model.to(device, dtype) for name, model in found.items()}
+
+
+LONGEST_COMPILED = 64
+"""Steps. A compiler unrolls the loop, and of a longer one it makes a program to wait hours for."""
+
+
+def _only_on_a_gpu(
+    layer: nn.Module, task: Task, device: torch.device, compiled: bool
+) -> dict[str, nn.Module]:
+    """The kernel, and the plain loop compiled and captured as one CUDA graph each way."""
+    found = {}
+    fused = from_torch(layer)
+    fused.backend = "fused"
+    if device.type == "cuda" and covers(fused.cells[0], draw_input(task, device)):
+        found["scratch fused"] = fused
+    if compiled and task.time <= LONGEST_COMPILED:
+        plain = from_torch(layer)
+        plain.backend = "plain"
+        found["scratch compiled"] = torch.compile(plain, mode="reduce-overhead")
+    return found
 
 
 def train_step(model: nn.Module, x: Tensor) -> Tensor:
@@ -113,13 +146,17 @@ PHASES: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 }
 
 
-def draw_input(task: Task, device: torch.device) -> Tensor:
+def draw_input(task: Task, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
     """(time, batch, features), the same for every contender."""
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(task.time, task.batch, task.features, generator=generator).to(device)
+    return torch.randn(task.time, task.batch, task.features, generator=generator).to(device, dtype)
 
 
-def check_equal(models: dict[str, nn.Module], x: Tensor) -> None:
+TOLERANCE = {"float32": (1e-3, 1e-5), "tf32": (1e-2, 5e-3), "bfloat16": (5e-2, 3e-2)}
+"""Relative and absolute; the latter two have 10 and 7 bits after the point where float32 has 23."""
+
+
+def check_equal(models: dict[str, nn.Module], x: Tensor, numbers: str = "float32") -> None:
     """Every contender gives torch.nn's outputs and torch.nn's gradients, or nothing is timed.
 
     Raises:
@@ -127,11 +164,12 @@ def check_equal(models: dict[str, nn.Module], x: Tensor) -> None:
     """
     seen = {}
     for name, model in models.items():
-        output = inference(model, x)
+        output = inference(model, x).clone()  # a CUDA graph writes its next output over this one
         train_step(model, x)
         gradients = [weight.grad.norm() for weight in model.parameters() if weight.grad is not None]
         # Each contender has its weights in its own order, so the norms are compared sorted.
         seen[name] = output, torch.stack(gradients).sort().values
+    relative, absolute = TOLERANCE[numbers]
     for name, results in seen.items():
         for what, got, expected in zip(
             ("outputs", "gradients"), results, seen[BUILTIN], strict=True
@@ -139,7 +177,7 @@ def check_equal(models: dict[str, nn.Module], x: Tensor) -> None:
             torch.testing.assert_close(
                 got,
                 expected,
-                rtol=1e-3,
-                atol=1e-5,
+                rtol=relative,
+                atol=absolute,
                 msg=lambda message, name=name, what=what: f"{what} of {name}: {message}",
             )

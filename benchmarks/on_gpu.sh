@@ -28,5 +28,21 @@ for cell in rnn gru lstm; do
   done
 done
 
-"$python" -m benchmarks.speed --device cuda --json "$out/speed.json" --png "$out/speed.png" \
-  2>&1 | tee "$out/speed.txt"
+# Speed: the three tasks as they are, then with other hidden sizes; float32, TF32 and bfloat16. One
+# that fails, for a contender that is not equal say, does not keep the others from running.
+failed=0
+speed() { # NAME OPTIONS...
+  local name=$1
+  shift
+  "$python" -m benchmarks.speed --device cuda "$@" --json "$out/$name.json" \
+    --png "$out/$name.png" 2>&1 | tee "$out/$name.txt" || failed=1
+}
+for numbers in "float32 --dtype float32" "tf32 --dtype float32 --tf32" "bfloat16 --dtype bfloat16"; do
+  read -r name options <<<"$numbers"
+  # shellcheck disable=SC2086  # the options are several words
+  speed "speed-$name" $options --compiled
+  # shellcheck disable=SC2086
+  speed "speed-sizes-$name" $options --hidden-sizes 32 64 96 128 256
+done
+"$python" -m benchmarks.kernel_resources 2>&1 | tee "$out/kernels.txt" || failed=1
+exit $failed

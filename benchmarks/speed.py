@@ -49,6 +49,14 @@ class Arguments:
     """few rounds: under a minute"""
     device: Literal["cpu", "cuda"] = "cpu"
     """where to run"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """numbers of weights, inputs and states"""
+    tf32: bool = False
+    """let a GPU's products of float32 be TF32, cuDNN's and all others alike"""
+    hidden_sizes: tuple[int, ...] = ()
+    """run every task with each of these hidden sizes instead of its own"""
+    compiled: bool = False
+    """the compiled plain loop too, of sequences short enough: minutes of compiling each"""
     json: Path | None = None
     """file for every figure"""
     png: Path | None = None
@@ -70,11 +78,18 @@ class Row:
     memory: float | None
 
 
-def measure(task: Task, kind: str, rounds: int, device: torch.device) -> list[Row]:
+def measure(task: Task, kind: str, rounds: int, arguments: Arguments) -> list[Row]:
     """Every contender at training and inference of one task, after all have been shown equal."""
-    models, x = contenders(kind, task, device), draw_input(task, device)
-    check_equal(models, x)
-    memory = {name: _memory_in_its_own_process(task.name, kind, name, device) for name in models}
+    device, dtype = torch.device(arguments.device), getattr(torch, arguments.dtype)
+    models = contenders(kind, task, device, dtype, arguments.compiled)
+    x = draw_input(task, device, dtype)
+    check_equal(models, x, "tf32" if arguments.tf32 else arguments.dtype)
+    memory = {
+        name: peak_memory(lambda model=model: PHASES["train"](model, x), device)
+        if device.type == "cuda"
+        else _memory_in_its_own_process(task, kind, name, arguments)
+        for name, model in models.items()
+    }
     rows = []
     for phase, run in PHASES.items():
         calls = {name: lambda model=model, run=run: run(model, x) for name, model in models.items()}
@@ -88,18 +103,18 @@ def measure(task: Task, kind: str, rounds: int, device: torch.device) -> list[Ro
 
 
 def _memory_in_its_own_process(
-    task: str, kind: str, contender: str, device: torch.device
+    task: Task, kind: str, contender: str, arguments: Arguments
 ) -> int | None:
     context = multiprocessing.get_context("forkserver")  # each starts with torch imported
     context.set_forkserver_preload(["benchmarks.contenders"])
     with context.Pool(1) as pool:
-        return pool.apply(_memory_of_a_step, (task, kind, contender, str(device)))
+        return pool.apply(_memory_of_a_step, (task, kind, contender, arguments))
 
 
-def _memory_of_a_step(task_name: str, kind: str, contender: str, device_name: str) -> int | None:
-    task, device = TASKS[task_name], torch.device(device_name)
-    model = contenders(kind, task, device)[contender]
-    x = draw_input(task, device)
+def _memory_of_a_step(task: Task, kind: str, contender: str, arguments: Arguments) -> int | None:
+    device, dtype = torch.device(arguments.device), getattr(torch, arguments.dtype)
+    model = contenders(kind, task, device, dtype, arguments.compiled)[contender]
+    x = draw_input(task, device, dtype)
     PHASES["train"](model, x[:2])  # the libraries' own memory is taken now, and does not count
     return peak_memory(lambda: PHASES["train"](model, x), device)
 
@@ -131,6 +146,8 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
                     if (row.task, row.phase, row.contender) == (task, phase, name)
                 }
                 places = [k + (index - len(names) / 2 + 0.5) * 0.8 / len(names) for k in range(3)]
+                if not chosen:
+                    continue
                 medians = [chosen[kind].median for kind in KINDS]
                 spread = [
                     [chosen[kind].median - chosen[kind].low for kind in KINDS],
@@ -155,14 +172,24 @@ def main(arguments: Arguments) -> None:
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "numbers": "tf32" if arguments.tf32 else arguments.dtype,
     }
+    if device.type == "cuda":
+        about["cudnn"] = torch.backends.cudnn.version()
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
     title = ", ".join(f"{name} {value}" for name, value in about.items())
     console.print(title)
     rounds = QUICK_ROUNDS if arguments.quick else ROUNDS
     rows = []
-    jobs = [(task, kind) for task in TASKS.values() for kind in KINDS]
-    for task, kind in track(jobs, "measuring", console=console, transient=True):
-        rows += measure(task, kind, rounds[task.name], device)
+    sizes = arguments.hidden_sizes
+    jobs = [
+        (each, kind, rounds[task.name])
+        for task in TASKS.values()
+        for each in ([task.of_size(size) for size in sizes] or [task])
+        for kind in KINDS
+    ]
+    for task, kind, number in track(jobs, "measuring", console=console, transient=True):
+        rows += measure(task, kind, number, arguments)
     console.print(table_of(rows))
     if arguments.json:
         written = {"about": about, "rows": [dataclasses.asdict(row) for row in rows]}

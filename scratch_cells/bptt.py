@@ -60,15 +60,29 @@ def unroll_by_hand(
     derivative is taken through the plain loop too.
     """
     derivation = derivation_of(cell)
-    x_to_h, h_to_h = cell.input_to_hidden, cell.hidden_to_hidden
-    weights = (x_to_h.weight, h_to_h.weight, x_to_h.bias, h_to_h.bias)
-    tensors = [t for t in (input, *parts(state), *weights) if t is not None]
-    if derivation is None or batch_sizes is not None or not (_eager(tensors) and _as_written(cell)):
+    operands = operands_of(cell, input, state)
+    if (
+        derivation is None
+        or batch_sizes is not None
+        or autocast_is_on(input)
+        or not exact(cell, operands, (torch.float32, torch.float64))
+    ):
         return unroll(cell, input, state, batch_sizes, reverse)
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    outputs, *final = ThroughTime.apply(
-        cell, derivation, keep, reverse, input, *weights, *parts(state)
-    )
+    return through_time(cell, derivation, operands, reverse)
+
+
+def operands_of(cell: Cell, input: Tensor, state: State) -> list[Tensor | None]:
+    """x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
+    x_to_h, h_to_h = cell.input_to_hidden, cell.hidden_to_hidden
+    return [input, x_to_h.weight, h_to_h.weight, x_to_h.bias, h_to_h.bias, *parts(state)]
+
+
+def through_time(
+    cell: Cell, derivation: type[Derivation], operands: list[Tensor | None], reverse: bool
+) -> tuple[Tensor, State]:
+    """The outputs and the final state, as one node of the graph."""
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in operands if t is not None)
+    outputs, *final = ThroughTime.apply(cell, derivation, keep, reverse, *operands)
     return outputs, whole(final)
 
 
@@ -77,6 +91,18 @@ def derivation_of(cell: Cell) -> type[Derivation] | None:
     if type(cell) is RNNCell:
         return {"tanh": TanhByHand, "relu": ReLUByHand}.get(cell.nonlinearity)
     return {GRUCell: GRUByHand, LSTMCell: LSTMByHand}.get(type(cell))
+
+
+def exact(cell: Cell, operands: list[Tensor | None], dtypes: tuple[torch.dtype, ...]) -> bool:
+    """Whether a derivation gives on these operands, of one of the dtypes, what the loop gives."""
+    tensors = [tensor for tensor in operands if tensor is not None]
+    return tensors[0].dtype in dtypes and _eager(tensors) and _as_written(cell)
+
+
+def autocast_is_on(tensor: Tensor) -> bool:
+    """Whether autocast is on where the tensor is; the meta device has none to ask for."""
+    device = tensor.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _as_written(cell: Cell) -> bool:
@@ -93,14 +119,12 @@ def _as_written(cell: Cell) -> bool:
 
 
 def _eager(tensors: list[Tensor]) -> bool:
-    """Whether these are plain tensors of one real dtype, outside every transform and tracer."""
+    """Whether these are plain tensors of one dtype, outside every transform and tracer."""
     first = tensors[0]
     return (
         not torch.compiler.is_compiling()
         and not torch._C._get_tracing_state()
         and not torch._C._are_functorch_transforms_active()
-        and not torch.is_autocast_enabled(first.device.type)
-        and first.dtype in (torch.float32, torch.float64)
         and all(
             type(tensor) in (Tensor, nn.Parameter)
             and tensor.dtype == first.dtype
@@ -120,6 +144,7 @@ class Tape:
         gates, kept: see :class:`~scratch_cells.derivations.Block`; of the whole sequence where a
             gradient will be asked for, otherwise of one block, used again and again.
         steps: how many steps make a block.
+        keep: whether a gradient will be asked for.
         reverse: whether the walk goes from the last step to the first.
     """
 
@@ -128,6 +153,7 @@ class Tape:
     gates: Tensor
     kept: Tensor
     steps: int
+    keep: bool
     reverse: bool
 
     @classmethod
@@ -135,7 +161,9 @@ class Tape:
         cls, derivation: type[Derivation], time: int, h_0: Tensor, keep: bool, reverse: bool
     ) -> Self:
         batch, size = h_0.shape
-        steps = min(time, max(1, BLOCK // max(1, batch * size * derivation.gate_count)))
+        steps = time
+        if derivation.in_blocks:
+            steps = min(time, max(1, BLOCK // max(1, batch * size * derivation.gate_count)))
         rows = time if keep else steps
 
         def buffer(rows: int, count: int = 1) -> Tensor:
@@ -147,6 +175,7 @@ class Tape:
             gates=buffer(rows, derivation.gate_count),
             kept=buffer(rows if derivation.keeps else 0),
             steps=steps,
+            keep=keep,
             reverse=reverse,
         )
 
@@ -185,6 +214,7 @@ class Tape:
             c_before=self.c[before],
             c_after=self.c[after],
             kept=self.kept[here],
+            keep=self.keep,
         )
 
 
@@ -234,7 +264,7 @@ class ThroughTime(torch.autograd.Function):
             return *[None] * 4, *_through_the_plain_loop(ctx, given, (d_outputs, *d_final))
         input, w_ih, w_hh, b_ih, b_hh, *state = given
         by_hand = ctx.derivation(w_hh, *_biases(w_hh, b_ih, b_hh))
-        tape = Tape(h, c, gates, kept, ctx.steps, ctx.reverse)
+        tape = Tape(h, c, gates, kept, ctx.steps, True, ctx.reverse)
         d_state = [
             torch.zeros_like(part) if d_part is None else d_part.clone()
             for part, d_part in zip(state, d_final, strict=True)

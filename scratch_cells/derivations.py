@@ -27,6 +27,7 @@ class Block:
         h_before, h_after: the hidden state before and after each step, (steps, B, H).
         c_before, c_after: the cell state before and after each step, of an LSTM.
         kept: what else the cell keeps of each step, (steps, B, H), if ``keeps``.
+        keep: whether the walk back will come.
     """
 
     order: list[int]
@@ -36,6 +37,7 @@ class Block:
     c_before: Tensor
     c_after: Tensor
     kept: Tensor
+    keep: bool
 
 
 class Derivation(ABC):
@@ -54,6 +56,9 @@ class Derivation(ABC):
 
     carries_cell_state: ClassVar[bool] = False
     keeps: ClassVar[bool] = False
+
+    in_blocks: ClassVar[bool] = True
+    """Whether the sequence comes block by block, or as one."""
 
     def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
         self.w_hh = w_hh

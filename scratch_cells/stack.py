@@ -24,6 +24,7 @@ from scratch_cells.arguments import (
 )
 from scratch_cells.bptt import unroll_by_hand
 from scratch_cells.cell import Cell, map_state, parts, whole
+from scratch_cells.fused import unroll_fused
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
 from scratch_cells.rnn import RNNCell
@@ -32,8 +33,9 @@ from scratch_cells.unroll import Unroll, unroll
 from scratch_cells.weights import TorchNamed
 from shared_interface import RecurrentLayer, State
 
-BACKENDS: dict[str, Unroll] = {"auto": unroll_by_hand, "plain": unroll}
-"""How a cell is run along a sequence: the fastest way that is exact, or the loop as it reads."""
+BACKENDS: dict[str, Unroll] = {"auto": unroll_by_hand, "plain": unroll, "fused": unroll_fused}
+"""How a cell is run along a sequence: the fastest way that is exact and has been measured, the loop
+as it reads, or one GPU kernel for all steps."""
 
 
 class Stack(TorchNamed, RecurrentLayer):
@@ -54,7 +56,8 @@ class Stack(TorchNamed, RecurrentLayer):
         bidirectional: read in both directions.
         proj_size: LSTM only: size of the projected hidden state; 0 for none.
         device, dtype: where and as what the weights are made.
-        backend: ``"auto"``, the fastest way that is exact; or ``"plain"``, the loop as it reads.
+        backend: ``"auto"``, the fastest way that is exact; ``"plain"``, the loop as it reads; or
+            ``"fused"``, on a GPU all steps in one kernel where they fit, else as ``"auto"``.
         cell_options: whatever else ``cell_class`` takes.
 
     Raises:

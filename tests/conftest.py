@@ -13,4 +13,8 @@ settings.register_profile("quick", max_examples=60, derandomize=True, **COMMON)
 settings.register_profile("thorough", max_examples=2000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+if not torch.cuda.is_available():
+    # Triton's kernels run in its interpreter; it looks when they are imported, at their first use.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 torch.set_num_threads(1)  # the layers under test are tiny: a second thread only waits

@@ -193,10 +193,12 @@ def test_the_default_is_by_hand_and_plain_can_be_named() -> None:
     x = torch.randn(5, 2, 3)
     for kind in ("RNN", "GRU", "LSTM"):
         layer = getattr(scratch_cells, kind)
-        for backend, by_hand in (("auto", True), ("plain", False)):
+        for backend, by_hand in (("auto", True), ("plain", False), ("fused", True)):
             output, _ = layer(3, 4, backend=backend)(x)
             assert is_by_hand(output) is by_hand
-        with pytest.raises(ValueError, match="backend is 'fast': expected one of auto, plain"):
+        with pytest.raises(
+            ValueError, match="backend is 'fast': expected one of auto, plain, fused"
+        ):
             layer(3, 4, backend="fast")
 
 

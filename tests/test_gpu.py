@@ -13,7 +13,10 @@ from hypothesis import given
 from torch import nn
 
 import scratch_cells
+from fused_checks import CELLS, EPS, FUSED, assert_close, draw, launches, name_of, run
 from oracles import differences, observe
+from scratch_cells.fused import unroll_fused
+from scratch_cells.unroll import unroll
 from strategies import Configuration, configurations
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -50,6 +53,68 @@ def test_same_as_cudnn(dtype: torch.dtype) -> None:
         assert not lines, "\n".join([*lines, "with", repr(configuration)])
 
     check()
+
+
+@given(configurations(dtype=torch.float32, device="cuda", layouts=("batched", "unbatched")))
+def test_fused_is_the_same_as_cudnn(configuration: Configuration) -> None:
+    configuration = comparable(configuration)
+    with launches() as names:
+        ours, theirs = (
+            {name: seen.contiguous() for name, seen in observe(layer, configuration).items()}
+            for layer in (configuration.build(FUSED), configuration.build(nn))
+        )
+    lines = differences(ours, theirs, torch.float32)
+    assert not lines, "\n".join([*lines, "with", repr(configuration)])
+    assert names or configuration.options.get("proj_size")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("size", [16, 33, 128])
+@pytest.mark.parametrize("kind", CELLS)
+def test_fused_at_full_size(kind: str, size: int, reverse: bool) -> None:
+    """Batch, steps and units of the benchmark, against the plain loop in float32.
+
+    In bfloat16 two roundings for what the forward walk returns and four for gradients, as in
+    ``test_fused``; twice that, for sums over a hundred sequences.
+    """
+    torch.manual_seed(0)
+    cell = CELLS[kind](28, size, device="cuda")
+    x, state = draw(cell, 28, 100)
+    expected = run(unroll, cell, x, state, reverse)
+    with launches() as names:
+        got = run(unroll_fused, cell, x, state, reverse)
+    assert names == [f"{name_of(kind)}_forward", f"{name_of(kind)}_backward"]
+    if kind != "RNN relu":  # near its kink two right answers may fall to different sides
+        assert_close(got, expected)
+
+    narrow = CELLS[kind](28, size, dtype=torch.bfloat16, device="cuda")
+    narrow.load_state_dict(cell.state_dict())
+    cell.load_state_dict(narrow.state_dict())
+    state_parts = state if isinstance(state, tuple) else (state,)
+    rounded = [leaf.detach().bfloat16().requires_grad_() for leaf in (x, *state_parts)]
+    exact = [leaf.detach().float().requires_grad_() for leaf in rounded]
+    seen = []
+    for way, runs, (leaf, *hx) in ((unroll_fused, narrow, rounded), (unroll, cell, exact)):
+        given = tuple(hx) if len(hx) > 1 else hx[0]
+        seen.append([each.float() for each in run(way, runs, leaf, given, reverse)])
+    returned = 1 + len(state_parts)
+    if kind != "RNN relu":
+        assert_close(seen[0][:returned], seen[1][:returned], 4 * EPS)
+        assert_close(seen[0][returned:], seen[1][returned:], 8 * EPS)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_fused_under_autocast(kind: str) -> None:
+    torch.manual_seed(0)
+    theirs = getattr(nn, kind)(28, 128, 2).cuda()
+    ours = getattr(FUSED, kind)(28, 128, 2).cuda()
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(28, 100, 28, device="cuda")
+    with torch.autocast("cuda", torch.bfloat16), launches() as names:
+        got, expected = ours(x)[0], theirs(x)[0]
+    assert len(names) == 2
+    assert got.dtype == expected.dtype
+    assert (got - expected).abs().max() <= 4 * EPS
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
