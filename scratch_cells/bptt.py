@@ -141,10 +141,15 @@ class Tape:
         def buffer(rows: int, count: int = 1) -> Tensor:
             return h_0.new_empty(rows, batch, count * size)
 
+        h = buffer(time + 1)
         return cls(
-            h=buffer(time + 1),
+            h=h,
             c=buffer(time + 1 if derivation.carries_cell_state else 0),
-            gates=buffer(rows, derivation.gate_count),
+            gates=(
+                _after(h, reverse)
+                if derivation.gates_are_states
+                else buffer(rows, derivation.gate_count)
+            ),
             kept=buffer(rows if derivation.keeps else 0),
             steps=steps,
             reverse=reverse,
@@ -157,7 +162,7 @@ class Tape:
 
     def outputs(self) -> Tensor:
         """h after each step."""
-        return self.h[:-1] if self.reverse else self.h[1:]
+        return _after(self.h, self.reverse)
 
     def final(self) -> list[Tensor]:
         """The state after the last step of the walk."""
@@ -186,6 +191,11 @@ class Tape:
             c_after=self.c[after],
             kept=self.kept[here],
         )
+
+
+def _after(h: Tensor, reverse: bool) -> Tensor:
+    """Without the state before the first step of the walk: (T+1, B, H) -> (T, B, H)."""
+    return h[:-1] if reverse else h[1:]
 
 
 class ThroughTime(torch.autograd.Function):
@@ -240,7 +250,8 @@ class ThroughTime(torch.autograd.Function):
             for part, d_part in zip(state, d_final, strict=True)
         ]
         d_input = h.new_empty(input.shape) if ctx.needs_input_grad[4] else None
-        d_w_ih, d_w_hh = torch.zeros_like(w_ih), torch.zeros_like(w_hh)
+        # Transposed, (I, G*H) and (H, G*H): the matrix library is faster this way round.
+        d_w_ih, d_w_hh = w_ih.new_zeros(w_ih.shape[::-1]), w_hh.new_zeros(w_hh.shape[::-1])
         columns = by_hand.gradient_count * w_hh.size(1)
         d_b = w_hh.new_zeros(columns)
         gradients = h.new_empty(tape.steps, h.size(1), columns)
@@ -251,14 +262,14 @@ class ThroughTime(torch.autograd.Function):
             d_projection, d_product = by_hand.of_projection(d), by_hand.of_product(d)
             if d_input is not None:
                 torch.mm(d_projection, w_ih, out=d_input[span].flatten(0, 1))
-            d_w_ih.addmm_(d_projection.t(), input[span].flatten(0, 1))
-            d_w_hh.addmm_(d_product.t(), block.h_before.flatten(0, 1))
+            d_w_ih.addmm_(input[span].flatten(0, 1).t(), d_projection)
+            d_w_hh.addmm_(block.h_before.flatten(0, 1).t(), d_product)
             d_b += d.sum(0)
         return (
             *[None] * 4,
             d_input,
-            d_w_ih,
-            by_hand.rows_of_product(d_w_hh),
+            _transposed(d_w_ih),
+            by_hand.rows_of_product(_transposed(d_w_hh)),
             None if b_ih is None else by_hand.of_projection(d_b),
             None if b_hh is None else by_hand.rows_of_product(by_hand.of_product(d_b)),
             *d_state,
@@ -277,6 +288,10 @@ def _batched(*gradients: Tensor | None) -> bool:
 
 def _biases(w_hh: Tensor, *biases: Tensor | None) -> list[Tensor]:
     return [w_hh.new_zeros(w_hh.size(0)) if bias is None else bias for bias in biases]
+
+
+def _transposed(d_w: Tensor) -> Tensor:
+    return d_w.t().clone(memory_format=torch.contiguous_format)
 
 
 class _PlainLoop(nn.Module):

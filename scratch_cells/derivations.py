@@ -53,11 +53,14 @@ class Derivation(ABC):
     """How many times H the gradients of one step are."""
 
     carries_cell_state: ClassVar[bool] = False
+    gates_are_states: ClassVar[bool] = False
+    """Whether h is the only gate, so that both are written in one place."""
     keeps: ClassVar[bool] = False
 
     def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
         self.w_hh = w_hh
         self.projection_bias = b_ih + b_hh  # added once, for the whole sequence
+        self.minus_one = torch.tensor(-1, dtype=w_hh.dtype, device="cpu")
 
     @abstractmethod
     def forward(self, block: Block) -> None:
@@ -76,6 +79,17 @@ class Derivation(ABC):
                 turned, in place, into that of the state before it.
             d: filled with the gradients of every step, (steps, B, gradient_count*H).
         """
+
+    def tanh(self, a: Tensor, out: Tensor) -> Tensor:
+        """tanh(a) = 2 σ(2a) - 1.
+
+        On the CPU torch's tanh takes five times as long as its σ. What this gives is right to
+        2e-7 in float32 and 4e-16 in float64, everywhere: the spacing of the numbers near one.
+        """
+        if a.device.type != "cpu":
+            return torch.tanh(a, out=out)
+        torch.add(a, a, out=out).sigmoid_()
+        return torch.add(self.minus_one, out, alpha=2, out=out)
 
     def of_projection(self, d: Tensor) -> Tensor:
         """In ``d``, the gradient of W_ih x + b_ih: (..., G*H)."""
@@ -101,6 +115,7 @@ class TanhByHand(Derivation):
     """
 
     gate_count = gradient_count = 1
+    gates_are_states = True
 
     def forward(self, block: Block) -> None:
         w_hh = self.w_hh.t()
@@ -121,7 +136,7 @@ class TanhByHand(Derivation):
             torch.mm(da, self.w_hh, out=dh)
 
     def activate(self, a: Tensor, out: Tensor) -> None:
-        torch.tanh(a, out=out)
+        self.tanh(a, out=out)
 
     def slope(self, h: Tensor, out: Tensor) -> None:
         """dh/da = 1 - h²"""
@@ -180,7 +195,7 @@ class GRUByHand(Derivation):
             h = h_before[t]
             r_z[t].addmm_(h, w_hr_hz).sigmoid_()
             torch.addmm(self.b_hn, h, w_hn, out=m[t])
-            n[t].addcmul_(r[t], m[t]).tanh_()
+            self.tanh(n[t].addcmul_(r[t], m[t]), out=n[t])
             torch.lerp(n[t], h, z[t], out=h_after[t])
 
     def backward(
@@ -189,11 +204,10 @@ class GRUByHand(Derivation):
         (dh,) = d_state
         r, z, n = block.gates.chunk(3, dim=-1)
         dm, dr, dz, dn = d.chunk(4, dim=-1)
-        keep = 1 - z
-        torch.mul(n, n, out=dn).neg_().add_(1).mul_(keep)
-        torch.sub(block.h_before, n, out=dz).mul_(keep).mul_(z)
+        through_tanh(1 - z, n, grad_input=dn)
+        through_sigmoid(block.h_before - n, z, grad_input=dz)
         torch.mul(dn, r, out=dm)
-        torch.mul(dm, block.kept, out=dr).mul_(1 - r)
+        through_sigmoid(dn * block.kept, r, grad_input=dr)
         factors = steps(d.unflatten(-1, (4, -1)))
         d_product, z_t = steps(self.of_product(d)), steps(z)
         for t in reversed(block.order):
@@ -244,10 +258,10 @@ class LSTMByHand(Derivation):
         for t in block.order:
             a[t].addmm_(h_before[t], w_hh)
             i_f[t].sigmoid_()
-            g[t].tanh_()
+            self.tanh(g[t], out=g[t])
             o[t].sigmoid_()
             torch.mul(f[t], c_before[t], out=c_after[t]).addcmul_(i[t], g[t])
-            torch.mul(o[t], torch.tanh(c_after[t], out=tanh_c[t]), out=h_after[t])
+            torch.mul(o[t], self.tanh(c_after[t], out=tanh_c[t]), out=h_after[t])
 
     def backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
@@ -256,11 +270,11 @@ class LSTMByHand(Derivation):
         i, f, g, o = block.gates.chunk(4, dim=-1)
         tanh_c = block.kept
         di, df, dg, do = d.chunk(4, dim=-1)
-        torch.sub(1, i, out=di).mul_(i).mul_(g)
-        torch.sub(1, f, out=df).mul_(f).mul_(block.c_before)
-        torch.mul(g, g, out=dg).neg_().add_(1).mul_(i)
-        torch.sub(1, o, out=do).mul_(o).mul_(tanh_c)
-        dc_dh = steps(torch.mul(tanh_c, tanh_c).neg_().add_(1).mul_(o))
+        through_sigmoid(g, i, grad_input=di)
+        through_sigmoid(block.c_before, f, grad_input=df)
+        through_tanh(i, g, grad_input=dg)
+        through_sigmoid(tanh_c, o, grad_input=do)
+        dc_dh = steps(through_tanh(o, tanh_c, grad_input=torch.empty_like(tanh_c)))
         of_dc = steps(d.unflatten(-1, (4, -1))[..., :3, :])  # i, f and g meet dc, o meets dh
         of_dh, every, f_t = steps(do), steps(d), steps(f)
         for t in reversed(block.order):
@@ -271,6 +285,13 @@ class LSTMByHand(Derivation):
             of_dh[t].mul_(dh)
             dc.mul_(f_t[t])
             torch.mm(every[t], self.w_hh, out=dh)
+
+
+through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
+"""(d, s): d s (1 - s), the gradient with respect to a where d is that with respect to s = σ(a)."""
+
+through_tanh = torch.ops.aten.tanh_backward.grad_input
+"""(d, t): d (1 - t²), the gradient with respect to a where d is that with respect to t = tanh(a)."""
 
 
 def steps(tensor: Tensor) -> tuple[Tensor, ...]:
