@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import torch
-import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -33,6 +32,8 @@ from benchmarks.contenders import (
     draw_input,
 )
 from benchmarks.timing import interleave, peak_memory
+from training_loop.command_line import clean_exit, parse_arguments
+from training_loop.config import ConfigError
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -53,6 +54,15 @@ class Arguments:
     """file for every figure"""
     png: Path | None = None
     """file for a bar chart"""
+
+    def __post_init__(self) -> None:
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("device is cuda: torch sees no CUDA device")
+        for name, path in (("json", self.json), ("png", self.png)):
+            if path and not path.parent.is_dir():  # better known now than after ten minutes
+                raise ConfigError(f"{name} is {path}: there is no folder {path.parent}")
+            if path and path.is_dir():
+                raise ConfigError(f"{name} is {path}: expected a file, not a folder")
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,7 @@ def main(arguments: Arguments) -> None:
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
     }
     title = ", ".join(f"{name} {value}" for name, value in about.items())
     console.print(title)
@@ -172,4 +183,6 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    program = "python -m benchmarks.speed"
+    with clean_exit(program):
+        main(parse_arguments(Arguments, program))

@@ -252,14 +252,13 @@ class LSTMByHand(Derivation):
         w_hh = self.w_hh.t()
         a = steps(block.gates)
         i, f, g, o = (steps(gate) for gate in block.gates.chunk(4, dim=-1))
-        i_f = steps(block.gates[..., : w_hh.size(1) // 2])
         h_before, h_after = steps(block.h_before), steps(block.h_after)
         c_before, c_after, tanh_c = steps(block.c_before), steps(block.c_after), steps(block.kept)
         for t in block.order:
             a[t].addmm_(h_before[t], w_hh)
-            i_f[t].sigmoid_()
-            self.tanh(g[t], out=g[t])
-            o[t].sigmoid_()
+            g[t].add_(g[t])  # tanh(g) = 2 σ(2g) - 1: one σ for all four gates
+            a[t].sigmoid_()
+            torch.add(self.minus_one, g[t], alpha=2, out=g[t])
             torch.mul(f[t], c_before[t], out=c_after[t]).addcmul_(i[t], g[t])
             torch.mul(o[t], self.tanh(c_after[t], out=tanh_c[t]), out=h_after[t])
 
@@ -288,10 +287,10 @@ class LSTMByHand(Derivation):
 
 
 through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
-"""(d, s): d s (1 - s), the gradient with respect to a where d is that with respect to s = σ(a)."""
+"""(d, s): d s (1 - s). Where d is the gradient with respect to s = σ(a), that with respect to a."""
 
 through_tanh = torch.ops.aten.tanh_backward.grad_input
-"""(d, t): d (1 - t²), the gradient with respect to a where d is that with respect to t = tanh(a)."""
+"""(d, t): d (1 - t²). Likewise for t = tanh(a)."""
 
 
 def steps(tensor: Tensor) -> tuple[Tensor, ...]:

@@ -13,8 +13,9 @@ import scratch_cells
 from minimal_gated_cell import MinimalGatedCell
 from oracles import assert_same
 from scratch_cells import bptt
-from scratch_cells.bptt import ThroughTime, derivation_of, unroll_by_hand
+from scratch_cells.bptt import Tape, ThroughTime, derivation_of, unroll_by_hand
 from scratch_cells.cell import Cell
+from scratch_cells.derivations import LSTMByHand
 from scratch_cells.unroll import unroll
 from strategies import Configuration, configurations
 
@@ -57,13 +58,15 @@ def test_blocks_of_one_step(configuration: Configuration) -> None:
     assert_same(ours, theirs, configuration, torch.float64)
 
 
+@pytest.mark.parametrize("small_weight", [0, bptt.SMALL_WEIGHT])
 @pytest.mark.parametrize("steps", [1, 2, 3, 100])
 @pytest.mark.parametrize("reverse", [False, True])
 @EACH
 def test_equals_the_plain_loop(
-    kind: str, reverse: bool, steps: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, reverse: bool, steps: int, small_weight: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Outputs, final state and all gradients, whatever the length of a block."""
+    monkeypatch.setattr(bptt, "SMALL_WEIGHT", small_weight)
     torch.manual_seed(0)
     cell = CELLS[kind](3, 4, dtype=torch.float64)
     x, state = draw(cell, 5, 2)
@@ -86,7 +89,7 @@ def test_equals_the_plain_loop(
             without = way(cell, x, state, None, reverse)
         seen.append((*returned, *gradients, without[0], *parts(without[1])))
     for got, expected in zip(*seen, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12, check_stride=True)
 
 
 @EACH
@@ -184,6 +187,35 @@ def test_outputs_may_be_changed_in_place(kind: str) -> None:
     output += x
     parts(final)[0].mul_(2)
     torch.testing.assert_close(torch.autograd.grad(output.sum(), x)[0], expected)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 2e-7), (torch.float64, 4e-16)])
+def test_tanh(dtype: torch.dtype, bound: float) -> None:
+    """As right as its docstring says, up to where float32 and float64 give 1; NaN stays NaN."""
+    a = torch.cat([torch.linspace(-30, 30, 100_001), torch.tensor([torch.inf, -torch.inf, 1e-30])])
+    a = a.to(dtype)
+    ones = torch.ones(4, dtype=dtype)
+    by_hand = LSTMByHand(torch.ones(4, 1, dtype=dtype), ones, ones)
+    # float64's own tanh is the reference, right to half a unit in the last place
+    difference = by_hand.tanh(a, out=torch.empty_like(a)).double() - torch.tanh(a.double())
+    assert difference.abs().max() <= bound
+    nan = torch.tensor([torch.nan], dtype=dtype)
+    assert by_hand.tanh(nan, out=torch.empty_like(nan)).isnan()
+
+
+@EACH
+def test_without_gradient_one_step_of_c_stands_for_all(kind: str) -> None:
+    derivation = derivation_of(CELLS[kind](3, 4))
+    h = torch.zeros(2, 4)
+    for keep, rows in ((True, 11), (False, 1)):
+        tape = Tape.blank(derivation, 10, h, keep, reverse=False)
+        if derivation.carries_cell_state:
+            assert tape.c.untyped_storage().nbytes() == rows * h.nbytes
+            assert tape.c.shape == (11, 2, 4)
+        if derivation.keeps:
+            assert tape.kept.untyped_storage().nbytes() == max(1, rows - 1) * h.nbytes
+        else:
+            assert len(tape.kept) == 0
 
 
 # --- what it leaves to the plain loop -----------------------------------------------------------
