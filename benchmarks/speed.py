@@ -11,6 +11,7 @@ layer, with its quartiles.
 import dataclasses
 import json
 import multiprocessing
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -160,7 +161,7 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
 def main(arguments: Arguments) -> None:
     """Measure everything, print the table, write what was asked for."""
     device = torch.device(arguments.device)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     about: dict[str, Any] = {
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
