@@ -204,11 +204,14 @@ def test_tanh(dtype: torch.dtype, bound: float) -> None:
 
 
 @EACH
-def test_without_gradient_one_step_of_c_stands_for_all(kind: str) -> None:
+def test_no_memory_for_what_nothing_reads(kind: str) -> None:
+    """An RNN's gates are its states; without a gradient one step of c stands for all."""
     derivation = derivation_of(CELLS[kind](3, 4))
     h = torch.zeros(2, 4)
     for keep, rows in ((True, 11), (False, 1)):
         tape = Tape.blank(derivation, 10, h, keep, reverse=False)
+        shared = tape.gates.untyped_storage().data_ptr() == tape.h.untyped_storage().data_ptr()
+        assert shared == kind.startswith("RNN")
         if derivation.carries_cell_state:
             assert tape.c.untyped_storage().nbytes() == rows * h.nbytes
             assert tape.c.shape == (11, 2, 4)
