@@ -103,7 +103,7 @@ def _eager(tensors: list[Tensor]) -> bool:
         not torch.compiler.is_compiling()
         and not torch._C._get_tracing_state()
         and not torch._C._are_functorch_transforms_active()
-        and not torch.is_autocast_enabled(first.device.type)
+        and not _autocast(first.device.type)
         and first.dtype in (torch.float32, torch.float64)
         and all(
             type(tensor) in (Tensor, nn.Parameter)
@@ -112,6 +112,11 @@ def _eager(tensors: list[Tensor]) -> bool:
             for tensor in tensors
         )
     )
+
+
+def _autocast(device: str) -> bool:
+    """Whether autocast is on; the meta device has none to ask for."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 @dataclass(frozen=True)

@@ -302,6 +302,16 @@ def test_tracing_sees_every_step() -> None:
 
 
 @EACH
+def test_the_meta_device(kind: str) -> None:
+    cell = CELLS[kind](3, 4, device="meta")
+    x = torch.empty(5, 2, 3, device="meta", requires_grad=True)
+    output, _ = unroll_by_hand(cell, x, cell.zero_state(x[0]))
+    output.sum().backward()
+    assert output.shape == (5, 2, 4)
+    assert cell.hidden_to_hidden.weight.grad.shape == cell.hidden_to_hidden.weight.shape
+
+
+@EACH
 def test_an_empty_batch(kind: str) -> None:
     cell = CELLS[kind](3, 4)
     x = torch.randn(5, 0, 3, requires_grad=True)
