@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -60,7 +61,6 @@ class Derivation(ABC):
     def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
         self.w_hh = w_hh
         self.projection_bias = b_ih + b_hh  # added once, for the whole sequence
-        self.minus_one = w_hh.new_full((), -1)  # a number would be made a tensor in every step
 
     @abstractmethod
     def forward(self, block: Block) -> None:
@@ -79,18 +79,6 @@ class Derivation(ABC):
                 turned, in place, into that of the state before it.
             d: filled with the gradients of every step, (steps, B, gradient_count*H).
         """
-
-    def tanh(self, a: Tensor, out: Tensor) -> Tensor:
-        """tanh(a) = 2 σ(2a) - 1.
-
-        On the CPU torch's tanh takes five times as long as its σ. What this gives is off by less
-        than 2e-7 in float32 and 4e-16 in float64, about the spacing of the numbers near one; near
-        zero too, where tanh itself is closer.
-        """
-        if a.device.type != "cpu":
-            return torch.tanh(a, out=out)
-        torch.add(a, a, out=out).sigmoid_()
-        return torch.add(self.minus_one, out, alpha=2, out=out)
 
     def of_projection(self, d: Tensor) -> Tensor:
         """In ``d``, the gradient of W_ih x + b_ih: (..., G*H)."""
@@ -137,7 +125,7 @@ class TanhByHand(Derivation):
             torch.mm(da[t], self.w_hh, out=dh)
 
     def activate(self, a: Tensor, out: Tensor) -> None:
-        self.tanh(a, out=out)
+        tanh(a, out=out)
 
     def through(self, dh: Tensor, h: Tensor, out: Tensor) -> None:
         """da = (1 - h²) ⊙ dh"""
@@ -196,7 +184,7 @@ class GRUByHand(Derivation):
             h = h_before[t]
             r_z[t].addmm_(h, w_hr_hz).sigmoid_()
             torch.addmm(self.b_hn, h, w_hn, out=m[t])
-            self.tanh(n[t].addcmul_(r[t], m[t]), out=n[t])
+            tanh(n[t].addcmul_(r[t], m[t]), out=n[t])
             torch.lerp(n[t], h, z[t], out=h_after[t])
 
     def backward(
@@ -253,15 +241,16 @@ class LSTMByHand(Derivation):
         w_hh = self.w_hh.t()
         a = steps(block.gates)
         i, f, g, o = (steps(gate) for gate in block.gates.chunk(4, dim=-1))
+        i_f = steps(block.gates[..., : w_hh.size(1) // 2])
         h_before, h_after = steps(block.h_before), steps(block.h_after)
         c_before, c_after, tanh_c = steps(block.c_before), steps(block.c_after), steps(block.kept)
         for t in block.order:
             a[t].addmm_(h_before[t], w_hh)
-            g[t].add_(g[t])  # tanh(g) = 2 σ(2g) - 1: one σ for all four gates
-            a[t].sigmoid_()
-            torch.add(self.minus_one, g[t], alpha=2, out=g[t])
+            i_f[t].sigmoid_()
+            tanh(g[t], out=g[t])
+            o[t].sigmoid_()
             torch.mul(f[t], c_before[t], out=c_after[t]).addcmul_(i[t], g[t])
-            torch.mul(o[t], self.tanh(c_after[t], out=tanh_c[t]), out=h_after[t])
+            torch.mul(o[t], tanh(c_after[t], out=tanh_c[t]), out=h_after[t])
 
     def backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
@@ -285,6 +274,14 @@ class LSTMByHand(Derivation):
             of_dh[t].mul_(dh)
             dc.mul_(f_t[t])
             torch.mm(every[t], self.w_hh, out=dh)
+
+
+def tanh(a: Tensor, out: Tensor) -> Tensor:
+    """tanh(a), by NumPy on the CPU: as exact as torch's and five times as fast."""
+    if a.device.type == "cpu":
+        numpy.tanh(a.numpy(), out=out.numpy())
+        return out
+    return torch.tanh(a, out=out)
 
 
 through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input

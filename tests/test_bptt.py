@@ -15,7 +15,7 @@ from oracles import assert_same
 from scratch_cells import bptt
 from scratch_cells.bptt import Tape, ThroughTime, derivation_of, unroll_by_hand
 from scratch_cells.cell import Cell
-from scratch_cells.derivations import LSTMByHand
+from scratch_cells.derivations import tanh
 from scratch_cells.unroll import unroll
 from strategies import Configuration, configurations
 
@@ -189,18 +189,29 @@ def test_outputs_may_be_changed_in_place(kind: str) -> None:
     torch.testing.assert_close(torch.autograd.grad(output.sum(), x)[0], expected)
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 2e-7), (torch.float64, 4e-16)])
-def test_tanh(dtype: torch.dtype, bound: float) -> None:
-    """As right as its docstring says, up to where float32 and float64 give 1; NaN stays NaN."""
-    a = torch.cat([torch.linspace(-30, 30, 100_001), torch.tensor([torch.inf, -torch.inf, 1e-30])])
-    a = a.to(dtype)
-    ones = torch.ones(4, dtype=dtype)
-    by_hand = LSTMByHand(torch.ones(4, 1, dtype=dtype), ones, ones)
-    # float64's own tanh is the reference, right to half a unit in the last place
-    difference = by_hand.tanh(a, out=torch.empty_like(a)).double() - torch.tanh(a.double())
-    assert difference.abs().max() <= bound
-    nan = torch.tensor([torch.nan], dtype=dtype)
-    assert by_hand.tanh(nan, out=torch.empty_like(nan)).isnan()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tanh(dtype: torch.dtype) -> None:
+    """Within two units in the last place of torch's, small and large; NaN stays NaN."""
+    tiny, large = torch.logspace(-30, 0, 10_001, dtype=dtype), torch.linspace(1, 30, 10_001)
+    positive = torch.cat([tiny, large.to(dtype), torch.tensor([0, torch.inf], dtype=dtype)])
+    a = torch.stack([positive, -positive], dim=1)[:, :1]  # not contiguous
+    got = tanh(a, out=torch.empty_like(a))
+    torch.testing.assert_close(got, torch.tanh(a), rtol=2 * torch.finfo(dtype).eps, atol=0)
+    assert torch.equal(tanh(-a, out=torch.empty_like(a)), -got)
+    assert tanh(torch.full_like(a, torch.nan), out=torch.empty_like(a)).isnan().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6])
+@EACH
+def test_small_states_are_as_exact_as_large_ones(kind: str, scale: float) -> None:
+    """In float32, relative to the largest of them."""
+    torch.manual_seed(0)
+    cell = CELLS[kind](8, 32, bias=False)
+    x = torch.randn(28, 5, 8) * scale
+    h = torch.zeros(5, 32)
+    state = (h, h) if kind == "LSTM" else h
+    got, expected = (way(cell, x, state)[0] for way in (unroll_by_hand, unroll))
+    assert (got - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
 @EACH
