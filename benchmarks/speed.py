@@ -11,13 +11,13 @@ layer, with its quartiles.
 import dataclasses
 import json
 import multiprocessing
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
 import torch
-import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -33,6 +33,8 @@ from benchmarks.contenders import (
     draw_input,
 )
 from benchmarks.timing import interleave, peak_memory
+from training_loop.command_line import clean_exit, parse_arguments
+from training_loop.config import ConfigError
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -61,6 +63,15 @@ class Arguments:
     """file for every figure"""
     png: Path | None = None
     """file for a bar chart"""
+
+    def __post_init__(self) -> None:
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("device is cuda: torch sees no CUDA device")
+        for name, path in (("json", self.json), ("png", self.png)):
+            if path and not path.parent.is_dir():  # better known now than after ten minutes
+                raise ConfigError(f"{name} is {path}: there is no folder {path.parent}")
+            if path and path.is_dir():
+                raise ConfigError(f"{name} is {path}: expected a file, not a folder")
 
 
 @dataclass(frozen=True)
@@ -167,12 +178,13 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
 def main(arguments: Arguments) -> None:
     """Measure everything, print the table, write what was asked for."""
     device = torch.device(arguments.device)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     about: dict[str, Any] = {
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "numbers": "tf32" if arguments.tf32 else arguments.dtype,
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
     }
     if device.type == "cuda":
         about["cudnn"] = torch.backends.cudnn.version()
@@ -199,4 +211,6 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    program = "python -m benchmarks.speed"
+    with clean_exit(program):
+        main(parse_arguments(Arguments, program))

@@ -36,6 +36,10 @@ from shared_interface import State
 
 BLOCK = 2**19
 """Numbers in a block's gates: 2 MiB in float32."""
+SMALL_WEIGHT = 2**17
+"""Up to so many numbers it pays to sum a weight's gradient transposed, and to turn it at the end.
+
+The matrix library is up to twice as fast that way round, where the product is narrow."""
 WEIGHTS = (
     "input_to_hidden.weight",
     "hidden_to_hidden.weight",
@@ -138,11 +142,13 @@ def _eager(tensors: list[Tensor]) -> bool:
 class Tape:
     """The buffers of one walk along a sequence, cut into blocks.
 
+    Where no gradient will be asked for, one block of ``gates`` serves all, and one step of ``c``
+    and ``kept`` stands in the place of all: less memory, and it stays in the cache.
+
     Attributes:
         h, c: the states before the first step and after each, (T+1, B, H); c is empty but for an
             LSTM. Walking in reverse, the first step is the last.
-        gates, kept: see :class:`~scratch_cells.derivations.Block`; of the whole sequence where a
-            gradient will be asked for, otherwise of one block, used again and again.
+        gates, kept: see :class:`~scratch_cells.derivations.Block`.
         steps: how many steps make a block.
         keep: whether a gradient will be asked for.
         reverse: whether the walk goes from the last step to the first.
@@ -169,11 +175,19 @@ class Tape:
         def buffer(rows: int, count: int = 1) -> Tensor:
             return h_0.new_empty(rows, batch, count * size)
 
+        def buffer_if_kept(rows: int) -> Tensor:
+            return buffer(rows) if keep else buffer(1).expand(rows, -1, -1)
+
+        h = buffer(time + 1)
         return cls(
-            h=buffer(time + 1),
-            c=buffer(time + 1 if derivation.carries_cell_state else 0),
-            gates=buffer(rows, derivation.gate_count),
-            kept=buffer(rows if derivation.keeps else 0),
+            h=h,
+            c=buffer_if_kept(time + 1 if derivation.carries_cell_state else 0),
+            gates=(
+                _after(h, reverse)
+                if derivation.gates_are_states
+                else buffer(rows, derivation.gate_count)
+            ),
+            kept=buffer_if_kept(rows if derivation.keeps else 0),
             steps=steps,
             keep=keep,
             reverse=reverse,
@@ -186,7 +200,7 @@ class Tape:
 
     def outputs(self) -> Tensor:
         """h after each step."""
-        return self.h[:-1] if self.reverse else self.h[1:]
+        return _after(self.h, self.reverse)
 
     def final(self) -> list[Tensor]:
         """The state after the last step of the walk."""
@@ -216,6 +230,11 @@ class Tape:
             kept=self.kept[here],
             keep=self.keep,
         )
+
+
+def _after(h: Tensor, reverse: bool) -> Tensor:
+    """Without the state before the first step of the walk: (T+1, B, H) -> (T, B, H)."""
+    return h[:-1] if reverse else h[1:]
 
 
 class ThroughTime(torch.autograd.Function):
@@ -270,7 +289,7 @@ class ThroughTime(torch.autograd.Function):
             for part, d_part in zip(state, d_final, strict=True)
         ]
         d_input = h.new_empty(input.shape) if ctx.needs_input_grad[4] else None
-        d_w_ih, d_w_hh = torch.zeros_like(w_ih), torch.zeros_like(w_hh)
+        d_w_ih, d_w_hh = _zeros_for(w_ih), _zeros_for(w_hh)
         columns = by_hand.gradient_count * w_hh.size(1)
         d_b = w_hh.new_zeros(columns)
         gradients = h.new_empty(tape.steps, h.size(1), columns)
@@ -287,8 +306,8 @@ class ThroughTime(torch.autograd.Function):
         return (
             *[None] * 4,
             d_input,
-            d_w_ih,
-            by_hand.rows_of_product(d_w_hh),
+            _row_by_row(d_w_ih),
+            by_hand.rows_of_product(_row_by_row(d_w_hh)),
             None if b_ih is None else by_hand.of_projection(d_b),
             None if b_hh is None else by_hand.rows_of_product(by_hand.of_product(d_b)),
             *d_state,
@@ -307,6 +326,18 @@ def _batched(*gradients: Tensor | None) -> bool:
 
 def _biases(w_hh: Tensor, *biases: Tensor | None) -> list[Tensor]:
     return [w_hh.new_zeros(w_hh.size(0)) if bias is None else bias for bias in biases]
+
+
+def _zeros_for(w: Tensor) -> Tensor:
+    """Where the gradient of ``w`` is summed up; if small, it lies column by column in memory."""
+    small = w.numel() <= SMALL_WEIGHT
+    return w.new_zeros(w.shape[::-1]).t() if small else torch.zeros_like(w)
+
+
+def _row_by_row(d_w: Tensor) -> Tensor:
+    """The sum, in memory as weights are."""
+    small = d_w.numel() <= SMALL_WEIGHT
+    return d_w.clone(memory_format=torch.contiguous_format) if small else d_w
 
 
 class _PlainLoop(nn.Module):

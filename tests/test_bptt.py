@@ -13,8 +13,9 @@ import scratch_cells
 from minimal_gated_cell import MinimalGatedCell
 from oracles import assert_same
 from scratch_cells import bptt
-from scratch_cells.bptt import ThroughTime, derivation_of, unroll_by_hand
+from scratch_cells.bptt import Tape, ThroughTime, derivation_of, unroll_by_hand
 from scratch_cells.cell import Cell
+from scratch_cells.derivations import tanh
 from scratch_cells.unroll import unroll
 from strategies import Configuration, configurations
 
@@ -57,13 +58,15 @@ def test_blocks_of_one_step(configuration: Configuration) -> None:
     assert_same(ours, theirs, configuration, torch.float64)
 
 
+@pytest.mark.parametrize("small_weight", [0, bptt.SMALL_WEIGHT])
 @pytest.mark.parametrize("steps", [1, 2, 3, 100])
 @pytest.mark.parametrize("reverse", [False, True])
 @EACH
 def test_equals_the_plain_loop(
-    kind: str, reverse: bool, steps: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, reverse: bool, steps: int, small_weight: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Outputs, final state and all gradients, whatever the length of a block."""
+    monkeypatch.setattr(bptt, "SMALL_WEIGHT", small_weight)
     torch.manual_seed(0)
     cell = CELLS[kind](3, 4, dtype=torch.float64)
     x, state = draw(cell, 5, 2)
@@ -86,7 +89,7 @@ def test_equals_the_plain_loop(
             without = way(cell, x, state, None, reverse)
         seen.append((*returned, *gradients, without[0], *parts(without[1])))
     for got, expected in zip(*seen, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12, check_stride=True)
 
 
 @EACH
@@ -186,6 +189,49 @@ def test_outputs_may_be_changed_in_place(kind: str) -> None:
     torch.testing.assert_close(torch.autograd.grad(output.sum(), x)[0], expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tanh(dtype: torch.dtype) -> None:
+    """Within two units in the last place of torch's, small and large; NaN stays NaN."""
+    tiny, large = torch.logspace(-30, 0, 10_001, dtype=dtype), torch.linspace(1, 30, 10_001)
+    positive = torch.cat([tiny, large.to(dtype), torch.tensor([0, torch.inf], dtype=dtype)])
+    a = torch.stack([positive, -positive], dim=1)[:, :1]  # not contiguous
+    got = tanh(a, out=torch.empty_like(a))
+    torch.testing.assert_close(got, torch.tanh(a), rtol=2 * torch.finfo(dtype).eps, atol=0)
+    assert torch.equal(tanh(-a, out=torch.empty_like(a)), -got)
+    assert tanh(torch.full_like(a, torch.nan), out=torch.empty_like(a)).isnan().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6])
+@EACH
+def test_small_states_are_as_exact_as_large_ones(kind: str, scale: float) -> None:
+    """In float32, relative to the largest of them."""
+    torch.manual_seed(0)
+    cell = CELLS[kind](8, 32, bias=False)
+    x = torch.randn(28, 5, 8) * scale
+    h = torch.zeros(5, 32)
+    state = (h, h) if kind == "LSTM" else h
+    got, expected = (way(cell, x, state)[0] for way in (unroll_by_hand, unroll))
+    assert (got - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
+@EACH
+def test_no_memory_for_what_nothing_reads(kind: str) -> None:
+    """An RNN's gates are its states; without a gradient one step of c stands for all."""
+    derivation = derivation_of(CELLS[kind](3, 4))
+    h = torch.zeros(2, 4)
+    for keep, rows in ((True, 11), (False, 1)):
+        tape = Tape.blank(derivation, 10, h, keep, reverse=False)
+        shared = tape.gates.untyped_storage().data_ptr() == tape.h.untyped_storage().data_ptr()
+        assert shared == kind.startswith("RNN")
+        if derivation.carries_cell_state:
+            assert tape.c.untyped_storage().nbytes() == rows * h.nbytes
+            assert tape.c.shape == (11, 2, 4)
+        if derivation.keeps:
+            assert tape.kept.untyped_storage().nbytes() == max(1, rows - 1) * h.nbytes
+        else:
+            assert len(tape.kept) == 0
+
+
 # --- what it leaves to the plain loop -----------------------------------------------------------
 
 
@@ -266,6 +312,16 @@ def test_tracing_sees_every_step() -> None:
     traced = torch.jit.trace(layer, torch.randn(5, 2, 3))
     x = torch.randn(5, 2, 3)
     torch.testing.assert_close(traced(x)[0], layer(x)[0])
+
+
+@EACH
+def test_the_meta_device(kind: str) -> None:
+    cell = CELLS[kind](3, 4, device="meta")
+    x = torch.empty(5, 2, 3, device="meta", requires_grad=True)
+    output, _ = unroll_by_hand(cell, x, cell.zero_state(x[0]))
+    output.sum().backward()
+    assert output.shape == (5, 2, 4)
+    assert cell.hidden_to_hidden.weight.grad.shape == cell.hidden_to_hidden.weight.shape
 
 
 @EACH

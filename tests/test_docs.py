@@ -28,7 +28,7 @@ def test_the_code_runs_from_top_to_bottom(name: str, monkeypatch: pytest.MonkeyP
         exec(compile("\n" * lines_before + block[1], str(page), "exec"), names)
 
 
-@pytest.mark.parametrize("name", GUIDE)
+@pytest.mark.parametrize("name", [*GUIDE, "performance"])
 def test_what_a_page_points_to_is_there(name: str) -> None:
     text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)", text):
