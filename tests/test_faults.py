@@ -257,7 +257,8 @@ def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
-    config = small(tmp_path, cell="rnn", recipe="tutorial", learning_rate=3e38)
+    options = {"cell": "rnn", "recipe": "tutorial", "learning_rate": 3e38, "checkpoint_every": 1}
+    config = small(tmp_path, **options)
     with pytest.raises(DivergedError, match=r"not finite after step 1: lower learn") as error:
         train(config)
     folder = tmp_path / "run"

@@ -167,7 +167,7 @@ def read(file: Path) -> Checkpoint:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: it is not there
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{file} is damaged or no safetensors file ({reason})") from error
     if metadata.get("format") != FORMAT:

@@ -34,7 +34,6 @@ class Stop:
             if alone or count % AGREE_EVERY == 0:
                 self.check()
             yield batch
-        self.check()
 
     def check(self) -> None:
         """Raise :class:`Stopped` if a signal has come, to whichever of the processes."""
