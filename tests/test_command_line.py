@@ -32,6 +32,8 @@ OPTIONS = {
     "--batch-size": 6,
     "--learning-rate": 0.25,
     "--schedule": "constant",
+    "--warm-up": 0.25,
+    "--beta2": 0.75,
     "--init": "chrono",
     "--clip-norm": 2.5,
     "--seed": 8,

@@ -59,13 +59,13 @@ def an_epoch(training: Training, batches: Batches) -> list[float]:
 @pytest.mark.parametrize("clip_norm", [0.0, 0.3, 100.0])
 @pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
 def test_an_epoch_is_one_optimizer_step_a_batch(schedule: str, clip_norm: float) -> None:
-    training = start(schedule=schedule, clip_norm=clip_norm, learning_rate=0.1)
+    shape = {"warm_up": 0.4, "beta2": 0.9}
+    training = start(schedule=schedule, clip_norm=clip_norm, learning_rate=0.1, **shape)
     torch.manual_seed(1)
     expected = Classifier()
-    optimizer = torch.optim.Adam(expected.parameters(), lr=0.1)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=6)
-    if schedule == "constant":
-        optimizer = torch.optim.Adam(expected.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(expected.parameters(), lr=0.1, betas=(0.9, 0.9))
+    if schedule == "one-cycle":
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=6, pct_start=0.4)
     losses, clipped = [], []
     for batch in images():
         optimizer.zero_grad()

@@ -52,7 +52,7 @@ class Config:
     dropout: float = 0.0
     """probability, between layers"""
     recipe: Literal["strong", "tutorial"] = "strong"
-    """what the six options below are set to"""
+    """what the eight options below are set to"""
     epochs: Annotated[int | None, _option(int, "INT", "2; digits: 40")] = None
     """passes over the training images"""
     batch_size: Annotated[int | None, _option(int, "INT", "the recipe's")] = None
@@ -63,6 +63,10 @@ class Config:
         Literal["one-cycle", "constant"] | None, _choice("one-cycle", "constant")
     ] = None
     """of the learning rate"""
+    warm_up: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
+    """share of one cycle in which it rises"""
+    beta2: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
+    """Adam's memory for squared gradients"""
     init: Annotated[
         Literal["torch", "orthogonal", "chrono"] | None, _choice("torch", "orthogonal", "chrono")
     ] = None
@@ -91,6 +95,8 @@ class Config:
             self._require(name, "at least 1", lambda value: value >= 1)
         self._require("dropout", "a probability from 0 to 1", lambda value: 0 <= value <= 1)
         self._require("learning_rate", "positive and finite", lambda value: 0 < value < math.inf)
+        self._require("warm_up", "between 0 and 1", lambda value: 0 < value < 1)
+        self._require("beta2", "between 0 and 1", lambda value: 0 < value < 1)
         self._require("clip_norm", "0 or more, and finite", lambda value: 0 <= value < math.inf)
         self._require("seed", "from 0 to 2**64 - 1", lambda value: 0 <= value < 2**64)
 
@@ -170,5 +176,7 @@ class SettledConfig(Config):
     batch_size: int
     learning_rate: float
     schedule: Literal["one-cycle", "constant"]
+    warm_up: float
+    beta2: float
     init: Literal["torch", "orthogonal", "chrono"]
     clip_norm: float

@@ -89,7 +89,8 @@ class Training:
         self.steps_per_epoch = -(-num_images // config.batch_size)
         if config.compile:
             model.compile()
-        optimizer = Adam(model.parameters(), lr=config.learning_rate, fused=True)
+        betas = (0.9, config.beta2)
+        optimizer = Adam(model.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         self.schedule = make_schedule(config, optimizer, config.epochs * self.steps_per_epoch)
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self.weights = named_weights(self.plain_model)
@@ -241,4 +242,5 @@ def make_schedule(config: SettledConfig, optimizer: Optimizer, steps: int) -> LR
     """What the learning rate does over all the steps of a run."""
     if config.schedule == "constant":
         return ConstantLR(optimizer, factor=1.0)
-    return OneCycleLR(optimizer, max_lr=config.learning_rate, total_steps=steps)
+    peak, rising = config.learning_rate, config.warm_up
+    return OneCycleLR(optimizer, max_lr=peak, total_steps=steps, pct_start=rising)
