@@ -68,7 +68,7 @@ def test_help_has_every_option_once_with_a_line_on_it(capsys: pytest.CaptureFixt
     assert not exit.value.code
     out, err = capsys.readouterr()
     assert err == ""
-    listed = re.findall(r"^[│ ]*(--[a-z][a-z-]*)", out, flags=re.MULTILINE)
+    listed = re.findall(r"^[│ ]*(--[a-z][a-z0-9-]*)", out, flags=re.MULTILINE)
     assert sorted(listed) == sorted([*OPTIONS, *FLAGS])
     assert out.count("(default:") == len(listed)
     assert "(default: 2; digits: " in out
@@ -78,7 +78,7 @@ def test_the_whole_help_fits_its_terminal(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         parse_request(["--help"])
     out, _ = capsys.readouterr()
-    listed = re.findall(r"^[│ ]*(--[a-z][a-z-]*)", out, flags=re.MULTILINE)
+    listed = re.findall(r"^[│ ]*(--[a-z][a-z0-9-]*)", out, flags=re.MULTILINE)
     assert sorted(listed) == sorted([*OPTIONS, *FLAGS, "--resume", "--evaluate", "--compare"])
 
 

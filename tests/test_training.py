@@ -117,7 +117,7 @@ def test_a_look_has_the_mean_loss_and_each_gradients_norm() -> None:
 
 
 def test_one_cycle_rises_to_the_learning_rate_and_falls_to_nothing() -> None:
-    training = start(learning_rate=0.25, schedule="one-cycle")
+    training = start(learning_rate=0.25, schedule="one-cycle", warm_up=0.4)
     rates = []
     for _ in range(2):
         for batch in images():

@@ -2,8 +2,8 @@
 
 ``tutorial`` is how tutorials do it: Adam at a constant 1e-3, torch.nn's initial weights. ``strong``
 gets more out of the same two epochs: orthogonal recurrent weights, a forget gate that starts open,
-a learning rate that rises to a peak and falls to nothing, a shorter memory of Adam's for the size of
-gradients, which change fast in a short run, and a bound on the gradient's norm.
+a learning rate that rises to a peak and falls to nothing, a shorter memory of Adam's for the size
+of gradients, which change fast in a short run, and a bound on the gradient's norm.
 
 Sources: L. Smith & N. Topin, Super-Convergence (2018), arXiv:1708.07120, for one cycle; R. Pascanu
 et al., On the Difficulty of Training Recurrent Neural Networks (2013), arXiv:1211.5063, for the
