@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from training_loop.config import Config
-from training_loop.run_folder import METRICS, WEIGHTS
+from training_loop.run import METRICS
+from training_loop.run_folder import WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN = ROOT / "train.py"

@@ -284,13 +284,13 @@ def test_killed_before_it_could_say_so_a_finished_pass_is_tested_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last thing that a run writes are its weights; up to then it can be resumed."""
-    from training_loop import run_folder
+    from training_loop import pictures
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_folder.pictures, "draw_confusion", die)
+        patched.setattr(pictures, "draw_confusion", die)
         with pytest.raises(KeyboardInterrupt):
             train(small(tmp_path))
     folder = tmp_path / "run"

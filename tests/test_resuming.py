@@ -17,7 +17,7 @@ from train import train
 from training_loop import Config, ConfigError, Stopped, Training
 from training_loop.checkpoint import CURRENT, read_latest
 from training_loop.request import parse_request
-from training_loop.run_folder import Run
+from training_loop.run import Run
 
 # Dropout draws from the generator, one cycle moves the learning rate, 29 steps make an epoch.
 OPTIONS: dict[str, Any] = {"epochs": 2, "dropout": 0.3, "hidden_size": 8, "bidirectional": True}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from training_loop.progress import progress_bar as progress_bar
     from training_loop.request import Request as Request
     from training_loop.request import parse_request as parse_request
-    from training_loop.run_folder import Run as Run
+    from training_loop.run import Run as Run
     from training_loop.run_folder import open_folder as open_folder
     from training_loop.stopping import heeding_signals as heeding_signals
     from training_loop.testing import accuracy as accuracy
@@ -60,7 +60,7 @@ HOME = {
     "progress_bar": "progress",
     "Request": "request",
     "parse_request": "request",
-    "Run": "run_folder",
+    "Run": "run",
     "open_folder": "run_folder",
     "heeding_signals": "stopping",
     "accuracy": "testing",

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from training_loop.config import Config, ConfigError
 from training_loop.pictures import draw_comparison
-from training_loop.run_folder import METRICS, replacing
+from training_loop.run import METRICS
+from training_loop.run_folder import replacing
 
 PICTURE = "comparison.png"
 

@@ -2,7 +2,7 @@
 
 from sequenced_mnist import Batches
 from training_loop.progress import progress_bar
-from training_loop.run_folder import Run
+from training_loop.run import Run
 from training_loop.stopping import Stop
 from training_loop.training import LOOK_EVERY, Look, Training
 
