@@ -217,7 +217,13 @@ def test_a_folder_without_write_permission_is_refused(asked: str, tmp_path: Path
         raise AssertionError("it was taken")
 
 
-def test_a_folder_in_use_is_refused_to_others(tmp_path: Path) -> None:
+def test_a_folder_in_use_is_refused_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_step(*_: object) -> None:
+        raise AssertionError("two runs are at work in one folder")
+
+    monkeypatch.setattr(Training, "take_step", take_step)
     arguments = ("--dataset", "digits", "--epochs", 10_000, "--hidden-size", 8, "--run-dir", "run")
     with begin(*arguments, folder=tmp_path) as process:
         try:
