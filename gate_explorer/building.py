@@ -21,10 +21,10 @@ from gate_explorer.panels import (
 )
 from gate_explorer.rows import Array, Rows
 from gate_explorer.thinning import every_kth, unit_orders, units_shown
+from training_loop.saturation import HIGH, LOW
 
 FLOOR = 1e-9
 """Where zeros are drawn on the log scale of the differences."""
-HIGH, LOW = 0.9, 0.1
 
 
 def build_panels(observations: Sequence[Observation]) -> list[RunPanels]:

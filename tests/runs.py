@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training_loop.config import Config
+from train import train
+from training_loop import Config, Stopped, Training
+from training_loop.request import parse_request
 from training_loop.run import METRICS
 from training_loop.run_folder import WEIGHTS
 
@@ -65,3 +69,40 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 def weights(folder: Path) -> dict[str, Tensor]:
     return load_file(folder / WEIGHTS)
+
+
+def saved(folder: Path, *arguments: object) -> Config:
+    """The configuration with which ``--resume`` goes on."""
+    return parse_request(["--resume", str(folder), *map(str, arguments)]).config
+
+
+def break_off(
+    config: Config, monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM
+) -> str:
+    """Train until a real signal comes, sent in the midst of a step; what the command would say."""
+    take_step = Training.take_step
+
+    def spy(training: Training, batch: Any) -> None:
+        take_step(training, batch)
+        if training.step == step:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "take_step", spy)
+        with pytest.raises(Stopped) as stopped:
+            train(config)
+    assert stopped.value.signal == number
+    return str(stopped.value)
+
+
+def assert_same_outcome(got: Path, expected: Path) -> None:
+    """The same weights bit for bit, and the same history."""
+    ours, theirs = weights(got), weights(expected)
+    assert ours.keys() == theirs.keys()
+    for name in theirs:
+        assert torch.equal(ours[name], theirs[name]), name
+    histories = [metrics(folder) for folder in (got, expected)]
+    assert histories[0]["step_losses"] == histories[1]["step_losses"]
+    for key in ("epoch", "training_loss", "test_accuracy"):
+        of_each = [[epoch[key] for epoch in history["epochs"]] for history in histories]
+        assert of_each[0] == of_each[1]

@@ -15,8 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from runs import begin, metrics, run, small, wait_for
-from test_resuming import assert_same_outcome, break_off, saved
+from runs import assert_same_outcome, begin, break_off, metrics, run, saved, small, wait_for
 from train import train
 from training_loop import Config, ConfigError, DivergedError, Training, evaluate
 from training_loop.checkpoint import BEFORE, CURRENT, CheckpointError, read, read_latest, write

@@ -10,9 +10,8 @@ from torch import nn
 
 import scratch_cells
 from minimal_gated_cell import MinimalGatedCell
-from runs import metrics, run, small, weights
+from runs import break_off, metrics, run, saved, small, weights
 from scratch_cells import from_torch, trace
-from test_resuming import break_off, saved
 from train import train
 from training_loop import Config, ConfigError, Training, compare, evaluate
 from training_loop.saturation import saturation

@@ -84,8 +84,7 @@ def take(training: Training) -> Checkpoint:
         "optimizer": {name: value for name, value in settings.items() if name != "params"},
         "scaler": scaler.state_dict() if scaler else {},
     }
-    # Copies: safetensors takes no two tensors that share storage.
-    return Checkpoint({n: t.to("cpu", copy=True).contiguous() for n, t in tensors.items()}, text)
+    return Checkpoint(copied(tensors), text)
 
 
 def put_back(checkpoint: Checkpoint, training: Training) -> None:
@@ -116,6 +115,11 @@ def put_back(checkpoint: Checkpoint, training: Training) -> None:
     training.epochs = [Epoch(**epoch) for epoch in checkpoint.text["epochs"]]
     training.seconds_before = checkpoint.text["seconds"]
     training.pass_seconds_before = checkpoint.text["pass_seconds"]
+
+
+def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU: safetensors takes no two tensors that share storage, nor any with gaps."""
+    return {name: t.to("cpu", copy=True).contiguous() for name, t in tensors.items()}
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:

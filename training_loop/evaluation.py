@@ -18,6 +18,7 @@ from training_loop.run_folder import WEIGHTS
 from training_loop.testing import accuracy, score
 
 BATCH = 500
+"""Images tested at a time."""
 
 
 def evaluate(config: Config) -> float:

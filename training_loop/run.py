@@ -134,9 +134,7 @@ class Run:
         self._draw("mistakes.png", pictures.draw_mistakes, *worst)
         self._write_metrics()
         weights = self.training.plain_model.state_dict()
-        # Copies: safetensors takes no two tensors that share storage.
-        copies = {name: w.to("cpu", copy=True).contiguous() for name, w in weights.items()}
-        self._write(WEIGHTS, save(copies))
+        self._write(WEIGHTS, save(checkpoint.copied(weights)))
         for name in (checkpoint.CURRENT, checkpoint.BEFORE):
             (self.folder / name).unlink(missing_ok=True)
 
