@@ -30,6 +30,8 @@ from scratch_cells.derivations import (
 )
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell
+from scratch_cells.memory import RESERVE
+from scratch_cells.product import product_with
 from scratch_cells.rnn import RNNCell
 from scratch_cells.unroll import unroll
 from shared_interface import State
@@ -173,7 +175,7 @@ class Tape:
         rows = time if keep else steps
 
         def buffer(rows: int, count: int = 1) -> Tensor:
-            return h_0.new_empty(rows, batch, count * size)
+            return RESERVE.empty(rows, batch, count * size, like=h_0)
 
         def buffer_if_kept(rows: int) -> Tensor:
             return buffer(rows) if keep else buffer(1).expand(rows, -1, -1)
@@ -254,16 +256,13 @@ class ThroughTime(torch.autograd.Function):
         b_hh: Tensor | None,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        by_hand = derivation(w_hh, *_biases(w_hh, b_ih, b_hh))
-        tape = Tape.blank(derivation, input.size(0), state[0], keep, reverse)
+        time = input.size(0)
+        by_hand = derivation(w_hh, *_biases(w_hh, b_ih, b_hh), time)
+        projection = product_with(w_ih, time, by_hand.projection_bias)
+        tape = Tape.blank(derivation, time, state[0], keep, reverse)
         tape.begin(state)
         for span, block in tape.blocks():
-            torch.addmm(
-                by_hand.projection_bias,
-                input[span].flatten(0, 1),
-                w_ih.t(),
-                out=block.gates.flatten(0, 1),
-            )
+            projection.write(input[span].flatten(0, 1), out=block.gates.flatten(0, 1))
             by_hand.forward(block)
         if not keep:
             return tape.outputs(), *tape.final()
@@ -273,7 +272,8 @@ class ThroughTime(torch.autograd.Function):
             input, w_ih, w_hh, b_ih, b_hh, *state, tape.h, tape.c, tape.gates, tape.kept
         )
         # A copy: the caller may change the outputs in place, the gradient needs them as they are.
-        return tape.outputs().clone(), *tape.final()
+        outputs = tape.outputs()
+        return RESERVE.empty(*outputs.shape, like=outputs).copy_(outputs), *tape.final()
 
     @staticmethod
     def backward(ctx: Any, d_outputs: Tensor | None, *d_final: Tensor | None) -> Any:
@@ -282,17 +282,17 @@ class ThroughTime(torch.autograd.Function):
         if torch.is_grad_enabled() or _batched(d_outputs, *d_final):
             return *[None] * 4, *_through_the_plain_loop(ctx, given, (d_outputs, *d_final))
         input, w_ih, w_hh, b_ih, b_hh, *state = given
-        by_hand = ctx.derivation(w_hh, *_biases(w_hh, b_ih, b_hh))
+        by_hand = ctx.derivation(w_hh, *_biases(w_hh, b_ih, b_hh), len(input))
         tape = Tape(h, c, gates, kept, ctx.steps, True, ctx.reverse)
         d_state = [
             torch.zeros_like(part) if d_part is None else d_part.clone()
             for part, d_part in zip(state, d_final, strict=True)
         ]
-        d_input = h.new_empty(input.shape) if ctx.needs_input_grad[4] else None
+        d_input = RESERVE.empty(*input.shape, like=h) if ctx.needs_input_grad[4] else None
         d_w_ih, d_w_hh = _zeros_for(w_ih), _zeros_for(w_hh)
         columns = by_hand.gradient_count * w_hh.size(1)
         d_b = w_hh.new_zeros(columns)
-        gradients = h.new_empty(tape.steps, h.size(1), columns)
+        gradients = RESERVE.empty(tape.steps, h.size(1), columns, like=h)
         for span, block in reversed(tape.blocks()):
             d = gradients[: len(block.order)]
             by_hand.backward(block, None if d_outputs is None else d_outputs[span], d_state, d)
@@ -324,8 +324,9 @@ def _batched(*gradients: Tensor | None) -> bool:
     )
 
 
-def _biases(w_hh: Tensor, *biases: Tensor | None) -> list[Tensor]:
-    return [w_hh.new_zeros(w_hh.size(0)) if bias is None else bias for bias in biases]
+def _biases(w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None) -> tuple[Tensor, Tensor]:
+    zero = w_hh.new_zeros(w_hh.size(0))
+    return zero if b_ih is None else b_ih, zero if b_hh is None else b_hh
 
 
 def _zeros_for(w: Tensor) -> Tensor:

@@ -11,11 +11,14 @@ and leaves to the loop one product, and the matrix product that no algebra remov
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy
 import torch
 from torch import Tensor
+
+from scratch_cells.product import Product, product_with
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Derivation(ABC):
     Args:
         w_hh: (G*H, H).
         b_ih, b_hh: (G*H,), zero where the cell has no bias.
+        time: steps of the sequence.
     """
 
     gate_count: ClassVar[int]
@@ -63,9 +67,20 @@ class Derivation(ABC):
     in_blocks: ClassVar[bool] = True
     """Whether the sequence comes block by block, or as one."""
 
-    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
+    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
         self.w_hh = w_hh
+        self.time = time
         self.projection_bias = b_ih + b_hh  # added once, for the whole sequence
+
+    @cached_property
+    def along_w_hh(self) -> Product:
+        """h -> h W_hhᵀ, the product of the walk forward."""
+        return product_with(self.w_hh, self.time)
+
+    @cached_property
+    def back_along_w_hh(self) -> Product:
+        """d -> d W_hh, the product of the walk back."""
+        return product_with(self.w_hh.t(), self.time)
 
     @abstractmethod
     def forward(self, block: Block) -> None:
@@ -112,22 +127,23 @@ class TanhByHand(Derivation):
     gates_are_states = True
 
     def forward(self, block: Block) -> None:
-        w_hh = self.w_hh.t()
+        w_hh = self.along_w_hh
         a = steps(block.gates)
         h_before, h_after = steps(block.h_before), steps(block.h_after)
         for t in block.order:
-            self.activate(a[t].addmm_(h_before[t], w_hh), out=h_after[t])
+            self.activate(w_hh.add(h_before[t], to=a[t]), out=h_after[t])
 
     def backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         (dh,) = d_state
+        w_hh = self.back_along_w_hh
         h_after, da = steps(block.h_after), steps(d)
         for t in reversed(block.order):
             if d_outputs is not None:
                 dh += d_outputs[t]
             self.through(dh, h_after[t], out=da[t])
-            torch.mm(da[t], self.w_hh, out=dh)
+            w_hh.write(da[t], out=dh)
 
     def activate(self, a: Tensor, out: Tensor) -> None:
         tanh(a, out=out)
@@ -172,23 +188,35 @@ class GRUByHand(Derivation):
     gradient_count = 4
     keeps = True  # m
 
-    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> None:
-        super().__init__(w_hh, b_ih, b_hh)
+    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
+        super().__init__(w_hh, b_ih, b_hh, time)
         size = w_hh.size(1)
         self.w_hr_hz, self.w_hn = w_hh.split(2 * size)
-        self.w_m_r_z = torch.cat([self.w_hn, self.w_hr_hz])
         self.b_hn = b_hh[2 * size :]
         self.projection_bias[2 * size :] -= self.b_hn  # it stays inside the bracket of r
 
+    @cached_property
+    def along_w_hr_hz(self) -> Product:
+        return product_with(self.w_hr_hz, self.time)
+
+    @cached_property
+    def along_w_hn(self) -> Product:
+        return product_with(self.w_hn, self.time, self.b_hn)
+
+    @cached_property
+    def back_along_w_hh(self) -> Product:
+        w_m_r_z = torch.cat([self.w_hn, self.w_hr_hz])
+        return product_with(w_m_r_z.t(), self.time)
+
     def forward(self, block: Block) -> None:
-        w_hr_hz, w_hn = self.w_hr_hz.t(), self.w_hn.t()
-        r_z = steps(block.gates[..., : w_hr_hz.size(1)])
+        w_hr_hz, w_hn = self.along_w_hr_hz, self.along_w_hn
+        r_z = steps(block.gates[..., : len(self.w_hr_hz)])
         r, z, n = (steps(gate) for gate in block.gates.chunk(3, dim=-1))
         m, h_before, h_after = steps(block.kept), steps(block.h_before), steps(block.h_after)
         for t in block.order:
             h = h_before[t]
-            r_z[t].addmm_(h, w_hr_hz).sigmoid_()
-            torch.addmm(self.b_hn, h, w_hn, out=m[t])
+            w_hr_hz.add(h, to=r_z[t]).sigmoid_()
+            w_hn.write(h, out=m[t])
             tanh(n[t].addcmul_(r[t], m[t]), out=n[t])
             torch.lerp(n[t], h, z[t], out=h_after[t])
 
@@ -196,6 +224,7 @@ class GRUByHand(Derivation):
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         (dh,) = d_state
+        w_m_r_z = self.back_along_w_hh
         r, z, n = block.gates.chunk(3, dim=-1)
         dm, dr, dz, dn = d.chunk(4, dim=-1)
         through_tanh(1 - z, n, grad_input=dn)
@@ -208,7 +237,7 @@ class GRUByHand(Derivation):
             if d_outputs is not None:
                 dh += d_outputs[t]
             factors[t].mul_(dh.unsqueeze(1))
-            dh.mul_(z_t[t]).addmm_(d_product[t], self.w_m_r_z)
+            w_m_r_z.add(d_product[t], to=dh.mul_(z_t[t]))
 
     def of_projection(self, d: Tensor) -> Tensor:
         return d[..., d.size(-1) // 4 :]
@@ -243,14 +272,14 @@ class LSTMByHand(Derivation):
     keeps = True  # tanh(c)
 
     def forward(self, block: Block) -> None:
-        w_hh = self.w_hh.t()
+        w_hh = self.along_w_hh
         a = steps(block.gates)
         i, f, g, o = (steps(gate) for gate in block.gates.chunk(4, dim=-1))
-        i_f = steps(block.gates[..., : w_hh.size(1) // 2])
+        i_f = steps(block.gates[..., : len(self.w_hh) // 2])
         h_before, h_after = steps(block.h_before), steps(block.h_after)
         c_before, c_after, tanh_c = steps(block.c_before), steps(block.c_after), steps(block.kept)
         for t in block.order:
-            a[t].addmm_(h_before[t], w_hh)
+            w_hh.add(h_before[t], to=a[t])
             i_f[t].sigmoid_()
             tanh(g[t], out=g[t])
             o[t].sigmoid_()
@@ -261,6 +290,7 @@ class LSTMByHand(Derivation):
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         dh, dc = d_state
+        w_hh = self.back_along_w_hh
         i, f, g, o = block.gates.chunk(4, dim=-1)
         tanh_c = block.kept
         di, df, dg, do = d.chunk(4, dim=-1)
@@ -278,7 +308,7 @@ class LSTMByHand(Derivation):
             of_dc[t].mul_(dc.unsqueeze(1))
             of_dh[t].mul_(dh)
             dc.mul_(f_t[t])
-            torch.mm(every[t], self.w_hh, out=dh)
+            w_hh.write(every[t], out=dh)
 
 
 def tanh(a: Tensor, out: Tensor) -> Tensor:
