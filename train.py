@@ -18,7 +18,14 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
-from training_loop import Config, Request, clean_exit, parse_request, sudden_interrupts
+from training_loop import (
+    Config,
+    Request,
+    clean_exit,
+    keep_freed_memory,
+    parse_request,
+    sudden_interrupts,
+)
 
 
 def train(config: Config, resume: bool = False) -> Path:
@@ -135,6 +142,7 @@ def main(request: Request) -> None:
 
         evaluate(request.config)
     else:
+        keep_freed_memory()
         train(request.config, resume=request.resume is not None)
 
 

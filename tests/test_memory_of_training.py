@@ -1,0 +1,68 @@
+"""What a training step frees stays with the process."""
+
+import platform
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runs import ROOT
+from training_loop import memory
+from training_loop.memory import GIB, MIB, keep_freed_memory
+
+PROGRAM = """
+import resource, sys
+import torch
+from training_loop import keep_freed_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+for _ in range(50):
+    torch.ones(2**24)  # 64 MiB
+before = faults()
+for _ in range(10):
+    torch.ones(2**24)
+print((faults() - before) // 10)
+"""
+
+
+def pages_taken_anew(how: str) -> int:
+    """For each of many tensors of 64 MiB, one after the other."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is asked")
+def test_freed_memory_is_kept() -> None:
+    assert pages_taken_anew("by default") > 10_000
+    assert pages_taken_anew("kept") < 10
+
+
+@pytest.mark.parametrize(
+    ("largest", "expected"), [(GIB, [(-3, GIB)]), (32 * MIB, [(-3, GIB), (-3, 32 * MIB)])]
+)
+def test_a_glibc_that_takes_less(
+    largest: int, expected: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another version than the one here, so by its manual: it answers 0 and changes nothing."""
+    asked = []
+
+    def mallopt(parameter: int, value: int) -> int:
+        asked.append((parameter, value))
+        return int(parameter != memory.M_MMAP_THRESHOLD or value <= largest)
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    keep_freed_memory()
+    assert asked == [*expected, (-1, 2 * GIB - 1)]
+
+
+def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: SimpleNamespace())
+    keep_freed_memory()
