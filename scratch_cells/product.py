@@ -9,7 +9,7 @@ time; with one of 512 x 128 nothing is gained.
 import torch
 from torch import Tensor
 
-LARGE = 2**18
+LARGE = 2**19
 """Numbers in a weight from which on it is laid out for oneDNN."""
 MANY = 16
 """Steps that pay for laying it out."""
