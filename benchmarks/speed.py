@@ -1,6 +1,6 @@
 """How fast the hand-written layers are beside torch.nn's and other ways to write them.
 
-    python -m benchmarks.speed            everything, about ten minutes on two cores
+    python -m benchmarks.speed            everything, about six minutes on two cores
     python -m benchmarks.speed --quick    in under a minute
 
 All contenders of a task hold the same weights, are shown to be equal before anything is timed, and
@@ -48,7 +48,7 @@ class Arguments:
     """Time the hand-written layers against torch.nn's, interleaved in one process."""
 
     quick: bool = False
-    """few rounds: under a minute"""
+    """few rounds, and on a CPU no memory: under a minute"""
     device: Literal["cpu", "cuda"] = "cpu"
     """where to run"""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -98,6 +98,8 @@ def measure(task: Task, kind: str, rounds: int, arguments: Arguments) -> list[Ro
     memory = {
         name: peak_memory(lambda model=model: PHASES["train"](model, x), device)
         if device.type == "cuda"
+        else None
+        if arguments.quick  # a process for each takes two thirds of the time
         else _memory_in_its_own_process(task, kind, name, arguments)
         for name, model in models.items()
     }

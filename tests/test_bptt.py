@@ -239,7 +239,7 @@ def test_the_default_is_by_hand_and_plain_can_be_named() -> None:
     x = torch.randn(5, 2, 3)
     for kind in ("RNN", "GRU", "LSTM"):
         layer = getattr(scratch_cells, kind)
-        for backend, by_hand in (("auto", True), ("plain", False), ("fused", True)):
+        for backend, by_hand in (("auto", True), ("plain", False)):
             output, _ = layer(3, 4, backend=backend)(x)
             assert is_by_hand(output) is by_hand
         with pytest.raises(
