@@ -22,6 +22,7 @@ from training_loop import (
     Config,
     Request,
     clean_exit,
+    imports_uncollected,
     keep_freed_memory,
     parse_request,
     sudden_interrupts,
@@ -43,7 +44,7 @@ def train(config: Config, resume: bool = False) -> Path:
         Stopped: Ctrl-C or SIGTERM came; a checkpoint has been written.
     """
     # These take seconds to import; --help and a bad option have been answered before.
-    with sudden_interrupts("train.py"):
+    with sudden_interrupts("train.py"), imports_uncollected():
         import torch
 
         from sequenced_mnist import Batches, load_images

@@ -1,5 +1,6 @@
-"""What a training step frees stays with the process."""
+"""What a training step frees stays with the process; what is imported is not searched."""
 
+import gc
 import platform
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from runs import ROOT
 from training_loop import memory
-from training_loop.memory import GIB, MIB, keep_freed_memory
+from training_loop.memory import GIB, MIB, imports_uncollected, keep_freed_memory
 
 PROGRAM = """
 import resource, sys
@@ -66,3 +67,39 @@ def test_a_glibc_that_takes_less(
 def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: SimpleNamespace())
     keep_freed_memory()
+
+
+IMPORTS = """
+import gc
+from training_loop import imports_uncollected
+
+def collections():
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+before = collections()
+try:
+    with imports_uncollected():
+        import torch
+        print(collections() - before)
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    pass
+print(gc.get_freeze_count(), gc.isenabled())
+"""
+
+
+def test_imports_are_not_searched_for_garbage() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    collections, frozen, enabled = done.stdout.split()
+    assert int(collections) == 0
+    assert int(frozen) > 50_000
+    assert enabled == "True"
+
+
+def test_where_torch_is_there_already_nothing_is_frozen() -> None:
+    frozen = gc.get_freeze_count()
+    with imports_uncollected():
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen

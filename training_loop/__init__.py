@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from training_loop.interruptions import LostProcessError as LostProcessError
     from training_loop.interruptions import Stopped as Stopped
     from training_loop.loop import train_epoch as train_epoch
+    from training_loop.memory import imports_uncollected as imports_uncollected
     from training_loop.memory import keep_freed_memory as keep_freed_memory
     from training_loop.model import build_model as build_model
     from training_loop.model import count_parameters as count_parameters
@@ -56,6 +57,7 @@ HOME = {
     "LostProcessError": "interruptions",
     "Stopped": "interruptions",
     "train_epoch": "loop",
+    "imports_uncollected": "memory",
     "keep_freed_memory": "memory",
     "build_model": "model",
     "count_parameters": "model",
