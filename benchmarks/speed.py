@@ -98,8 +98,6 @@ def measure(task: Task, kind: str, rounds: int, arguments: Arguments) -> list[Ro
     memory = {
         name: peak_memory(lambda model=model: PHASES["train"](model, x), device)
         if device.type == "cuda"
-        else None
-        if arguments.quick  # a process for each takes two thirds of the time
         else _memory_in_its_own_process(task, kind, name, arguments)
         for name, model in models.items()
     }
@@ -118,6 +116,8 @@ def measure(task: Task, kind: str, rounds: int, arguments: Arguments) -> list[Ro
 def _memory_in_its_own_process(
     task: Task, kind: str, contender: str, arguments: Arguments
 ) -> int | None:
+    if arguments.quick:
+        return None  # the processes would take two thirds of the time
     context = multiprocessing.get_context("forkserver")  # each starts with torch imported
     context.set_forkserver_preload(["benchmarks.contenders"])
     with context.Pool(1) as pool:

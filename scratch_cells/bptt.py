@@ -257,7 +257,7 @@ class ThroughTime(torch.autograd.Function):
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
         time = input.size(0)
-        by_hand = derivation(w_hh, *_biases(w_hh, b_ih, b_hh), time)
+        by_hand = derivation(w_hh, _or_zero(b_ih, w_hh), _or_zero(b_hh, w_hh), time)
         projection = product_with(w_ih, time, by_hand.projection_bias)
         tape = Tape.blank(derivation, time, state[0], keep, reverse)
         tape.begin(state)
@@ -282,7 +282,7 @@ class ThroughTime(torch.autograd.Function):
         if torch.is_grad_enabled() or _batched(d_outputs, *d_final):
             return *[None] * 4, *_through_the_plain_loop(ctx, given, (d_outputs, *d_final))
         input, w_ih, w_hh, b_ih, b_hh, *state = given
-        by_hand = ctx.derivation(w_hh, *_biases(w_hh, b_ih, b_hh), len(input))
+        by_hand = ctx.derivation(w_hh, _or_zero(b_ih, w_hh), _or_zero(b_hh, w_hh), len(input))
         tape = Tape(h, c, gates, kept, ctx.steps, True, ctx.reverse)
         d_state = [
             torch.zeros_like(part) if d_part is None else d_part.clone()
@@ -324,9 +324,8 @@ def _batched(*gradients: Tensor | None) -> bool:
     )
 
 
-def _biases(w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None) -> tuple[Tensor, Tensor]:
-    zero = w_hh.new_zeros(w_hh.size(0))
-    return zero if b_ih is None else b_ih, zero if b_hh is None else b_hh
+def _or_zero(bias: Tensor | None, w_hh: Tensor) -> Tensor:
+    return w_hh.new_zeros(w_hh.size(0)) if bias is None else bias
 
 
 def _zeros_for(w: Tensor) -> Tensor:

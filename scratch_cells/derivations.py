@@ -127,23 +127,23 @@ class TanhByHand(Derivation):
     gates_are_states = True
 
     def forward(self, block: Block) -> None:
-        w_hh = self.along_w_hh
+        along_w_hh = self.along_w_hh
         a = steps(block.gates)
         h_before, h_after = steps(block.h_before), steps(block.h_after)
         for t in block.order:
-            self.activate(w_hh.add(h_before[t], to=a[t]), out=h_after[t])
+            self.activate(along_w_hh.add(h_before[t], to=a[t]), out=h_after[t])
 
     def backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         (dh,) = d_state
-        w_hh = self.back_along_w_hh
+        back_along_w_hh = self.back_along_w_hh
         h_after, da = steps(block.h_after), steps(d)
         for t in reversed(block.order):
             if d_outputs is not None:
                 dh += d_outputs[t]
             self.through(dh, h_after[t], out=da[t])
-            w_hh.write(da[t], out=dh)
+            back_along_w_hh.write(da[t], out=dh)
 
     def activate(self, a: Tensor, out: Tensor) -> None:
         tanh(a, out=out)
@@ -209,14 +209,14 @@ class GRUByHand(Derivation):
         return product_with(w_m_r_z.t(), self.time)
 
     def forward(self, block: Block) -> None:
-        w_hr_hz, w_hn = self.along_w_hr_hz, self.along_w_hn
+        along_w_hr_hz, along_w_hn = self.along_w_hr_hz, self.along_w_hn
         r_z = steps(block.gates[..., : len(self.w_hr_hz)])
         r, z, n = (steps(gate) for gate in block.gates.chunk(3, dim=-1))
         m, h_before, h_after = steps(block.kept), steps(block.h_before), steps(block.h_after)
         for t in block.order:
             h = h_before[t]
-            w_hr_hz.add(h, to=r_z[t]).sigmoid_()
-            w_hn.write(h, out=m[t])
+            along_w_hr_hz.add(h, to=r_z[t]).sigmoid_()
+            along_w_hn.write(h, out=m[t])
             tanh(n[t].addcmul_(r[t], m[t]), out=n[t])
             torch.lerp(n[t], h, z[t], out=h_after[t])
 
@@ -224,7 +224,7 @@ class GRUByHand(Derivation):
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         (dh,) = d_state
-        w_m_r_z = self.back_along_w_hh
+        back_along_w_hh = self.back_along_w_hh
         r, z, n = block.gates.chunk(3, dim=-1)
         dm, dr, dz, dn = d.chunk(4, dim=-1)
         through_tanh(1 - z, n, grad_input=dn)
@@ -237,7 +237,7 @@ class GRUByHand(Derivation):
             if d_outputs is not None:
                 dh += d_outputs[t]
             factors[t].mul_(dh.unsqueeze(1))
-            w_m_r_z.add(d_product[t], to=dh.mul_(z_t[t]))
+            back_along_w_hh.add(d_product[t], to=dh.mul_(z_t[t]))
 
     def of_projection(self, d: Tensor) -> Tensor:
         return d[..., d.size(-1) // 4 :]
@@ -272,14 +272,14 @@ class LSTMByHand(Derivation):
     keeps = True  # tanh(c)
 
     def forward(self, block: Block) -> None:
-        w_hh = self.along_w_hh
+        along_w_hh = self.along_w_hh
         a = steps(block.gates)
         i, f, g, o = (steps(gate) for gate in block.gates.chunk(4, dim=-1))
         i_f = steps(block.gates[..., : len(self.w_hh) // 2])
         h_before, h_after = steps(block.h_before), steps(block.h_after)
         c_before, c_after, tanh_c = steps(block.c_before), steps(block.c_after), steps(block.kept)
         for t in block.order:
-            w_hh.add(h_before[t], to=a[t])
+            along_w_hh.add(h_before[t], to=a[t])
             i_f[t].sigmoid_()
             tanh(g[t], out=g[t])
             o[t].sigmoid_()
@@ -290,7 +290,7 @@ class LSTMByHand(Derivation):
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         dh, dc = d_state
-        w_hh = self.back_along_w_hh
+        back_along_w_hh = self.back_along_w_hh
         i, f, g, o = block.gates.chunk(4, dim=-1)
         tanh_c = block.kept
         di, df, dg, do = d.chunk(4, dim=-1)
@@ -308,7 +308,7 @@ class LSTMByHand(Derivation):
             of_dc[t].mul_(dc.unsqueeze(1))
             of_dh[t].mul_(dh)
             dc.mul_(f_t[t])
-            w_hh.write(every[t], out=dh)
+            back_along_w_hh.write(every[t], out=dh)
 
 
 def tanh(a: Tensor, out: Tensor) -> Tensor:
