@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scratch_cells import from_torch
-from scratch_cells.fused import covers
+from scratch_cells import compiled, from_torch, fused
 from shared_interface import final_hidden
 
 
@@ -83,29 +82,30 @@ def contenders(
     task: Task,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-    compiled: bool = False,
+    with_compiler: bool = False,
 ) -> dict[str, nn.Module]:
     """Each way to run torch.nn's ``kind`` on ``task``, by name, with one set of weights.
 
-    ``scratch`` is the default path, by hand: ``scratch_cells.bptt``. ``opacus`` is there where it
-    is installed: ``pip install -e .[bench]``.
+    ``scratch`` is the default path: on a CPU in C (``scratch_cells.compiled``), beside which there
+    is ``scratch by hand``, by tensor operations; on a GPU that is the default. ``opacus`` is there
+    where it is installed: ``pip install -e .[bench]``.
     """
     torch.manual_seed(0)
     layer = getattr(nn, kind)(task.features, task.hidden_size, task.layers)
-    plain = from_torch(layer)
-    plain.backend = "plain"
     found = {
         BUILTIN: layer,
         "scratch": from_torch(layer),
-        "scratch plain": plain,
+        "scratch plain": _by(layer, "plain"),
         "torch.nn cell loop": CellLoop(layer, kind),
     }
+    if compiled.covers(found["scratch"].cells[0], draw_input(task, device, dtype)):
+        found["scratch by hand"] = _by(layer, "by_hand")
     if importlib.util.find_spec("opacus"):
         layers = importlib.import_module("opacus.layers")
         opacus = getattr(layers, f"DP{kind}")(task.features, task.hidden_size, task.layers)
         opacus.load_state_dict(layer.state_dict())
         found["opacus"] = opacus
-    found |= _only_on_a_gpu(layer, task, device, compiled)
+    found |= _only_on_a_gpu(layer, task, device, with_compiler)
     return {name: model.to(device, dtype) for name, model in found.items()}
 
 
@@ -114,19 +114,23 @@ LONGEST_COMPILED = 64
 
 
 def _only_on_a_gpu(
-    layer: nn.Module, task: Task, device: torch.device, compiled: bool
+    layer: nn.Module, task: Task, device: torch.device, with_compiler: bool
 ) -> dict[str, nn.Module]:
     """The kernel, and the plain loop compiled and captured as one CUDA graph each way."""
     found = {}
-    fused = from_torch(layer)
-    fused.backend = "fused"
-    if device.type == "cuda" and covers(fused.cells[0], draw_input(task, device)):
-        found["scratch fused"] = fused
-    if compiled and task.time <= LONGEST_COMPILED:
-        plain = from_torch(layer)
-        plain.backend = "plain"
-        found["scratch compiled"] = torch.compile(plain, mode="reduce-overhead")
+    in_one_launch = _by(layer, "fused")
+    if device.type == "cuda" and fused.covers(in_one_launch.cells[0], draw_input(task, device)):
+        found["scratch fused"] = in_one_launch
+    if with_compiler and task.time <= LONGEST_COMPILED:
+        found["scratch compiled"] = torch.compile(_by(layer, "plain"), mode="reduce-overhead")
     return found
+
+
+def _by(layer: nn.Module, backend: str) -> Any:
+    """The hand-written layer with the same weights, run this way."""
+    model = from_torch(layer)
+    model.backend = backend
+    return model
 
 
 def train_step(model: nn.Module, x: Tensor) -> Tensor:

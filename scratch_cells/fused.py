@@ -24,9 +24,9 @@ from scratch_cells.bptt import (
     exact,
     operands_of,
     through_time,
-    unroll_by_hand,
 )
 from scratch_cells.cell import Cell
+from scratch_cells.compiled import unroll_compiled
 from scratch_cells.derivations import (
     Block,
     Derivation,
@@ -73,7 +73,7 @@ def unroll_fused(
         or not exact(cell, operands, (torch.float32, torch.bfloat16))
         or not covers(cell, input)
     ):
-        return unroll_by_hand(cell, input, state, batch_sizes, reverse)
+        return unroll_compiled(cell, input, state, batch_sizes, reverse)
     return through_time(cell, IN_ONE_LAUNCH[derivation_of(cell)], operands, reverse)
 
 

@@ -24,6 +24,7 @@ from scratch_cells.arguments import (
 )
 from scratch_cells.bptt import unroll_by_hand
 from scratch_cells.cell import Cell, map_state, parts, whole
+from scratch_cells.compiled import unroll_compiled
 from scratch_cells.fused import unroll_fused
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
@@ -33,9 +34,15 @@ from scratch_cells.unroll import Unroll, unroll
 from scratch_cells.weights import TorchNamed
 from shared_interface import RecurrentLayer, State
 
-BACKENDS: dict[str, Unroll] = {"auto": unroll_by_hand, "plain": unroll, "fused": unroll_fused}
-"""How a cell is run along a sequence: the fastest way that is exact and has been measured, the loop
-as it reads, or one GPU kernel for all steps."""
+BACKENDS: dict[str, Unroll] = {
+    "auto": unroll_compiled,
+    "by_hand": unroll_by_hand,
+    "plain": unroll,
+    "fused": unroll_fused,
+}
+"""How a cell is run along a sequence: the fastest way that is exact and has been measured, the
+gradient by hand and every step by tensor operations, the loop as it reads, or one GPU kernel for
+all steps."""
 
 
 class Stack(TorchNamed, RecurrentLayer):
@@ -56,8 +63,9 @@ class Stack(TorchNamed, RecurrentLayer):
         bidirectional: read in both directions.
         proj_size: LSTM only: size of the projected hidden state; 0 for none.
         device, dtype: where and as what the weights are made.
-        backend: ``"auto"``, the fastest way that is exact; ``"plain"``, the loop as it reads; or
-            ``"fused"``, on a GPU all steps in one kernel where they fit, else as ``"auto"``.
+        backend: ``"auto"``, the fastest way that is exact: on a CPU in C where there is a
+            compiler; ``"by_hand"``, by tensor operations only; ``"plain"``, the loop as it reads;
+            or ``"fused"``, on a GPU all steps in one kernel where they fit, else as ``"auto"``.
         cell_options: whatever else ``cell_class`` takes.
 
     Raises:

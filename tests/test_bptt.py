@@ -1,4 +1,7 @@
-"""Backpropagation through time by hand equals torch.nn and the plain loop, and knows its limits."""
+"""Backpropagation through time by hand equals torch.nn and the plain loop, and knows its limits.
+
+So does its twin in C; what is of its own is in ``test_compiled``.
+"""
 
 from typing import Any
 
@@ -13,11 +16,13 @@ import scratch_cells
 from minimal_gated_cell import MinimalGatedCell
 from oracles import assert_same
 from scratch_cells import bptt
-from scratch_cells.bptt import Tape, ThroughTime, derivation_of, unroll_by_hand
+from scratch_cells.bptt import Tape, derivation_of
 from scratch_cells.cell import Cell
+from scratch_cells.compiled import walks
 from scratch_cells.derivations import tanh
 from scratch_cells.unroll import unroll
 from strategies import Configuration, configurations
+from ways import EACH_WAY, LAYERS, WAYS, way_of
 
 CELLS = {
     "RNN": lambda *sizes, **o: scratch_cells.RNNCell(*sizes, **o),
@@ -41,20 +46,33 @@ def parts(state: Any) -> tuple[Tensor, ...]:
     return state if isinstance(state, tuple) else (state,)
 
 
-def is_by_hand(output: Tensor) -> bool:
-    return type(output.grad_fn).__name__ == f"{ThroughTime.__name__}Backward"
-
-
 @pytest.fixture
 def one_step_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bptt, "BLOCK", 1)
 
 
+DRAWN = configurations(layouts=("batched", "unbatched"))
+
+
+@EACH_WAY
+@given(DRAWN)
+def test_one_block(way: str, configuration: Configuration) -> None:
+    ours, theirs = configuration.build(LAYERS[way]), configuration.build(nn)
+    assert_same(ours, theirs, configuration, torch.float64)
+
+
+@EACH_WAY
+@given(configurations(dtype=torch.float32, layouts=("batched", "unbatched")))
+def test_one_block_in_float32(way: str, configuration: Configuration) -> None:
+    ours, theirs = configuration.build(LAYERS[way]), configuration.build(nn)
+    assert_same(ours, theirs, configuration, torch.float32)
+
+
+@EACH_WAY
 @pytest.mark.usefixtures("one_step_blocks")
-@given(configurations(layouts=("batched", "unbatched")))
-def test_blocks_of_one_step(configuration: Configuration) -> None:
-    """The property tests of test_stack run in one block; here every step is a block."""
-    ours, theirs = configuration.build(scratch_cells), configuration.build(nn)
+@given(DRAWN)
+def test_blocks_of_one_step(way: str, configuration: Configuration) -> None:
+    ours, theirs = configuration.build(LAYERS[way]), configuration.build(nn)
     assert_same(ours, theirs, configuration, torch.float64)
 
 
@@ -62,8 +80,14 @@ def test_blocks_of_one_step(configuration: Configuration) -> None:
 @pytest.mark.parametrize("steps", [1, 2, 3, 100])
 @pytest.mark.parametrize("reverse", [False, True])
 @EACH
+@EACH_WAY
 def test_equals_the_plain_loop(
-    kind: str, reverse: bool, steps: int, small_weight: int, monkeypatch: pytest.MonkeyPatch
+    way: str,
+    kind: str,
+    reverse: bool,
+    steps: int,
+    small_weight: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Outputs, final state and all gradients, whatever the length of a block."""
     monkeypatch.setattr(bptt, "SMALL_WEIGHT", small_weight)
@@ -74,9 +98,9 @@ def test_equals_the_plain_loop(
     monkeypatch.setattr(bptt, "BLOCK", steps * 2 * rows)
     leaves = [x, *parts(state), *cell.parameters()]
     seen = []
-    for way in (unroll_by_hand, unroll):
-        output, final = way(cell, x, state, None, reverse)
-        assert is_by_hand(output) == (way is unroll_by_hand)
+    for name in (way, "plain"):
+        output, final = WAYS[name](cell, x, state, None, reverse)
+        assert way_of(output) == name
         weights = [torch.arange(1.0, 1 + part.numel()) for part in (output, *parts(final))]
         returned = (output, *parts(final))
         loss = sum(
@@ -86,14 +110,15 @@ def test_equals_the_plain_loop(
         again = torch.autograd.grad(loss, leaves)  # the buffers are still as they were
         assert all(map(torch.equal, gradients, again))
         with torch.no_grad():
-            without = way(cell, x, state, None, reverse)
+            without = WAYS[name](cell, x, state, None, reverse)
         seen.append((*returned, *gradients, without[0], *parts(without[1])))
     for got, expected in zip(*seen, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12, check_stride=True)
 
 
 @EACH
-def test_finite_differences(kind: str) -> None:
+@EACH_WAY
+def test_finite_differences(way: str, kind: str) -> None:
     torch.manual_seed(0)
     cell = CELLS[kind](2, 3, dtype=torch.float64)
     x, state = draw(cell, 4, 2)
@@ -106,8 +131,8 @@ def test_finite_differences(kind: str) -> None:
 
         def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             hx = state if len(state) > 1 else state[0]
-            output, final = unroll_by_hand(self.cell, x, hx)
-            assert is_by_hand(output)
+            output, final = WAYS[way](self.cell, x, hx)
+            assert way_of(output) == way
             return output, *parts(final)
 
     whole = Whole()
@@ -123,8 +148,9 @@ def test_finite_differences(kind: str) -> None:
 
 
 @EACH
+@EACH_WAY
 @given(needed=st.lists(st.booleans(), min_size=7, max_size=7), seed=st.integers(0, 99))
-def test_only_what_is_asked_for(kind: str, needed: list[bool], seed: int) -> None:
+def test_only_what_is_asked_for(way: str, kind: str, needed: list[bool], seed: int) -> None:
     """Any leaf may be frozen, any result unused; the other gradients stay what they are."""
     torch.manual_seed(seed)
     cell = CELLS[kind](3, 4, dtype=torch.float64)
@@ -134,8 +160,8 @@ def test_only_what_is_asked_for(kind: str, needed: list[bool], seed: int) -> Non
         leaf.requires_grad_(need)
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     seen = []
-    for way in (unroll_by_hand, unroll):
-        output, final = way(cell, x, state)
+    for name in (way, "plain"):
+        output, final = WAYS[name](cell, x, state)
         loss = output[seed % 5].sum() if seed % 2 else parts(final)[-1].sum()
         seen.append(torch.autograd.grad(loss, wanted, allow_unused=True) if wanted else ())
     for got, expected in zip(*seen, strict=True):
@@ -145,12 +171,13 @@ def test_only_what_is_asked_for(kind: str, needed: list[bool], seed: int) -> Non
 
 
 @EACH
-def test_many_gradients_at_once(kind: str) -> None:
+@EACH_WAY
+def test_many_gradients_at_once(way: str, kind: str) -> None:
     """is_grads_batched, and a jacobian that is vectorized, run vmap over the backward pass."""
     torch.manual_seed(0)
     cell = CELLS[kind](3, 4, dtype=torch.float64)
     x, state = draw(cell, 5, 2)
-    output, _ = unroll_by_hand(cell, x, state)
+    output, _ = WAYS[way](cell, x, state)
     directions = torch.randn(6, *output.shape, dtype=torch.float64)
     leaves = [x, *cell.parameters()]
     together = torch.autograd.grad(
@@ -162,14 +189,15 @@ def test_many_gradients_at_once(kind: str) -> None:
             torch.testing.assert_close(many[index], one, rtol=1e-11, atol=1e-12)
 
 
-def test_a_tied_bias_gets_its_gradient_once_and_twice() -> None:
+@EACH_WAY
+def test_a_tied_bias_gets_its_gradient_once_and_twice(way: str) -> None:
     torch.manual_seed(0)
     cell = scratch_cells.GRUCell(3, 4, dtype=torch.float64)
     cell.bias_hh = cell.bias_ih
     x, state = draw(cell, 5, 2)
     seen = []
-    for way in (unroll_by_hand, unroll):
-        output, _ = way(cell, x, state)
+    for name in (way, "plain"):
+        output, _ = WAYS[name](cell, x, state)
         (first,) = torch.autograd.grad(output.pow(2).sum(), cell.bias_ih, create_graph=True)
         (second,) = torch.autograd.grad(first.pow(2).sum(), cell.bias_ih)
         seen.append((first, second))
@@ -177,13 +205,14 @@ def test_a_tied_bias_gets_its_gradient_once_and_twice() -> None:
 
 
 @EACH
-def test_outputs_may_be_changed_in_place(kind: str) -> None:
+@EACH_WAY
+def test_outputs_may_be_changed_in_place(way: str, kind: str) -> None:
     torch.manual_seed(0)
     cell = CELLS[kind](4, 4)
     x, state = draw(cell, 5, 2)
-    output, _ = unroll_by_hand(cell, x, state)
+    output, _ = WAYS[way](cell, x, state)
     expected = torch.autograd.grad(output.sum(), x)[0] + 1
-    output, final = unroll_by_hand(cell, x, state)
+    output, final = WAYS[way](cell, x, state)
     output += x
     parts(final)[0].mul_(2)
     torch.testing.assert_close(torch.autograd.grad(output.sum(), x)[0], expected)
@@ -203,14 +232,15 @@ def test_tanh(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6])
 @EACH
-def test_small_states_are_as_exact_as_large_ones(kind: str, scale: float) -> None:
+@EACH_WAY
+def test_small_states_are_as_exact_as_large_ones(way: str, kind: str, scale: float) -> None:
     """In float32, relative to the largest of them."""
     torch.manual_seed(0)
     cell = CELLS[kind](8, 32, bias=False)
     x = torch.randn(28, 5, 8) * scale
     h = torch.zeros(5, 32)
     state = (h, h) if kind == "LSTM" else h
-    got, expected = (way(cell, x, state)[0] for way in (unroll_by_hand, unroll))
+    got, expected = (WAYS[name](cell, x, state)[0] for name in (way, "plain"))
     assert (got - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
@@ -235,17 +265,20 @@ def test_no_memory_for_what_nothing_reads(kind: str) -> None:
 # --- what it leaves to the plain loop -----------------------------------------------------------
 
 
-def test_the_default_is_by_hand_and_plain_can_be_named() -> None:
+@pytest.mark.parametrize("layer", LAYERS["by hand"].__dict__)
+def test_every_way_can_be_named(layer: str) -> None:
     x = torch.randn(5, 2, 3)
-    for kind in ("RNN", "GRU", "LSTM"):
-        layer = getattr(scratch_cells, kind)
-        for backend, by_hand in (("auto", True), ("plain", False)):
-            output, _ = layer(3, 4, backend=backend)(x)
-            assert is_by_hand(output) is by_hand
-        with pytest.raises(
-            ValueError, match="backend is 'fast': expected one of auto, plain, fused"
-        ):
-            layer(3, 4, backend="fast")
+    make = getattr(scratch_cells, layer)
+    backends = {"by_hand": "by hand", "plain": "plain"}
+    if walks(torch.float32):
+        backends["auto"] = "compiled"
+    for backend, way in backends.items():
+        output, _ = make(3, 4, backend=backend)(x)
+        assert way_of(output) == way
+    with pytest.raises(
+        ValueError, match="backend is 'fast': expected one of auto, by_hand, plain, fused"
+    ):
+        make(3, 4, backend="fast")
 
 
 def test_only_the_cells_of_the_package_are_derived() -> None:
@@ -259,48 +292,51 @@ def test_only_the_cells_of_the_package_are_derived() -> None:
     assert derivation_of(scratch_cells.RNNCell(3, 4, nonlinearity="sigmoid")) is None
 
 
-def falls_back(cell: Cell, x: Tensor | None = None) -> bool:
+def falls_back(way: str, cell: Cell, x: Tensor | None = None) -> bool:
     x = torch.randn(5, 2, 3) if x is None else x
-    output, _ = unroll_by_hand(cell, x, cell.zero_state(x[0]))
-    return not is_by_hand(output)
+    output, _ = WAYS[way](cell, x, cell.zero_state(x[0]))
+    return way_of(output) == "plain"
 
 
 @EACH
-def test_what_hangs_on_a_cell_is_run(kind: str) -> None:
-    assert not falls_back(CELLS[kind](3, 4))
+@EACH_WAY
+def test_what_hangs_on_a_cell_is_run(way: str, kind: str) -> None:
+    assert not falls_back(way, CELLS[kind](3, 4))
 
     cell = CELLS[kind](3, 4)
     seen = []
     cell.hidden_to_hidden.register_forward_hook(lambda *_: seen.append(1))
-    assert falls_back(cell)
+    assert falls_back(way, cell)
     assert len(seen) == 5
 
     cell = CELLS[kind](3, 4)
     nn.utils.parametrizations.weight_norm(cell.hidden_to_hidden)
-    assert falls_back(cell)
+    assert falls_back(way, cell)
 
     cell = CELLS[kind](3, 4)
     cell.update = cell.update
-    assert falls_back(cell)
+    assert falls_back(way, cell)
 
 
 @EACH
-def test_other_dtypes_and_autocast(kind: str) -> None:
+@EACH_WAY
+def test_other_dtypes_and_autocast(way: str, kind: str) -> None:
     for dtype in (torch.bfloat16, torch.float16, torch.complex64):
         if kind != "RNN relu" or not dtype.is_complex:
             x = torch.randn(5, 2, 3, dtype=dtype)
-            assert falls_back(CELLS[kind](3, 4, dtype=dtype), x)
+            assert falls_back(way, CELLS[kind](3, 4, dtype=dtype), x)
     with torch.autocast("cpu", torch.bfloat16):
-        assert falls_back(CELLS[kind](3, 4))
+        assert falls_back(way, CELLS[kind](3, 4))
 
 
 @EACH
-def test_forward_mode_without_functorch(kind: str) -> None:
+@EACH_WAY
+def test_forward_mode_without_functorch(way: str, kind: str) -> None:
     cell = CELLS[kind](3, 4, dtype=torch.float64)
     x, state = draw(cell, 5, 2)
     direction = torch.randn_like(x)
     with forward_ad.dual_level():
-        output, _ = unroll_by_hand(cell, forward_ad.make_dual(x, direction), state)
+        output, _ = WAYS[way](cell, forward_ad.make_dual(x, direction), state)
         tangent = forward_ad.unpack_dual(output).tangent
     (gradient,) = torch.autograd.grad(unroll(cell, x, state)[0].sum(), x)
     torch.testing.assert_close(tangent.sum(), (gradient * direction).sum())
@@ -315,20 +351,22 @@ def test_tracing_sees_every_step() -> None:
 
 
 @EACH
-def test_the_meta_device(kind: str) -> None:
+@EACH_WAY
+def test_the_meta_device(way: str, kind: str) -> None:
     cell = CELLS[kind](3, 4, device="meta")
     x = torch.empty(5, 2, 3, device="meta", requires_grad=True)
-    output, _ = unroll_by_hand(cell, x, cell.zero_state(x[0]))
+    output, _ = WAYS[way](cell, x, cell.zero_state(x[0]))
     output.sum().backward()
     assert output.shape == (5, 2, 4)
     assert cell.hidden_to_hidden.weight.grad.shape == cell.hidden_to_hidden.weight.shape
 
 
 @EACH
-def test_an_empty_batch(kind: str) -> None:
+@EACH_WAY
+def test_an_empty_batch(way: str, kind: str) -> None:
     cell = CELLS[kind](3, 4)
     x = torch.randn(5, 0, 3, requires_grad=True)
-    output, _ = unroll_by_hand(cell, x, cell.zero_state(x[0]))
+    output, _ = WAYS[way](cell, x, cell.zero_state(x[0]))
     output.sum().backward()
     assert output.shape == (5, 0, 4)
     assert cell.hidden_to_hidden.weight.grad.abs().max() == 0

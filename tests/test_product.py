@@ -11,6 +11,7 @@ from oracles import assert_same
 from scratch_cells import product
 from scratch_cells.product import Product, ProductByOneDNN, product_with
 from strategies import Configuration, configurations
+from ways import LAYERS
 
 SIZES = st.integers(1, 40)
 
@@ -55,7 +56,7 @@ def every_product_by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(configurations(dtype=torch.float32, layouts=("batched", "unbatched")))
 def test_layers_with_every_product_by_onednn(configuration: Configuration) -> None:
     """The other property tests draw weights too small for it."""
-    ours, theirs = configuration.build(scratch_cells), configuration.build(nn)
+    ours, theirs = configuration.build(LAYERS["by hand"]), configuration.build(nn)
     assert_same(ours, theirs, configuration, torch.float32)
 
 
@@ -63,7 +64,7 @@ def test_layers_with_every_product_by_onednn(configuration: Configuration) -> No
 def test_large_weights_are_taken_by_onednn(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the layer is, without a constant changed; a product is made wrong, and that is seen."""
     torch.manual_seed(0)
-    layer = getattr(scratch_cells, kind)(3, 512)
+    layer = getattr(scratch_cells, kind)(3, 512, backend="by_hand")
     x = torch.randn(product.MANY, 2, 3)
     plain = getattr(scratch_cells, kind)(3, 512)
     plain.load_state_dict(layer.state_dict())

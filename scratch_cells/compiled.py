@@ -1,0 +1,267 @@
+"""A block of steps in one call on the CPU: the walks of ``derivations``, in C.
+
+By hand, each step is some ten tensor operations, and what takes the time is not their arithmetic:
+every one is called from Python, reads from the cache what the one before has written there, and
+shares its work out among the threads anew. In ``walks.c`` a step is one pass, and a thread takes
+its rows of the batch through all steps. What is one big matrix product stays one, outside, as in
+``bptt``: the input's projection, and the gradients of x, W_ih and W_hh.
+
+The C is compiled by GCC for the processor at hand when it is first needed, which takes a second or
+two, and is kept for later in ``$XDG_CACHE_HOME/recurrent-by-hand``, by default in ``~/.cache``.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from functools import cache, cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from scratch_cells.bptt import (
+    autocast_is_on,
+    derivation_of,
+    exact,
+    operands_of,
+    through_time,
+    unroll_by_hand,
+)
+from scratch_cells.cell import Cell
+from scratch_cells.derivations import (
+    Block,
+    Derivation,
+    GRUByHand,
+    LSTMByHand,
+    ReLUByHand,
+    TanhByHand,
+)
+from shared_interface import State
+
+SOURCE = Path(__file__).with_name("walks.c")
+TYPES = {torch.float32: "float", torch.float64: "double"}
+OPTIONS = ("-std=gnu11", "-O2", "-march=native", "-fopenmp", "-fPIC", "-shared")
+
+MANY_WEIGHTS = 2**18
+"""Numbers in a W_hh beyond which a processor's own cache cannot be trusted to keep it."""
+FEW_ROWS = 8
+"""Rows of the batch that a thread needs at least to make fetching so many weights worth while."""
+LITTLE_WORK = 2**20
+"""Products of two numbers: with fewer, a second thread takes longer to start than it saves."""
+
+
+def unroll_compiled(
+    cell: Cell,
+    input: Tensor,
+    state: State,
+    batch_sizes: tuple[int, ...] | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, State]:
+    """What :func:`~scratch_cells.unroll.unroll` gives, a block of steps in one call.
+
+    For the three cells in float32 and float64 on x86-64 processors with AVX2, under Linux, where
+    there is GCC, and where a large W_hh meets enough rows.
+
+    Everything else goes by hand: other devices and machines, no compiler, and all that
+    :func:`~scratch_cells.bptt.unroll_by_hand` leaves to the plain loop.
+    """
+    operands = operands_of(cell, input, state)
+    if (
+        batch_sizes is not None
+        or autocast_is_on(input)
+        or not exact(cell, operands, tuple(TYPES))
+        or not covers(cell, input)
+    ):
+        return unroll_by_hand(cell, input, state, batch_sizes, reverse)
+    return through_time(cell, COMPILED[derivation_of(cell)], operands, reverse)
+
+
+def covers(cell: Cell, input: Tensor) -> bool:
+    """Whether there are walks in C for this cell and size where the input is."""
+    if derivation_of(cell) is None or input.device.type != "cpu":
+        return False
+    weights, batch = cell.hidden_to_hidden.weight.numel(), input.size(1)
+    if weights > MANY_WEIGHTS and batch < FEW_ROWS * torch.get_num_threads():
+        return False
+    return walks(input.dtype) is not None
+
+
+class Walk(ctypes.Structure):
+    """The C structure of the same name; pointers as addresses."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("T", "B", "H", "reverse", "threads", "keep")),
+        *((name, ctypes.c_void_p) for name in ("panels", "b_hn", "gates")),
+        *((name, ctypes.c_void_p) for name in ("h_before", "h_after", "kept")),
+        *((name, ctypes.c_void_p) for name in ("c_before", "c_after")),
+        ("step_of_c", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
+        *((name, ctypes.c_int64) for name in ("step_of_d_outputs", "row_of_d_outputs")),
+        *((name, ctypes.c_void_p) for name in ("dh", "dc")),
+    )
+
+
+class _Compiled(Derivation):
+    """A derivation that walks along a block, either way, by a function of ``walks.c``."""
+
+    functions: ClassVar[str]
+    """How the names of its two functions begin."""
+
+    @cached_property
+    def panels(self) -> Tensor:
+        """W_hh for the walk forward: a panel has the same few units of every gate."""
+        lanes, vectors = self._constant("lanes"), self._constant("vectors")
+        gates = self.w_hh.unflatten(0, (self.gate_count, -1))
+        return panels(gates, lanes if self.gate_count > 1 else vectors * lanes)
+
+    @cached_property
+    def back_panels(self) -> Tensor:
+        """W_hh for the walk back: a panel has as many units as one row of sums."""
+        units = self._constant("vectors") * self._constant("lanes")
+        return panels(self.w_hh_back().t().unsqueeze(0), units)
+
+    def w_hh_back(self) -> Tensor:
+        """W_hh with its rows as in ``of_product``."""
+        return self.w_hh
+
+    def forward(self, block: Block) -> None:
+        self._walk("forward", block, panels=self.panels.data_ptr())
+
+    def backward(
+        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+    ) -> None:
+        given = {}
+        if d_outputs is not None:
+            if d_outputs.stride(2) != 1:
+                d_outputs = d_outputs.contiguous()
+            step, row, _ = d_outputs.stride()
+            given = {"step_of_d_outputs": step, "row_of_d_outputs": row}
+            given["d_outputs"] = d_outputs.data_ptr()
+        d_state[:] = [part.contiguous() for part in d_state]
+        for name, part in zip(("dh", "dc"), d_state, strict=False):
+            given[name] = part.data_ptr()
+        self._walk("backward", block, panels=self.back_panels.data_ptr(), d=d.data_ptr(), **given)
+
+    def _walk(self, way: str, block: Block, **given: int) -> None:
+        time, batch, size = block.h_after.shape
+        little = time * batch * self.w_hh.numel() < LITTLE_WORK
+        walk = Walk(
+            T=time,
+            B=batch,
+            H=size,
+            reverse=block.order[0] > 0,
+            threads=1 if little else torch.get_num_threads(),
+            keep=block.keep,
+            gates=block.gates.data_ptr(),
+            h_before=block.h_before.data_ptr(),
+            h_after=block.h_after.data_ptr(),
+            kept=block.kept.data_ptr(),
+            c_before=block.c_before.data_ptr(),
+            c_after=block.c_after.data_ptr(),
+            step_of_c=block.c_after.stride(0),
+            **given,
+        )
+        getattr(walks(self.w_hh.dtype), f"{self.functions}_{way}")(ctypes.byref(walk))
+
+    def _constant(self, name: str) -> int:
+        return ctypes.c_int64.in_dll(walks(self.w_hh.dtype), name).value  # type: ignore[arg-type]
+
+
+class TanhCompiled(_Compiled, TanhByHand):
+    """The RNN."""
+
+    functions = "tanh"
+
+
+class ReLUCompiled(_Compiled, ReLUByHand):
+    """The RNN with ReLU."""
+
+    functions = "relu"
+
+
+class GRUCompiled(_Compiled, GRUByHand):
+    """The GRU."""
+
+    functions = "gru"
+
+    def w_hh_back(self) -> Tensor:
+        return torch.cat([self.w_hn, self.w_hr_hz])
+
+    def _walk(self, way: str, block: Block, **given: int) -> None:
+        self.b_hn = self.b_hn.contiguous()
+        super()._walk(way, block, b_hn=self.b_hn.data_ptr(), **given)
+
+
+class LSTMCompiled(_Compiled, LSTMByHand):
+    """The LSTM."""
+
+    functions = "lstm"
+
+
+COMPILED: dict[type[Derivation] | None, type[Derivation]] = {
+    TanhByHand: TanhCompiled,
+    ReLUByHand: ReLUCompiled,
+    GRUByHand: GRUCompiled,
+    LSTMByHand: LSTMCompiled,
+}
+
+
+def panels(w: Tensor, units: int) -> Tensor:
+    """(G, H, K) -> (panels, K, G, units), in the last panel zeros for the units beyond H."""
+    padded = F.pad(w, (0, 0, 0, -w.size(1) % units))
+    laid_out: Tensor = padded.unflatten(1, (-1, units)).permute(1, 3, 0, 2).contiguous()
+    return laid_out
+
+
+@cache
+def walks(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """``walks.c`` for this dtype, compiled now or earlier; None where that cannot be done."""
+    gcc = shutil.which("gcc")
+    if gcc is None or sys.platform != "linux" or platform.machine() != "x86_64":
+        return None
+    options = [*OPTIONS, *(["-DDOUBLE"] if dtype == torch.float64 else [])]
+    try:
+        # With a second OpenMP beside torch's, the threads of both would wait for the same cores.
+        ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
+        macros = _run([gcc, *options, "-dM", "-E", "-x", "c", os.devnull])
+        if "__AVX2__" not in macros or "__FMA__" not in macros:
+            return None
+        # The compiler's own macros tell its version, and the processor.
+        made_from = "\n".join([*options, macros, SOURCE.read_text("utf-8")])
+        name = f"walks_{TYPES[dtype]}_{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.so"
+        library = _cache_folder() / name
+        if not library.exists():
+            _compile([gcc, *options], library)
+        return ctypes.CDLL(str(library))
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[0]
+        warnings.warn(f"walks.c cannot be used, so layers run by hand, slower: {why}", stacklevel=2)
+        return None
+
+
+def _compile(command: list[str], library: Path) -> None:
+    """Make the library under another name first, so that no process loads half of one."""
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        made = Path(folder) / library.name
+        _run([*command, str(SOURCE), "-o", str(made)])
+        made.replace(library)
+
+
+def _cache_folder() -> Path:
+    """Where libraries are kept; a folder that is nobody else's, as code is loaded from it."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "recurrent-by-hand"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
