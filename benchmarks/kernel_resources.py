@@ -65,7 +65,8 @@ def resources(cell: str, way: str, numbers: str, arguments: Arguments) -> Resour
     size = arguments.hidden_size
     rows = derivation.gate_count * size
     blank = torch.zeros(rows, dtype=dtype)
-    options = derivation(torch.zeros(rows, size, dtype=dtype), blank, blank, time=1).options()
+    weights = torch.zeros(rows, size, dtype=dtype)
+    options = derivation(weights, weights, blank, blank, time=1).options()
     kernel = getattr(fused_kernels, f"{cell}_{way}")
     flags = {"H": size, "RELU": False, "KEEP": True, "REVERSE": False}
     constants = {k: v for k, v in (flags | options).items() if k in kernel.arg_names}

@@ -31,17 +31,12 @@ from scratch_cells.derivations import (
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell
 from scratch_cells.memory import RESERVE
-from scratch_cells.product import product_with
 from scratch_cells.rnn import RNNCell
 from scratch_cells.unroll import unroll
 from shared_interface import State
 
 BLOCK = 2**19
 """Numbers in a block's gates: 2 MiB in float32."""
-SMALL_WEIGHT = 2**17
-"""Up to so many numbers it pays to sum a weight's gradient transposed, and to turn it at the end.
-
-The matrix library is up to twice as fast that way round, where the product is narrow."""
 WEIGHTS = (
     "input_to_hidden.weight",
     "hidden_to_hidden.weight",
@@ -148,6 +143,7 @@ class Tape:
     and ``kept`` stands in the place of all: less memory, and it stays in the cache.
 
     Attributes:
+        input, d_input: x, (T, B, I), and on the way back, if wanted, room for its gradient.
         h, c: the states before the first step and after each, (T+1, B, H); c is empty but for an
             LSTM. Walking in reverse, the first step is the last.
         gates, kept: see :class:`~scratch_cells.derivations.Block`.
@@ -156,6 +152,8 @@ class Tape:
         reverse: whether the walk goes from the last step to the first.
     """
 
+    input: Tensor
+    d_input: Tensor | None
     h: Tensor
     c: Tensor
     gates: Tensor
@@ -166,8 +164,9 @@ class Tape:
 
     @classmethod
     def blank(
-        cls, derivation: type[Derivation], time: int, h_0: Tensor, keep: bool, reverse: bool
+        cls, derivation: type[Derivation], input: Tensor, h_0: Tensor, keep: bool, reverse: bool
     ) -> Self:
+        time = len(input)
         batch, size = h_0.shape
         steps = time
         if derivation.in_blocks:
@@ -182,6 +181,8 @@ class Tape:
 
         h = buffer(time + 1)
         return cls(
+            input=input,
+            d_input=None,
             h=h,
             c=buffer_if_kept(time + 1 if derivation.carries_cell_state else 0),
             gates=(
@@ -224,6 +225,8 @@ class Tape:
         order = list(range(length))
         return Block(
             order=order[::-1] if self.reverse else order,
+            input=self.input[span],
+            d_input=None if self.d_input is None else self.d_input[span],
             gates=self.gates[here],
             h_before=self.h[before],
             h_after=self.h[after],
@@ -256,13 +259,11 @@ class ThroughTime(torch.autograd.Function):
         b_hh: Tensor | None,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        time = input.size(0)
-        by_hand = derivation(w_hh, _or_zero(b_ih, w_hh), _or_zero(b_hh, w_hh), time)
-        projection = product_with(w_ih, time, by_hand.projection_bias)
-        tape = Tape.blank(derivation, time, state[0], keep, reverse)
+        by_hand = derivation(w_ih, w_hh, _or_zero(b_ih, w_hh), _or_zero(b_hh, w_hh), len(input))
+        tape = Tape.blank(derivation, input, state[0], keep, reverse)
         tape.begin(state)
-        for span, block in tape.blocks():
-            projection.write(input[span].flatten(0, 1), out=block.gates.flatten(0, 1))
+        for _, block in tape.blocks():
+            by_hand.project(block)
             by_hand.forward(block)
         if not keep:
             return tape.outputs(), *tape.final()
@@ -282,27 +283,24 @@ class ThroughTime(torch.autograd.Function):
         if torch.is_grad_enabled() or _batched(d_outputs, *d_final):
             return *[None] * 4, *_through_the_plain_loop(ctx, given, (d_outputs, *d_final))
         input, w_ih, w_hh, b_ih, b_hh, *state = given
-        by_hand = ctx.derivation(w_hh, _or_zero(b_ih, w_hh), _or_zero(b_hh, w_hh), len(input))
-        tape = Tape(h, c, gates, kept, ctx.steps, True, ctx.reverse)
+        biases = _or_zero(b_ih, w_hh), _or_zero(b_hh, w_hh)
+        by_hand = ctx.derivation(w_ih, w_hh, *biases, len(input))
+        d_input = RESERVE.empty(*input.shape, like=h) if ctx.needs_input_grad[4] else None
+        tape = Tape(input, d_input, h, c, gates, kept, ctx.steps, True, ctx.reverse)
         d_state = [
             torch.zeros_like(part) if d_part is None else d_part.clone()
             for part, d_part in zip(state, d_final, strict=True)
         ]
-        d_input = RESERVE.empty(*input.shape, like=h) if ctx.needs_input_grad[4] else None
-        d_w_ih, d_w_hh = _zeros_for(w_ih), _zeros_for(w_hh)
+        d_w_ih, d_w_hh = by_hand.zeros_for(w_ih), by_hand.zeros_for(w_hh)
         columns = by_hand.gradient_count * w_hh.size(1)
         d_b = w_hh.new_zeros(columns)
         gradients = RESERVE.empty(tape.steps, h.size(1), columns, like=h)
         for span, block in reversed(tape.blocks()):
             d = gradients[: len(block.order)]
             by_hand.backward(block, None if d_outputs is None else d_outputs[span], d_state, d)
-            d = d.flatten(0, 1)
-            d_projection, d_product = by_hand.of_projection(d), by_hand.of_product(d)
-            if d_input is not None:
-                torch.mm(d_projection, w_ih, out=d_input[span].flatten(0, 1))
-            d_w_ih.addmm_(d_projection.t(), input[span].flatten(0, 1))
-            d_w_hh.addmm_(d_product.t(), block.h_before.flatten(0, 1))
-            d_b += d.sum(0)
+            by_hand.write_d_input(block, d)
+            by_hand.add_to_weights(block, d, d_w_ih, d_w_hh)
+            d_b += d.sum((0, 1))
         return (
             *[None] * 4,
             d_input,
@@ -328,16 +326,10 @@ def _or_zero(bias: Tensor | None, w_hh: Tensor) -> Tensor:
     return w_hh.new_zeros(w_hh.size(0)) if bias is None else bias
 
 
-def _zeros_for(w: Tensor) -> Tensor:
-    """Where the gradient of ``w`` is summed up; if small, it lies column by column in memory."""
-    small = w.numel() <= SMALL_WEIGHT
-    return w.new_zeros(w.shape[::-1]).t() if small else torch.zeros_like(w)
-
-
 def _row_by_row(d_w: Tensor) -> Tensor:
-    """The sum, in memory as weights are."""
-    small = d_w.numel() <= SMALL_WEIGHT
-    return d_w.clone(memory_format=torch.contiguous_format) if small else d_w
+    """The same numbers, in memory as weights are."""
+    laid_out = d_w.stride() == (d_w.size(1), 1)
+    return d_w if laid_out else d_w.clone(memory_format=torch.contiguous_format)
 
 
 class _PlainLoop(nn.Module):

@@ -3,8 +3,7 @@
 By hand, each step is some ten tensor operations, and what takes the time is not their arithmetic:
 every one is called from Python, reads from the cache what the one before has written there, and
 shares its work out among the threads anew. In ``walks.c`` a step is one pass, and a thread takes
-its rows of the batch through all steps. What is one big matrix product stays one, outside, as in
-``bptt``: the input's projection, and the gradients of x, W_ih and W_hh.
+its rows of the batch through all steps, the input's projection and its gradient included.
 
 The C is compiled by GCC for the processor at hand when it is first needed, which takes a second or
 two, and is kept for later in ``$XDG_CACHE_HOME/recurrent-by-hand``, by default in ``~/.cache``.
@@ -50,10 +49,10 @@ SOURCE = Path(__file__).with_name("walks.c")
 TYPES = {torch.float32: "float", torch.float64: "double"}
 OPTIONS = ("-std=gnu11", "-O2", "-march=native", "-fopenmp", "-fPIC", "-shared")
 
-MANY_WEIGHTS = 2**18
-"""Numbers in a W_hh beyond which a processor's own cache cannot be trusted to keep it."""
-FEW_ROWS = 8
-"""Rows of the batch that a thread needs at least to make fetching so many weights worth while."""
+CACHED = 2**18
+"""Numbers in W_ih and W_hh that a core keeps by itself: 1 MiB in float32."""
+FETCHED = 2**17
+"""Of more, every thread fetches all at every step. So many it may, for each row that it has."""
 LITTLE_WORK = 2**20
 """Products of two numbers: with fewer, a second thread takes longer to start than it saves."""
 
@@ -68,7 +67,7 @@ def unroll_compiled(
     """What :func:`~scratch_cells.unroll.unroll` gives, a block of steps in one call.
 
     For the three cells in float32 and float64 on x86-64 processors with AVX2, under Linux, where
-    there is GCC, and where a large W_hh meets enough rows.
+    there is GCC, and where large weights meet enough rows.
 
     Everything else goes by hand: other devices and machines, no compiler, and all that
     :func:`~scratch_cells.bptt.unroll_by_hand` leaves to the plain loop.
@@ -88,8 +87,9 @@ def covers(cell: Cell, input: Tensor) -> bool:
     """Whether there are walks in C for this cell and size where the input is."""
     if derivation_of(cell) is None or input.device.type != "cpu":
         return False
-    weights, batch = cell.hidden_to_hidden.weight.numel(), input.size(1)
-    if weights > MANY_WEIGHTS and batch < FEW_ROWS * torch.get_num_threads():
+    linears = (cell.input_to_hidden, cell.hidden_to_hidden)
+    weights, batch = sum(linear.weight.numel() for linear in linears), input.size(1)
+    if weights > CACHED and weights * torch.get_num_threads() > FETCHED * batch:
         return False
     return walks(input.dtype) is not None
 
@@ -98,14 +98,16 @@ class Walk(ctypes.Structure):
     """The C structure of the same name; pointers as addresses."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("T", "B", "H", "reverse", "threads", "keep")),
-        *((name, ctypes.c_void_p) for name in ("panels", "b_hn", "gates")),
-        *((name, ctypes.c_void_p) for name in ("h_before", "h_after", "kept")),
+        *((name, ctypes.c_int64) for name in ("T", "B", "I", "H", "G", "gradient_count")),
+        *((name, ctypes.c_int64) for name in ("reverse", "threads", "keep")),
+        *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "b", "b_hn", "input")),
+        *((name, ctypes.c_int64) for name in ("step_of_input", "row_of_input")),
+        *((name, ctypes.c_void_p) for name in ("gates", "h_before", "h_after", "kept")),
         *((name, ctypes.c_void_p) for name in ("c_before", "c_after")),
         ("step_of_c", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
         *((name, ctypes.c_int64) for name in ("step_of_d_outputs", "row_of_d_outputs")),
-        *((name, ctypes.c_void_p) for name in ("dh", "dc")),
+        *((name, ctypes.c_void_p) for name in ("d_input", "dh", "dc", "d_w_ih", "d_w_hh")),
     )
 
 
@@ -116,50 +118,77 @@ class _Compiled(Derivation):
     """How the names of its two functions begin."""
 
     @cached_property
-    def panels(self) -> Tensor:
-        """W_hh for the walk forward: a panel has the same few units of every gate."""
+    def panels(self) -> tuple[Tensor, Tensor]:
+        """W_ih and W_hh for the walk forward: a panel has the same few units of every gate."""
         lanes, vectors = self._constant("lanes"), self._constant("vectors")
-        gates = self.w_hh.unflatten(0, (self.gate_count, -1))
-        return panels(gates, lanes if self.gate_count > 1 else vectors * lanes)
+        units = lanes if self.gate_count > 1 else vectors * lanes
+        by_gate = (w.unflatten(0, (self.gate_count, -1)) for w in (self.w_ih, self.w_hh))
+        w_ih, w_hh = (panels(w, units) for w in by_gate)
+        return w_ih, w_hh
 
     @cached_property
-    def back_panels(self) -> Tensor:
-        """W_hh for the walk back: a panel has as many units as one row of sums."""
+    def back_panels(self) -> tuple[Tensor, Tensor]:
+        """The same for the walk back: a panel has as many columns as a row of sums."""
         units = self._constant("vectors") * self._constant("lanes")
-        return panels(self.w_hh_back().t().unsqueeze(0), units)
+        w_ih, w_hh = (panels(w.t().unsqueeze(0), units) for w in (self.w_ih, self.w_hh_back()))
+        return w_ih, w_hh
 
     def w_hh_back(self) -> Tensor:
         """W_hh with its rows as in ``of_product``."""
         return self.w_hh
 
+    def project(self, block: Block) -> None:
+        """Nothing: the walk does it as it goes."""
+
     def forward(self, block: Block) -> None:
-        self._walk("forward", block, panels=self.panels.data_ptr())
+        self._walk(f"{self.functions}_forward", block, self.panels)
+
+    def write_d_input(self, block: Block, d: Tensor) -> None:
+        """Nothing: the walk back has done it."""
 
     def backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
-        given = {}
-        if d_outputs is not None:
-            if d_outputs.stride(2) != 1:
-                d_outputs = d_outputs.contiguous()
-            step, row, _ = d_outputs.stride()
-            given = {"step_of_d_outputs": step, "row_of_d_outputs": row}
-            given["d_outputs"] = d_outputs.data_ptr()
         d_state[:] = [part.contiguous() for part in d_state]
-        for name, part in zip(("dh", "dc"), d_state, strict=False):
-            given[name] = part.data_ptr()
-        self._walk("backward", block, panels=self.back_panels.data_ptr(), d=d.data_ptr(), **given)
+        given = dict(zip(("dh", "dc"), map(Tensor.data_ptr, d_state), strict=False))
+        if d_outputs is not None:
+            d_outputs = _rows_contiguous(d_outputs)
+            given["d_outputs"] = d_outputs.data_ptr()
+            given["step_of_d_outputs"], given["row_of_d_outputs"], _ = d_outputs.stride()
+        if block.d_input is not None:
+            given["d_input"] = block.d_input.data_ptr()
+        self._walk(f"{self.functions}_backward", block, self.back_panels, d=d.data_ptr(), **given)
 
-    def _walk(self, way: str, block: Block, **given: int) -> None:
+    def zeros_for(self, w: Tensor) -> Tensor:
+        return w.new_zeros(w.shape)
+
+    def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
+        given = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
+        self._walk("add_to_weights", block, self.back_panels, d=d.data_ptr(), **given)
+
+    def _walk(
+        self, function: str, block: Block, weights: tuple[Tensor, Tensor], **given: int
+    ) -> None:
+        w_ih, w_hh = weights
         time, batch, size = block.h_after.shape
-        little = time * batch * self.w_hh.numel() < LITTLE_WORK
+        little = time * batch * (w_ih.numel() + w_hh.numel()) < LITTLE_WORK
+        input = _rows_contiguous(block.input)
         walk = Walk(
             T=time,
             B=batch,
+            I=input.size(2),
             H=size,
+            G=self.gate_count,
+            gradient_count=self.gradient_count,
             reverse=block.order[0] > 0,
             threads=1 if little else torch.get_num_threads(),
             keep=block.keep,
+            w_ih=w_ih.data_ptr(),
+            w_hh=w_hh.data_ptr(),
+            b=self.projection_bias.data_ptr(),
+            input=input.data_ptr(),
+            step_of_input=input.stride(0),
+            row_of_input=input.stride(1),
             gates=block.gates.data_ptr(),
             h_before=block.h_before.data_ptr(),
             h_after=block.h_after.data_ptr(),
@@ -169,7 +198,7 @@ class _Compiled(Derivation):
             step_of_c=block.c_after.stride(0),
             **given,
         )
-        getattr(walks(self.w_hh.dtype), f"{self.functions}_{way}")(ctypes.byref(walk))
+        getattr(walks(self.w_hh.dtype), function)(ctypes.byref(walk))
 
     def _constant(self, name: str) -> int:
         return ctypes.c_int64.in_dll(walks(self.w_hh.dtype), name).value  # type: ignore[arg-type]
@@ -195,9 +224,11 @@ class GRUCompiled(_Compiled, GRUByHand):
     def w_hh_back(self) -> Tensor:
         return torch.cat([self.w_hn, self.w_hr_hz])
 
-    def _walk(self, way: str, block: Block, **given: int) -> None:
+    def _walk(
+        self, function: str, block: Block, weights: tuple[Tensor, Tensor], **given: int
+    ) -> None:
         self.b_hn = self.b_hn.contiguous()
-        super()._walk(way, block, b_hn=self.b_hn.data_ptr(), **given)
+        super()._walk(function, block, weights, b_hn=self.b_hn.data_ptr(), **given)
 
 
 class LSTMCompiled(_Compiled, LSTMByHand):
@@ -219,6 +250,11 @@ def panels(w: Tensor, units: int) -> Tensor:
     padded = F.pad(w, (0, 0, 0, -w.size(1) % units))
     laid_out: Tensor = padded.unflatten(1, (-1, units)).permute(1, 3, 0, 2).contiguous()
     return laid_out
+
+
+def _rows_contiguous(x: Tensor) -> Tensor:
+    """(T, B, N) with the N side by side in memory."""
+    return x if x.stride(2) == 1 else x.contiguous()
 
 
 @cache

@@ -20,6 +20,11 @@ from torch import Tensor
 
 from scratch_cells.product import Product, product_with
 
+SMALL_WEIGHT = 2**17
+"""Up to so many numbers it pays to sum a weight's gradient transposed, and to turn it at the end.
+
+The matrix library is up to twice as fast that way round, where the product is narrow."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -27,6 +32,7 @@ class Block:
 
     Attributes:
         order: the steps of the block, from 0, in the order of the walk.
+        input, d_input: x and, on the way back if wanted, room for its gradient, (steps, B, I).
         gates: (steps, B, G*H): the projected input; after the walk the gates, activated.
         h_before, h_after: the hidden state before and after each step, (steps, B, H).
         c_before, c_after: the cell state before and after each step, of an LSTM.
@@ -35,6 +41,8 @@ class Block:
     """
 
     order: list[int]
+    input: Tensor
+    d_input: Tensor | None
     gates: Tensor
     h_before: Tensor
     h_after: Tensor
@@ -48,6 +56,7 @@ class Derivation(ABC):
     """One cell's walk along a block of steps, and back.
 
     Args:
+        w_ih: (G*H, I).
         w_hh: (G*H, H).
         b_ih, b_hh: (G*H,), zero where the cell has no bias.
         time: steps of the sequence.
@@ -67,10 +76,16 @@ class Derivation(ABC):
     in_blocks: ClassVar[bool] = True
     """Whether the sequence comes block by block, or as one."""
 
-    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
+    def __init__(self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
+        self.w_ih = w_ih
         self.w_hh = w_hh
         self.time = time
         self.projection_bias = b_ih + b_hh  # added once, for the whole sequence
+
+    @cached_property
+    def projection(self) -> Product:
+        """x -> W_ih x + b, with what biases may be added once."""
+        return product_with(self.w_ih, self.time, self.projection_bias)
 
     @cached_property
     def along_w_hh(self) -> Product:
@@ -81,6 +96,10 @@ class Derivation(ABC):
     def back_along_w_hh(self) -> Product:
         """d -> d W_hh, the product of the walk back."""
         return product_with(self.w_hh.t(), self.time)
+
+    def project(self, block: Block) -> None:
+        """Fill the gates with the projected input, of all steps at once."""
+        self.projection.write(block.input.flatten(0, 1), out=block.gates.flatten(0, 1))
 
     @abstractmethod
     def forward(self, block: Block) -> None:
@@ -99,6 +118,23 @@ class Derivation(ABC):
                 turned, in place, into that of the state before it.
             d: filled with the gradients of every step, (steps, B, gradient_count*H).
         """
+
+    def write_d_input(self, block: Block, d: Tensor) -> None:
+        """From ``d`` the gradient of x, of all steps at once, if it is wanted."""
+        if block.d_input is not None:
+            d_projection = self.of_projection(d.flatten(0, 1))
+            torch.mm(d_projection, self.w_ih, out=block.d_input.flatten(0, 1))
+
+    def zeros_for(self, w: Tensor) -> Tensor:
+        """Where the gradient of ``w`` is summed up; if it is small, column by column in memory."""
+        small = w.numel() <= SMALL_WEIGHT
+        return w.new_zeros(w.shape[::-1]).t() if small else w.new_zeros(w.shape)
+
+    def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
+        """From ``d`` what the block adds to the weights' gradients, of all steps at once."""
+        d = d.flatten(0, 1)
+        d_w_ih.addmm_(self.of_projection(d).t(), block.input.flatten(0, 1))
+        d_w_hh.addmm_(self.of_product(d).t(), block.h_before.flatten(0, 1))
 
     def of_projection(self, d: Tensor) -> Tensor:
         """In ``d``, the gradient of W_ih x + b_ih: (..., G*H)."""
@@ -188,8 +224,8 @@ class GRUByHand(Derivation):
     gradient_count = 4
     keeps = True  # m
 
-    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
-        super().__init__(w_hh, b_ih, b_hh, time)
+    def __init__(self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
+        super().__init__(w_ih, w_hh, b_ih, b_hh, time)
         size = w_hh.size(1)
         self.w_hr_hz, self.w_hn = w_hh.split(2 * size)
         self.b_hn = b_hh[2 * size :]

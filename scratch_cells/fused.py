@@ -114,8 +114,8 @@ class _InOneLaunch(Derivation):
 
     in_blocks = False
 
-    def __init__(self, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
-        super().__init__(w_hh.contiguous(), b_ih, b_hh, time)
+    def __init__(self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
+        super().__init__(w_ih, w_hh.contiguous(), b_ih, b_hh, time)
 
     def launch(self, name: str, block: Block, *given: Tensor | int | None, **flags: bool) -> None:
         """Run the kernel ``name`` on contiguous tensors, a program for each few rows of B."""

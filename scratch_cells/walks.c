@@ -1,12 +1,12 @@
 /* The walks of ``derivations`` along a block of steps and back, in C; ``compiled`` calls them.
  *
  * The rows of a batch know nothing of one another, so each thread takes some of them through all
- * steps, and no thread ever waits for another. At each step a few rows and the units of one panel
- * of W_hh go at a time: their part of the product is summed up in the processor's registers, and
- * becomes gates and states there, before any of it is written down.
+ * steps, and no thread ever waits for another. At each step a few rows and some of the units go at
+ * a time: their part of both products is summed up in the processor's registers, and becomes gates
+ * and states there, before any of it is written down.
  *
- * Equations and letters are those of ``derivations``. Besides: T steps of the block, B batch, H
- * hidden_size. Compiled once for float and, with -DDOUBLE, once for double.
+ * Equations and letters are those of ``derivations``. Besides: T steps of the block, B batch, I
+ * input_size, H hidden_size, G gate_count. Compiled once for float and, with -DDOUBLE, for double.
  *
  * Vectors are the compiler's: operators work lane by lane, a cast between two vectors keeps the
  * bits, and a comparison gives all ones where it holds and zeros elsewhere.
@@ -43,21 +43,25 @@ typedef vector Sums[ROWS][VECTORS];
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 8") for
 
-/* One walk. The buffers are those of Block and of Derivation.backward, each contiguous but for the
- * steps of c, which may all have the room of one, and for d_outputs. */
+/* One walk. The buffers are those of Block and of Derivation.backward, contiguous where no distance
+ * from one step or row to the next, in numbers, says otherwise. */
 typedef struct {
-    int64_t T, B, H, reverse, threads;
+    int64_t T, B, I, H, G, gradient_count, reverse, threads;
     int64_t keep;                           /* whether the walk back will come */
-    const real *panels;                     /* of W_hh, see multiply */
-    const real *b_hn;                       /* the GRU's (H) */
+    const real *w_ih, *w_hh;                /* in panels, see multiply; back those of the other way */
+    const real *b, *b_hn;                   /* (G*H), and the GRU's (H) */
+    const real *input;                      /* (T, B, I) */
+    int64_t step_of_input, row_of_input;
     real *gates;                            /* (T, B, G*H) */
     real *h_before, *h_after, *kept;        /* (T, B, H) */
     real *c_before, *c_after;               /* the same */
-    int64_t step_of_c;                      /* from one step to the next, in numbers */
+    int64_t step_of_c;                      /* 0 where one step's room serves all */
     real *d;                                /* (T, B, gradient_count*H) */
     const real *d_outputs;                  /* (T, B, H), or none */
     int64_t step_of_d_outputs, row_of_d_outputs;
+    real *d_input;                          /* (T, B, I), or none */
     real *dh, *dc;                          /* (B, H) */
+    real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, H) */
 } Walk;
 
 
@@ -146,10 +150,10 @@ typedef struct {
     int64_t t, row, unit, n;
 } Place;
 
-INLINE Place place(const Walk *walk, int64_t t, int64_t row, int64_t unit, int64_t most)
+/* At ``most`` so many units of ``size``. */
+INLINE Place place(int64_t t, int64_t row, int64_t unit, int64_t most, int64_t size)
 {
-    int64_t left = walk->H - unit;
-    return (Place){t, row, unit, left < most ? left : most};
+    return (Place){t, row, unit, size - unit < most ? size - unit : most};
 }
 
 /* The place's row r, or rather its numbers for the place's units, in a buffer (T, B, count*H). */
@@ -165,46 +169,48 @@ INLINE real *in_row(real *buffer, const Walk *walk, Place at, int r)
 }
 
 /* What is done to a few rows, at most ROWS, and the units of one panel. */
-typedef void Few(const Walk *, Place, int rows, const real *panel);
+typedef void Few(const Walk *, Place, int rows);
 
 /* ... and to one row and the units of one vector. */
 typedef void Each(const Walk *, Place);
 
-/* Rows ``from`` to ``to``, few at a time, as evenly as they go. */
-INLINE void by_few(Few few, const Walk *walk, Place at, int64_t from, int64_t to, const real *panel)
+/* Rows ``from`` to ``to``, few at a time, as evenly as they go, and all units of ``size``. */
+INLINE void by_few(Few few, const Walk *walk, int64_t t, int64_t from, int64_t to, int units,
+                   int64_t size)
 {
     int64_t times = (to - from + ROWS - 1) / ROWS;
-    for (int64_t i = 0; i < times; i++) {
-        at.row = from + (to - from) * i / times;
-        few(walk, at, from + (to - from) * (i + 1) / times - at.row, panel);
-    }
+    for (int64_t unit = 0; unit < size; unit += units)
+        for (int64_t i = 0; i < times; i++) {
+            int64_t row = from + (to - from) * i / times;
+            int64_t end = from + (to - from) * (i + 1) / times;
+            few(walk, place(t, row, unit, units, size), end - row);
+        }
 }
 
-/* Rows ``from`` to ``to`` along all steps. */
-INLINE void along(Few few, const Walk *walk, int64_t from, int64_t to, int vectors, int units)
+/* Rows ``from`` to ``to`` along all steps; a panel has so many ``units``. */
+INLINE void along(Few few, const Walk *walk, int64_t from, int64_t to, int units)
 {
     for (int64_t step = 0; step < walk->T; step++) {
         int64_t t = walk->reverse ? walk->T - 1 - step : step;
-        const real *panel = walk->panels;
-        for (int64_t unit = 0; unit < walk->H; unit += units, panel += walk->H * vectors * LANES)
-            by_few(few, walk, place(walk, t, 0, unit, units), from, to, panel);
+        by_few(few, walk, t, from, to, units, walk->H);
     }
 }
 
-/* The same rows back. At each step first through the gates, which leaves in dh what reaches h_{t-1}
- * past them, then the product with the ``depth`` rows of W_hh, which adds to that. */
-INLINE void back(Each through, Few product, const Walk *walk, int64_t from, int64_t to,
-                 int64_t depth)
+static void add_to_dh(const Walk *, Place, int rows);
+static void write_d_input(const Walk *, Place, int rows);
+
+/* The same rows back. At each step first through the gates, which leaves in d the gradients and in
+ * dh what reaches h_{t-1} past them, then the products of d. */
+INLINE void back(Each through, const Walk *walk, int64_t from, int64_t to)
 {
-    const int units = VECTORS * LANES;
     for (int64_t step = 0; step < walk->T; step++) {
         int64_t t = walk->reverse ? step : walk->T - 1 - step;
         for (int64_t row = from; row < to; row++)
             for (int64_t unit = 0; unit < walk->H; unit += LANES)
-                through(walk, place(walk, t, row, unit, LANES));
-        const real *panel = walk->panels;
-        for (int64_t unit = 0; unit < walk->H; unit += units, panel += depth * units)
-            by_few(product, walk, place(walk, t, 0, unit, units), from, to, panel);
+                through(walk, place(t, row, unit, LANES, walk->H));
+        by_few(add_to_dh, walk, t, from, to, VECTORS * LANES, walk->H);
+        if (walk->d_input)
+            by_few(write_d_input, walk, t, from, to, VECTORS * LANES, walk->I);
     }
 }
 
@@ -217,15 +223,15 @@ INLINE void back(Each through, Few product, const Walk *walk, int64_t from, int6
     }
 
 
-/* ---- what the three have in common ------------------------------------------------------------- */
+/* ---- products ---------------------------------------------------------------------------------- */
 
-/* sums += x W for a few rows of x, ``depth`` numbers of each.
+/* sums += x W for a few rows of x, ``depth`` numbers of each, which lie ``next`` apart.
  *
  * A panel holds some columns of W: for each number of the depth as many vectors as a row of the
  * sums has. What is loaded of it serves all rows. ``rows`` and ``vectors`` are constants to the
  * compiler, so that it can keep the sums in registers. */
-INLINE void multiply_few(const int rows, const int vectors, const real *x, int64_t depth,
-                         int64_t row_of_x, const real *panel, Sums sums)
+INLINE void multiply_few(const int rows, const int vectors, const real *x, int64_t row_of_x,
+                         int64_t next, int64_t depth, const real *panel, Sums sums)
 {
     Sums a;
     memcpy(a, sums, sizeof(Sums));
@@ -235,50 +241,123 @@ INLINE void multiply_few(const int rows, const int vectors, const real *x, int64
             w[v] = load(panel + v * LANES, LANES);
         UNROLLED (int r = 0; r < rows; r++)
             UNROLLED (int v = 0; v < vectors; v++)
-                a[r][v] += x[r * row_of_x + k] * w[v];
+                a[r][v] += x[r * row_of_x + k * next] * w[v];
     }
     memcpy(sums, a, sizeof(Sums));
 }
 
 /* The same where the compiler does not know the rows. */
-INLINE void multiply(int rows, const int vectors, const real *x, int64_t depth, int64_t row_of_x,
-                     const real *panel, Sums sums)
+INLINE void multiply(int rows, const int vectors, const real *x, int64_t row_of_x, int64_t next,
+                     int64_t depth, const real *panel, Sums sums)
 {
     switch (rows) {
-        case 1: multiply_few(1, vectors, x, depth, row_of_x, panel, sums); break;
-        case 2: multiply_few(2, vectors, x, depth, row_of_x, panel, sums); break;
-        case 3: multiply_few(3, vectors, x, depth, row_of_x, panel, sums); break;
+        case 1: multiply_few(1, vectors, x, row_of_x, next, depth, panel, sums); break;
+        case 2: multiply_few(2, vectors, x, row_of_x, next, depth, panel, sums); break;
+        case 3: multiply_few(3, vectors, x, row_of_x, next, depth, panel, sums); break;
 #ifdef __AVX512F__
-        case 4: multiply_few(4, vectors, x, depth, row_of_x, panel, sums); break;
-        case 5: multiply_few(5, vectors, x, depth, row_of_x, panel, sums); break;
-        case 6: multiply_few(6, vectors, x, depth, row_of_x, panel, sums); break;
+        case 4: multiply_few(4, vectors, x, row_of_x, next, depth, panel, sums); break;
+        case 5: multiply_few(5, vectors, x, row_of_x, next, depth, panel, sums); break;
+        case 6: multiply_few(6, vectors, x, row_of_x, next, depth, panel, sums); break;
 #endif
     }
 }
 
-/* sums += h_{t-1} Wᵀ */
-INLINE void multiply_h(const Walk *walk, Place at, int rows, const int vectors,
-                       const real *panel, Sums sums)
+/* sums += x_t W_ihᵀ, for every gate the units of the place. */
+INLINE void multiply_x(const Walk *walk, Place at, int rows, const int vectors, Sums sums)
 {
-    at.unit = 0;
-    multiply(rows, vectors, in(walk->h_before, walk, at, 0, 1), walk->H, walk->H, panel, sums);
+    const real *x = walk->input + at.t * walk->step_of_input + at.row * walk->row_of_input;
+    const real *panel = walk->w_ih + at.unit * walk->G * walk->I;
+    multiply(rows, vectors, x, walk->row_of_input, 1, walk->I, panel, sums);
 }
 
-/* dh += d W, where W_hh has ``gates`` times H rows and d ``gradients`` times H numbers a row. */
-INLINE void multiply_d(const Walk *walk, Place at, int rows, const real *panel, int gates,
-                       int gradients)
+/* sums += h_{t-1} W_hhᵀ, likewise. */
+INLINE void multiply_h(const Walk *walk, Place at, int rows, const int vectors, Sums sums)
 {
-    Place start = at;
-    start.unit = 0;
-    Sums sums;
+    const real *h = walk->h_before + (at.t * walk->B + at.row) * walk->H;
+    const real *panel = walk->w_hh + at.unit * walk->G * walk->H;
+    multiply(rows, vectors, h, walk->H, 1, walk->H, panel, sums);
+}
+
+/* sums += d W, for the units of the place; of a row of d the G*H numbers that begin at ``first``. */
+INLINE void multiply_d(const Walk *walk, Place at, int rows, int64_t first, const real *w,
+                       Sums sums)
+{
+    int64_t row_of_d = walk->gradient_count * walk->H, depth = walk->G * walk->H;
+    const real *d = walk->d + (at.t * walk->B + at.row) * row_of_d + first;
+    multiply(rows, VECTORS, d, row_of_d, 1, depth, w + at.unit * depth, sums);
+}
+
+/* dh += d W_hh */
+static void add_to_dh(const Walk *walk, Place at, int rows)
+{
+    Sums dh;
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++)
-            sums[r][v] = load(in_row(walk->dh, walk, at, r) + v * LANES, at.n - v * LANES);
-    multiply(rows, VECTORS, in(walk->d, walk, start, 0, gradients), gates * walk->H,
-             gradients * walk->H, panel, sums);
+            dh[r][v] = load(in_row(walk->dh, walk, at, r) + v * LANES, at.n - v * LANES);
+    multiply_d(walk, at, rows, 0, walk->w_hh, dh);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++)
-            store(in_row(walk->dh, walk, at, r) + v * LANES, at.n - v * LANES, sums[r][v]);
+            store(in_row(walk->dh, walk, at, r) + v * LANES, at.n - v * LANES, dh[r][v]);
+}
+
+/* dx = d W_ih */
+static void write_d_input(const Walk *walk, Place at, int rows)
+{
+    Sums dx = {0};
+    multiply_d(walk, at, rows, (walk->gradient_count - walk->G) * walk->H, walk->w_ih, dx);
+    real *d_input = walk->d_input + (at.t * walk->B + at.row) * walk->I + at.unit;
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < VECTORS; v++)
+            store(d_input + r * walk->I + v * LANES, at.n - v * LANES, dx[r][v]);
+}
+
+/* Rows ``from`` to ``to`` of d_w, in a matrix with so many ``columns``: d_w += dᵀ x, where a row of
+ * d begins at ``first``, and x is (T, B, columns) with these distances. As many rows of x as the
+ * processor's nearest caches hold go at a time, laid out as a panel. */
+static void add_products(const Walk *walk, int64_t from, int64_t to, int64_t first, const real *x,
+                         int64_t step_of_x, int64_t row_of_x, int64_t columns, real *d_w)
+{
+    enum { DEPTH = 256, UNITS = VECTORS * LANES };
+    real panel[DEPTH * UNITS];
+    int64_t row_of_d = walk->gradient_count * walk->H;
+    for (int64_t start = 0; start < walk->T * walk->B; start += DEPTH) {
+        int64_t depth = place(0, 0, start, DEPTH, walk->T * walk->B).n;
+        const real *d = walk->d + start * row_of_d + first;
+        for (int64_t column = 0; column < columns; column += UNITS) {
+            int64_t n = columns - column;
+            for (int64_t k = 0; k < depth; k++) {
+                int64_t t = (start + k) / walk->B, b = (start + k) % walk->B;
+                const real *row = x + t * step_of_x + b * row_of_x + column;
+                for (int v = 0; v < VECTORS; v++)
+                    store(panel + k * UNITS + v * LANES, LANES, load(row + v * LANES, n - v * LANES));
+            }
+            for (int64_t i = from; i < to; i += ROWS) {
+                int rows = to - i < ROWS ? to - i : ROWS;
+                real *sum = d_w + i * columns + column;
+                Sums sums;
+                for (int r = 0; r < rows; r++)
+                    for (int v = 0; v < VECTORS; v++)
+                        sums[r][v] = load(sum + r * columns + v * LANES, n - v * LANES);
+                multiply(rows, VECTORS, d + i, 1, row_of_d, depth, panel, sums);
+                for (int r = 0; r < rows; r++)
+                    for (int v = 0; v < VECTORS; v++)
+                        store(sum + r * columns + v * LANES, n - v * LANES, sums[r][v]);
+            }
+        }
+    }
+}
+
+/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1} of all steps, each thread some of their rows. */
+void add_to_weights(const Walk *walk)
+{
+    int64_t H = walk->H, rows = walk->G * H, projection = (walk->gradient_count - walk->G) * H;
+    _Pragma("omp parallel for num_threads(walk->threads) schedule(static)")
+    for (int64_t i = 0; i < walk->threads; i++) {
+        int64_t from = rows * i / walk->threads, to = rows * (i + 1) / walk->threads;
+        add_products(walk, from, to, projection, walk->input, walk->step_of_input,
+                     walk->row_of_input, walk->I, walk->d_w_ih);
+        add_products(walk, from, to, 0, walk->h_before, walk->B * H, H, H, walk->d_w_hh);
+    }
 }
 
 /* dh, and what reaches the output of this step from outside. */
@@ -294,14 +373,15 @@ INLINE vector load_dh(const Walk *walk, Place at)
 
 /* ---- the RNN ----------------------------------------------------------------------------------- */
 
-/* h = tanh(x + W h), or with relu max(0, x + W h). */
-INLINE void rnn_few(const Walk *walk, Place at, int rows, const real *panel, int relu)
+/* h = tanh(W_ih x + W_hh h + b), or with relu max(0, ...). */
+INLINE void rnn_few(const Walk *walk, Place at, int rows, int relu)
 {
     Sums a;
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++)
-            a[r][v] = load(in(walk->gates, walk, at, r, 1) + v * LANES, at.n - v * LANES);
-    multiply_h(walk, at, rows, VECTORS, panel, a);
+            a[r][v] = load(walk->b + at.unit + v * LANES, at.n - v * LANES);
+    multiply_x(walk, at, rows, VECTORS, a);
+    multiply_h(walk, at, rows, VECTORS, a);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++) {
             vector h = relu ? choose(a[r][v] < 0, all(0), a[r][v]) : tanh_of(a[r][v]);
@@ -319,14 +399,9 @@ INLINE void rnn_through(const Walk *walk, Place at, int relu)
     store(in_row(walk->dh, walk, at, 0), at.n, all(0));
 }
 
-INLINE void rnn_product(const Walk *walk, Place at, int rows, const real *panel)
+INLINE void tanh_few(const Walk *walk, Place at, int rows)
 {
-    multiply_d(walk, at, rows, panel, 1, 1);
-}
-
-INLINE void tanh_few(const Walk *walk, Place at, int rows, const real *panel)
-{
-    rnn_few(walk, at, rows, panel, 0);
+    rnn_few(walk, at, rows, 0);
 }
 
 INLINE void tanh_through(const Walk *walk, Place at)
@@ -334,9 +409,9 @@ INLINE void tanh_through(const Walk *walk, Place at)
     rnn_through(walk, at, 0);
 }
 
-INLINE void relu_few(const Walk *walk, Place at, int rows, const real *panel)
+INLINE void relu_few(const Walk *walk, Place at, int rows)
 {
-    rnn_few(walk, at, rows, panel, 1);
+    rnn_few(walk, at, rows, 1);
 }
 
 INLINE void relu_through(const Walk *walk, Place at)
@@ -346,50 +421,53 @@ INLINE void relu_through(const Walk *walk, Place at)
 
 void tanh_forward(const Walk *walk)
 {
-    BY_ROWS(along(tanh_few, walk, from, to, VECTORS, VECTORS * LANES))
+    BY_ROWS(along(tanh_few, walk, from, to, VECTORS * LANES))
 }
 
 void tanh_backward(const Walk *walk)
 {
-    BY_ROWS(back(tanh_through, rnn_product, walk, from, to, walk->H))
+    BY_ROWS(back(tanh_through, walk, from, to))
 }
 
 void relu_forward(const Walk *walk)
 {
-    BY_ROWS(along(relu_few, walk, from, to, VECTORS, VECTORS * LANES))
+    BY_ROWS(along(relu_few, walk, from, to, VECTORS * LANES))
 }
 
 void relu_backward(const Walk *walk)
 {
-    BY_ROWS(back(relu_through, rnn_product, walk, from, to, walk->H))
+    BY_ROWS(back(relu_through, walk, from, to))
 }
 
 
 /* ---- the GRU ----------------------------------------------------------------------------------- */
 
-/* m = W_hn h + b_hn, r = σ(x_r + W_hr h), z = σ(x_z + W_hz h), n = tanh(x_n + r ⊙ m),
- * h = n + z ⊙ (h - n). The gates take the places of the x. */
-INLINE void gru_few(const Walk *walk, Place at, int rows, const real *panel)
+/* m = W_hn h + b_hn, r = σ(W_ir x + W_hr h + b_r), z = σ(W_iz x + W_hz h + b_z),
+ * n = tanh(W_in x + b_n + r ⊙ m), h = n + z ⊙ (h - n); b_n is b_in, the other two are sums. */
+INLINE void gru_few(const Walk *walk, Place at, int rows)
 {
     int64_t H = walk->H;
     Sums sums;
+    for (int row = 0; row < rows; row++)
+        for (int gate = 0; gate < 3; gate++)
+            sums[row][gate] = load(walk->b + gate * H + at.unit, at.n);
+    multiply_x(walk, at, rows, 3, sums);
+    vector n_of_x[ROWS];
     for (int row = 0; row < rows; row++) {
-        const real *x = in(walk->gates, walk, at, row, 3);
-        sums[row][0] = load(x, at.n);
-        sums[row][1] = load(x + H, at.n);
+        n_of_x[row] = sums[row][2];
         sums[row][2] = load(walk->b_hn + at.unit, at.n);
     }
-    multiply_h(walk, at, rows, 3, panel, sums);
+    multiply_h(walk, at, rows, 3, sums);
     for (int row = 0; row < rows; row++) {
-        real *gates = in(walk->gates, walk, at, row, 3);
         vector h = load(in(walk->h_before, walk, at, row, 1), at.n);
         vector r = sigmoid(sums[row][0]);
         vector z = sigmoid(sums[row][1]);
         vector m = sums[row][2];
-        vector n = tanh_of(load(gates + 2 * H, at.n) + r * m);
+        vector n = tanh_of(n_of_x[row] + r * m);
         h = n + z * (h - n);
         store(in(walk->h_after, walk, at, row, 1), at.n, h);
         if (walk->keep) {
+            real *gates = in(walk->gates, walk, at, row, 3);
             store(gates, at.n, r);
             store(gates + H, at.n, z);
             store(gates + 2 * H, at.n, n);
@@ -421,19 +499,14 @@ INLINE void gru_through(const Walk *walk, Place at)
     store(in_row(walk->dh, walk, at, 0), at.n, z * dh);
 }
 
-INLINE void gru_product(const Walk *walk, Place at, int rows, const real *panel)
-{
-    multiply_d(walk, at, rows, panel, 3, 4);
-}
-
 void gru_forward(const Walk *walk)
 {
-    BY_ROWS(along(gru_few, walk, from, to, 3, LANES))
+    BY_ROWS(along(gru_few, walk, from, to, LANES))
 }
 
 void gru_backward(const Walk *walk)
 {
-    BY_ROWS(back(gru_through, gru_product, walk, from, to, 3 * walk->H))
+    BY_ROWS(back(gru_through, walk, from, to))
 }
 
 
@@ -444,16 +517,17 @@ INLINE real *in_c(real *c, const Walk *walk, Place at, int r)
     return in_row(c, walk, at, r) + at.t * walk->step_of_c;
 }
 
-/* i, f, o = σ(x + W h), g = tanh(x + W h), c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c). The gates take the
- * places of the x. */
-INLINE void lstm_few(const Walk *walk, Place at, int rows, const real *panel)
+/* i, f, o = σ(W_ih x + W_hh h + b), g = tanh(the same), each by its own rows of the weights,
+ * c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c). */
+INLINE void lstm_few(const Walk *walk, Place at, int rows)
 {
     int64_t H = walk->H;
     Sums a;
     for (int r = 0; r < rows; r++)
         for (int gate = 0; gate < 4; gate++)
-            a[r][gate] = load(in(walk->gates, walk, at, r, 4) + gate * H, at.n);
-    multiply_h(walk, at, rows, 4, panel, a);
+            a[r][gate] = load(walk->b + gate * H + at.unit, at.n);
+    multiply_x(walk, at, rows, 4, a);
+    multiply_h(walk, at, rows, 4, a);
     for (int r = 0; r < rows; r++) {
         vector i = sigmoid(a[r][0]);
         vector f = sigmoid(a[r][1]);
@@ -498,19 +572,14 @@ INLINE void lstm_through(const Walk *walk, Place at)
     store(in_row(walk->dh, walk, at, 0), at.n, all(0));
 }
 
-INLINE void lstm_product(const Walk *walk, Place at, int rows, const real *panel)
-{
-    multiply_d(walk, at, rows, panel, 4, 4);
-}
-
 void lstm_forward(const Walk *walk)
 {
-    BY_ROWS(along(lstm_few, walk, from, to, 4, LANES))
+    BY_ROWS(along(lstm_few, walk, from, to, LANES))
 }
 
 void lstm_backward(const Walk *walk)
 {
-    BY_ROWS(back(lstm_through, lstm_product, walk, from, to, 4 * walk->H))
+    BY_ROWS(back(lstm_through, walk, from, to))
 }
 
 /* For whoever lays out the panels. */

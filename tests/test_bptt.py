@@ -15,7 +15,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 import scratch_cells
 from minimal_gated_cell import MinimalGatedCell
 from oracles import assert_same
-from scratch_cells import bptt
+from scratch_cells import bptt, derivations
 from scratch_cells.bptt import Tape, derivation_of
 from scratch_cells.cell import Cell
 from scratch_cells.compiled import walks
@@ -76,7 +76,7 @@ def test_blocks_of_one_step(way: str, configuration: Configuration) -> None:
     assert_same(ours, theirs, configuration, torch.float64)
 
 
-@pytest.mark.parametrize("small_weight", [0, bptt.SMALL_WEIGHT])
+@pytest.mark.parametrize("small_weight", [0, derivations.SMALL_WEIGHT])
 @pytest.mark.parametrize("steps", [1, 2, 3, 100])
 @pytest.mark.parametrize("reverse", [False, True])
 @EACH
@@ -90,7 +90,7 @@ def test_equals_the_plain_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Outputs, final state and all gradients, whatever the length of a block."""
-    monkeypatch.setattr(bptt, "SMALL_WEIGHT", small_weight)
+    monkeypatch.setattr(derivations, "SMALL_WEIGHT", small_weight)
     torch.manual_seed(0)
     cell = CELLS[kind](3, 4, dtype=torch.float64)
     x, state = draw(cell, 5, 2)
@@ -248,9 +248,9 @@ def test_small_states_are_as_exact_as_large_ones(way: str, kind: str, scale: flo
 def test_no_memory_for_what_nothing_reads(kind: str) -> None:
     """An RNN's gates are its states; without a gradient one step of c stands for all."""
     derivation = derivation_of(CELLS[kind](3, 4))
-    h = torch.zeros(2, 4)
+    x, h = torch.zeros(10, 2, 3), torch.zeros(2, 4)
     for keep, rows in ((True, 11), (False, 1)):
-        tape = Tape.blank(derivation, 10, h, keep, reverse=False)
+        tape = Tape.blank(derivation, x, h, keep, reverse=False)
         shared = tape.gates.untyped_storage().data_ptr() == tape.h.untyped_storage().data_ptr()
         assert shared == kind.startswith("RNN")
         if derivation.carries_cell_state:

@@ -1,5 +1,6 @@
 """The walks in C: every size, any number of threads, σ and tanh, and how the library is made."""
 
+import dataclasses
 import os
 import shutil
 import stat
@@ -48,16 +49,12 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     walks.cache_clear()
 
 
-def one_block(
-    kind: str, time: int, batch: int, size: int, dtype: torch.dtype
-) -> tuple[Derivation, Block]:
+def one_block(kind: str, x: Tensor, size: int) -> tuple[Derivation, Block]:
     """A walk with weights drawn, and a block that begins from zero."""
-    cell = CELLS[kind](3, size, dtype=dtype).requires_grad_(False)
-    _, _, w_hh, b_ih, b_hh, *state = operands_of(
-        cell, torch.zeros(time, batch, 3), cell.zero_state(torch.zeros(batch, 3, dtype=dtype))
-    )
-    walk = COMPILED[derivation_of(cell)](w_hh, b_ih, b_hh, time)
-    tape = Tape.blank(type(walk), time, state[0], keep=True, reverse=False)
+    cell = CELLS[kind](x.size(2), size, dtype=x.dtype).requires_grad_(False)
+    _, w_ih, w_hh, b_ih, b_hh, *state = operands_of(cell, x, cell.zero_state(x[0]))
+    walk = COMPILED[derivation_of(cell)](w_ih, w_hh, b_ih, b_hh, len(x))
+    tape = Tape.blank(type(walk), x, state[0], keep=True, reverse=False)
     tape.begin(tuple(state))
     ((_, block),) = tape.blocks()
     return walk, block
@@ -124,13 +121,16 @@ def test_threads_do_not_change_a_bit(kind: str) -> None:
     for threads in (1, 2, 3, 4, 2):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        walk, block = one_block(kind, 7, 23, 40, torch.float32)
-        block.gates.normal_()
+        walk, block = one_block(kind, torch.randn(7, 23, 3), 40)
         walk.forward(block)
         d_state = [torch.randn(23, 40) for _ in range(2 if kind == "LSTM" else 1)]
         d = torch.empty(7, 23, walk.gradient_count * 40)
+        d_input, d_w_ih, d_w_hh = map(torch.zeros_like, (block.input, walk.w_ih, walk.w_hh))
+        block = dataclasses.replace(block, d_input=d_input)
         walk.backward(block, torch.randn(7, 23, 40), d_state, d)
-        seen.append([block.gates, block.h_after, d, *d_state])
+        walk.add_to_weights(block, d, d_w_ih, d_w_hh)
+        gradients = [d, *d_state, d_input, d_w_ih, d_w_hh]
+        seen.append([block.gates, block.h_after, *gradients])
     for other in seen[1:]:
         assert all(map(torch.equal, seen[0], other))
 
@@ -180,13 +180,11 @@ def test_no_number_spoils_another(kind: str) -> None:
 
 def activated(kind: str, a: Tensor) -> Tensor:
     """What a cell's first gate makes of the preactivations (n,)."""
-    rows = -(-len(a) // 32)
-    walk, block = one_block(kind, 1, rows, 32, a.dtype)
-    walk.w_hh.zero_()
-    first = block.gates[..., :32]
-    first.copy_(torch.nn.functional.pad(a, (0, rows * 32 - len(a))).view(1, rows, 32))
+    walk, block = one_block(kind, a.view(1, -1, 1), 1)
+    walk.w_ih.fill_(1)
+    walk.projection_bias.zero_()
     walk.forward(block)
-    return first.flatten()[: len(a)]
+    return block.gates[0, :, 0]
 
 
 def spread(dtype: torch.dtype) -> Tensor:
@@ -225,14 +223,17 @@ def test_not_a_number_stays_one() -> None:
 # --- what goes another way -----------------------------------------------------------------------
 
 
-def test_large_weights_want_rows_enough() -> None:
-    cell, x = scratch_cells.RNNCell(3, 513), torch.zeros(1, 1000, 3)
-    assert cell.hidden_to_hidden.weight.numel() > compiled.MANY_WEIGHTS
-    enough = compiled.FEW_ROWS * torch.get_num_threads()
-    assert covers(cell, x[:, :enough])
-    assert not covers(cell, x[:, : enough - 1])
-    assert covers(scratch_cells.RNNCell(3, 512), x[:, :1])
-    output, _ = scratch_cells.RNN(3, 513)(torch.zeros(2, enough - 1, 3))
+@pytest.mark.parametrize("threads", [1, 4])
+def test_large_weights_want_rows_enough(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    weights = 512 * 512 + 512 * 3
+    assert weights > compiled.CACHED
+    enough = -(-weights * threads // compiled.FETCHED)
+    cell, x = scratch_cells.RNNCell(3, 512), torch.zeros(2, enough, 3)
+    assert covers(cell, x)
+    assert not covers(cell, x[:, 1:])
+    assert covers(scratch_cells.RNNCell(3, 500), x[:, :1])
+    output, _ = scratch_cells.RNN(3, 512)(x[:, 1:])
     assert way_of(output) == "by hand"
 
 

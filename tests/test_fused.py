@@ -218,7 +218,7 @@ def test_tf32_where_torch_allows_it() -> None:
     try:
         for allowed, expected in ((False, ("ieee", 4)), (True, ("tf32", 16))):
             torch.backends.cuda.matmul.allow_tf32 = allowed
-            options = fused.TanhInOneLaunch(w_hh, b, b, 1).options()
+            options = fused.TanhInOneLaunch(w_hh, w_hh, b, b, 1).options()
             assert (options["PRECISION"], options["ROWS"]) == expected
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
