@@ -247,7 +247,8 @@ COMPILED: dict[type[Derivation] | None, type[Derivation]] = {
 
 def panels(w: Tensor, units: int) -> Tensor:
     """(G, H, K) -> (panels, K, G, units), in the last panel zeros for the units beyond H."""
-    padded = F.pad(w, (0, 0, 0, -w.size(1) % units))
+    missing = -w.size(1) % units
+    padded = F.pad(w, (0, 0, 0, missing)) if missing else w
     laid_out: Tensor = padded.unflatten(1, (-1, units)).permute(1, 3, 0, 2).contiguous()
     return laid_out
 
