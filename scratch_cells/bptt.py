@@ -56,9 +56,9 @@ def unroll_by_hand(
     """What :func:`~scratch_cells.unroll.unroll` gives, faster where that is possible exactly.
 
     Everything else falls back to the plain loop: packed sequences, cells other than the three,
-    functorch transforms, forward-mode AD, compiling and tracing, autocast, dtypes other than
-    float32 and float64, cells with hooks or parametrizations on their Linears. The second
-    derivative is taken through the plain loop too.
+    functorch transforms, dispatch modes such as torch's counter of operations, forward-mode AD,
+    compiling and tracing, autocast, dtypes other than float32 and float64, cells with hooks or
+    parametrizations on their Linears. The second derivative is taken through the plain loop too.
     """
     derivation = derivation_of(cell)
     operands = operands_of(cell, input, state)
@@ -126,9 +126,11 @@ def _eager(tensors: list[Tensor]) -> bool:
         not torch.compiler.is_compiling()
         and not torch._C._get_tracing_state()
         and not torch._C._are_functorch_transforms_active()
+        and not torch._C._len_torch_dispatch_stack()  # as when operations are counted
         and all(
             type(tensor) in (Tensor, nn.Parameter)
             and tensor.dtype == first.dtype
+            and not tensor.is_neg()  # a view that says so instead of changing the numbers
             and forward_ad.unpack_dual(tensor).tangent is None
             for tensor in tensors
         )

@@ -254,7 +254,8 @@ def panels(w: Tensor, units: int) -> Tensor:
 
 
 def _rows_contiguous(x: Tensor) -> Tensor:
-    """(T, B, N) with the N side by side in memory."""
+    """(T, B, N) with the N side by side in memory, as they are there."""
+    x = x.resolve_neg()
     return x if x.stride(2) == 1 else x.contiguous()
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
+from torch.utils.flop_counter import FlopCounterMode
 
 import scratch_cells
 from minimal_gated_cell import MinimalGatedCell
@@ -340,6 +341,17 @@ def test_forward_mode_without_functorch(way: str, kind: str) -> None:
         tangent = forward_ad.unpack_dual(output).tangent
     (gradient,) = torch.autograd.grad(unroll(cell, x, state)[0].sum(), x)
     torch.testing.assert_close(tangent.sum(), (gradient * direction).sum())
+
+
+@EACH
+@EACH_WAY
+def test_operations_can_be_counted(way: str, kind: str) -> None:
+    """Nothing is hidden from a mode that wants to see every operation."""
+    cell = CELLS[kind](3, 20)
+    x, state = draw(cell, 6, 5)
+    with FlopCounterMode(display=False) as counter:
+        WAYS[way](cell, x, state)
+    assert counter.get_total_flops() == 2 * 6 * 5 * cell.hidden_to_hidden.weight.size(0) * 23
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")

@@ -237,6 +237,23 @@ def test_large_weights_want_rows_enough(threads: int, monkeypatch: pytest.Monkey
     assert way_of(output) == "by hand"
 
 
+@EACH
+def test_views_that_negate(kind: str) -> None:
+    """The numbers of such a tensor lie in memory with the other sign."""
+    cell = CELLS[kind](3, 20, dtype=torch.float64)
+    x, state = draw(cell, 6, 5)
+    output, _ = unroll_compiled(cell, x, state)
+    d = torch.randn_like(output)
+    (got,) = torch.autograd.grad(output, x, torch._neg_view(d), retain_graph=True)
+    (expected,) = torch.autograd.grad(output, x, d)
+    assert torch.equal(got, -expected)
+    with torch.no_grad():
+        (got, _), (expected, _) = (
+            unroll_compiled(cell, y, state) for y in (torch._neg_view(x), -x)
+        )
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
 # --- how the library is made ----------------------------------------------------------------------
 
 USE = """
@@ -353,7 +370,8 @@ def test_no_byte_out_of_bounds(tmp_path: Path) -> None:
         env={
             **os.environ,
             "XDG_CACHE_HOME": str(tmp_path),
-            "LD_PRELOAD": asan,
+            # The C++ library too: otherwise what Triton throws while it is imported is fatal.
+            "LD_PRELOAD": f"{asan} libstdc++.so.6",
             "ASAN_OPTIONS": "detect_leaks=0",
             "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
         },
