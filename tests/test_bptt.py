@@ -3,6 +3,8 @@
 So does its twin in C; what is of its own is in ``test_compiled``.
 """
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,6 +282,15 @@ def test_every_way_can_be_named(layer: str) -> None:
         ValueError, match="backend is 'fast': expected one of auto, by_hand, plain, fused"
     ):
         make(3, 4, backend="fast")
+
+
+def test_the_walks_in_c_are_taken_where_they_can_be() -> None:
+    """Where they cannot, their tests are left out: not here, then."""
+    cpu = Path("/proc/cpuinfo")
+    flags = cpu.read_text().split() if cpu.exists() else []
+    if {"avx2", "fma"} <= set(flags) and shutil.which("gcc"):
+        assert walks(torch.float32)
+        assert walks(torch.float64)
 
 
 def test_only_the_cells_of_the_package_are_derived() -> None:

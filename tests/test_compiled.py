@@ -1,5 +1,6 @@
 """The walks in C: every size, any number of threads, σ and tanh, and how the library is made."""
 
+import ctypes
 import dataclasses
 import os
 import shutil
@@ -151,7 +152,7 @@ def test_gradients_from_outside_of_any_layout(kind: str, layout: str) -> None:
     for way in (unroll_compiled, unroll):
         output, final = way(cell, x, state)
         last = parts(final)[-1]
-        d_last = torch.linspace(-1, 1, 20, dtype=torch.float64).expand(5, 20)
+        d_last = torch.linspace(-1, 1, 100, dtype=torch.float64).view(20, 5).t()
         ends, d_ends = ([last], [d_last]) if d is None else ([output, last], [d, d_last])
         seen.append(torch.autograd.grad(ends, [x, *cell.parameters(), *parts(state)], d_ends))
     for got, expected in zip(*seen, strict=True):
@@ -333,6 +334,20 @@ def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
     assert out == "by hand"
     assert "walks.c cannot be used" in err
     assert "Not a directory" in err
+
+
+def test_beside_another_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch runs on another than GCC's, there would be two."""
+    load = ctypes.CDLL
+
+    def without_gomp(name: str, **options: Any) -> ctypes.CDLL:
+        if "gomp" in name:
+            raise OSError(f"{name}: cannot open shared object file")
+        return load(name, **options)
+
+    monkeypatch.setattr(ctypes, "CDLL", without_gomp)
+    with pytest.warns(UserWarning, match="layers run by hand, slower: libgomp.so.1: cannot open"):
+        assert walks.__wrapped__(torch.float32) is None
 
 
 def test_an_older_processor(tmp_path: Path) -> None:
