@@ -141,7 +141,9 @@ class _Compiled(Derivation):
         """Nothing: the walk does it as it goes."""
 
     def forward(self, block: Block) -> None:
-        self._walk(f"{self.functions}_forward", block, self.panels)
+        w_ih, w_hh = self.panels
+        weights = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        self._walk(f"{self.functions}_forward", block, **weights)
 
     def write_d_input(self, block: Block, d: Tensor) -> None:
         """Nothing: the walk back has done it."""
@@ -150,28 +152,27 @@ class _Compiled(Derivation):
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         d_state[:] = [part.contiguous() for part in d_state]
-        given = dict(zip(("dh", "dc"), map(Tensor.data_ptr, d_state), strict=False))
+        w_ih, w_hh = self.back_panels
+        given = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr(), "d": d.data_ptr()}
+        given |= zip(("dh", "dc"), map(Tensor.data_ptr, d_state), strict=False)
         if d_outputs is not None:
             d_outputs = _rows_contiguous(d_outputs)
             given["d_outputs"] = d_outputs.data_ptr()
             given["step_of_d_outputs"], given["row_of_d_outputs"], _ = d_outputs.stride()
         if block.d_input is not None:
             given["d_input"] = block.d_input.data_ptr()
-        self._walk(f"{self.functions}_backward", block, self.back_panels, d=d.data_ptr(), **given)
+        self._walk(f"{self.functions}_backward", block, **given)
 
     def zeros_for(self, w: Tensor) -> Tensor:
         return w.new_zeros(w.shape)
 
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
-        given = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
-        self._walk("add_to_weights", block, self.back_panels, d=d.data_ptr(), **given)
+        sums = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
+        self._walk("add_to_weights", block, d=d.data_ptr(), **sums)
 
-    def _walk(
-        self, function: str, block: Block, weights: tuple[Tensor, Tensor], **given: int
-    ) -> None:
-        w_ih, w_hh = weights
+    def _walk(self, function: str, block: Block, **given: int) -> None:
         time, batch, size = block.h_after.shape
-        little = time * batch * (w_ih.numel() + w_hh.numel()) < LITTLE_WORK
+        little = time * batch * (self.w_ih.numel() + self.w_hh.numel()) < LITTLE_WORK
         input = _rows_contiguous(block.input)
         walk = Walk(
             T=time,
@@ -183,8 +184,6 @@ class _Compiled(Derivation):
             reverse=block.order[0] > 0,
             threads=1 if little else torch.get_num_threads(),
             keep=block.keep,
-            w_ih=w_ih.data_ptr(),
-            w_hh=w_hh.data_ptr(),
             b=self.projection_bias.data_ptr(),
             input=input.data_ptr(),
             step_of_input=input.stride(0),
@@ -198,10 +197,16 @@ class _Compiled(Derivation):
             step_of_c=block.c_after.stride(0),
             **given,
         )
-        getattr(walks(self.w_hh.dtype), function)(ctypes.byref(walk))
+        getattr(self._library, function)(ctypes.byref(walk))
+
+    @property
+    def _library(self) -> ctypes.CDLL:
+        library = walks(self.w_hh.dtype)
+        assert library is not None, "nobody asked covers()"
+        return library
 
     def _constant(self, name: str) -> int:
-        return ctypes.c_int64.in_dll(walks(self.w_hh.dtype), name).value  # type: ignore[arg-type]
+        return ctypes.c_int64.in_dll(self._library, name).value
 
 
 class TanhCompiled(_Compiled, TanhByHand):
@@ -224,11 +229,9 @@ class GRUCompiled(_Compiled, GRUByHand):
     def w_hh_back(self) -> Tensor:
         return torch.cat([self.w_hn, self.w_hr_hz])
 
-    def _walk(
-        self, function: str, block: Block, weights: tuple[Tensor, Tensor], **given: int
-    ) -> None:
+    def _walk(self, function: str, block: Block, **given: int) -> None:
         self.b_hn = self.b_hn.contiguous()
-        super()._walk(function, block, weights, b_hn=self.b_hn.data_ptr(), **given)
+        super()._walk(function, block, b_hn=self.b_hn.data_ptr(), **given)
 
 
 class LSTMCompiled(_Compiled, LSTMByHand):
@@ -279,8 +282,9 @@ def walks(dtype: torch.dtype) -> ctypes.CDLL | None:
         if not library.exists():
             _compile([gcc, *options], library)
         return ctypes.CDLL(str(library))
-    except (OSError, subprocess.CalledProcessError) as error:
-        why = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[0]
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", None) or "").strip()
+        why = (said or str(error)).splitlines()[0]
         warnings.warn(f"walks.c cannot be used, so layers run by hand, slower: {why}", stacklevel=2)
         return None
 
@@ -294,10 +298,18 @@ def _compile(command: list[str], library: Path) -> None:
 
 
 def _cache_folder() -> Path:
-    """Where libraries are kept; a folder that is nobody else's, as code is loaded from it."""
+    """Where libraries are kept. It must be nobody else's, as code is loaded from it.
+
+    Raises:
+        OSError: it cannot be made, or others can write there.
+        RuntimeError: the user has no home.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "recurrent-by-hand"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(f"others can write to {folder}: remove it, or set XDG_CACHE_HOME")
     return folder
 
 

@@ -229,7 +229,7 @@ class GRUByHand(Derivation):
         size = w_hh.size(1)
         self.w_hr_hz, self.w_hn = w_hh.split(2 * size)
         self.b_hn = b_hh[2 * size :]
-        self.projection_bias[2 * size :] -= self.b_hn  # it stays inside the bracket of r
+        self.projection_bias[2 * size :] = b_ih[2 * size :]  # b_hn stays inside r's bracket
 
     @cached_property
     def along_w_hr_hz(self) -> Product:

@@ -143,7 +143,7 @@ INLINE vector tanh_of(vector x)
 }
 
 
-/* ---- walking ----------------------------------------------------------------------------------- */
+/* ---- places ------------------------------------------------------------------------------------ */
 
 /* Where in a walk we are: at step t, at some rows and at n units of them. */
 typedef struct {
@@ -167,60 +167,6 @@ INLINE real *in_row(real *buffer, const Walk *walk, Place at, int r)
 {
     return buffer + (at.row + r) * walk->H + at.unit;
 }
-
-/* What is done to a few rows, at most ROWS, and the units of one panel. */
-typedef void Few(const Walk *, Place, int rows);
-
-/* ... and to one row and the units of one vector. */
-typedef void Each(const Walk *, Place);
-
-/* Rows ``from`` to ``to``, few at a time, as evenly as they go, and all units of ``size``. */
-INLINE void by_few(Few few, const Walk *walk, int64_t t, int64_t from, int64_t to, int units,
-                   int64_t size)
-{
-    int64_t times = (to - from + ROWS - 1) / ROWS;
-    for (int64_t unit = 0; unit < size; unit += units)
-        for (int64_t i = 0; i < times; i++) {
-            int64_t row = from + (to - from) * i / times;
-            int64_t end = from + (to - from) * (i + 1) / times;
-            few(walk, place(t, row, unit, units, size), end - row);
-        }
-}
-
-/* Rows ``from`` to ``to`` along all steps; a panel has so many ``units``. */
-INLINE void along(Few few, const Walk *walk, int64_t from, int64_t to, int units)
-{
-    for (int64_t step = 0; step < walk->T; step++) {
-        int64_t t = walk->reverse ? walk->T - 1 - step : step;
-        by_few(few, walk, t, from, to, units, walk->H);
-    }
-}
-
-static void add_to_dh(const Walk *, Place, int rows);
-static void write_d_input(const Walk *, Place, int rows);
-
-/* The same rows back. At each step first through the gates, which leaves in d the gradients and in
- * dh what reaches h_{t-1} past them, then the products of d. */
-INLINE void back(Each through, const Walk *walk, int64_t from, int64_t to)
-{
-    for (int64_t step = 0; step < walk->T; step++) {
-        int64_t t = walk->reverse ? step : walk->T - 1 - step;
-        for (int64_t row = from; row < to; row++)
-            for (int64_t unit = 0; unit < walk->H; unit += LANES)
-                through(walk, place(t, row, unit, LANES, walk->H));
-        by_few(add_to_dh, walk, t, from, to, VECTORS * LANES, walk->H);
-        if (walk->d_input)
-            by_few(write_d_input, walk, t, from, to, VECTORS * LANES, walk->I);
-    }
-}
-
-/* ``walk_of_rows``, by each thread for its own. */
-#define BY_ROWS(walk_of_rows)                                                                      \
-    _Pragma("omp parallel for num_threads(walk->threads) schedule(static)")                        \
-    for (int64_t i = 0; i < walk->threads; i++) {                                                  \
-        int64_t from = walk->B * i / walk->threads, to = walk->B * (i + 1) / walk->threads;        \
-        walk_of_rows;                                                                              \
-    }
 
 
 /* ---- products ---------------------------------------------------------------------------------- */
@@ -262,6 +208,29 @@ INLINE void multiply(int rows, const int vectors, const real *x, int64_t row_of_
     }
 }
 
+/* A row of sums from each of a few rows that lie ``row`` apart, of which n numbers are wanted. */
+INLINE void load_sums(Sums sums, const real *from, int64_t row, int rows, int64_t n)
+{
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < VECTORS; v++)
+            sums[r][v] = load(from + r * row + v * LANES, n - v * LANES);
+}
+
+INLINE void store_sums(real *to, int64_t row, int rows, int64_t n, Sums sums)
+{
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < VECTORS; v++)
+            store(to + r * row + v * LANES, n - v * LANES, sums[r][v]);
+}
+
+/* The biases of every gate, for a few rows. */
+INLINE void load_biases(const Walk *walk, Place at, int rows, int gates, Sums sums)
+{
+    for (int r = 0; r < rows; r++)
+        for (int gate = 0; gate < gates; gate++)
+            sums[r][gate] = load(walk->b + gate * walk->H + at.unit, at.n);
+}
+
 /* sums += x_t W_ihᵀ, for every gate the units of the place. */
 INLINE void multiply_x(const Walk *walk, Place at, int rows, const int vectors, Sums sums)
 {
@@ -291,13 +260,9 @@ INLINE void multiply_d(const Walk *walk, Place at, int rows, int64_t first, cons
 static void add_to_dh(const Walk *walk, Place at, int rows)
 {
     Sums dh;
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++)
-            dh[r][v] = load(in_row(walk->dh, walk, at, r) + v * LANES, at.n - v * LANES);
+    load_sums(dh, in_row(walk->dh, walk, at, 0), walk->H, rows, at.n);
     multiply_d(walk, at, rows, 0, walk->w_hh, dh);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++)
-            store(in_row(walk->dh, walk, at, r) + v * LANES, at.n - v * LANES, dh[r][v]);
+    store_sums(in_row(walk->dh, walk, at, 0), walk->H, rows, at.n, dh);
 }
 
 /* dx = d W_ih */
@@ -306,9 +271,7 @@ static void write_d_input(const Walk *walk, Place at, int rows)
     Sums dx = {0};
     multiply_d(walk, at, rows, (walk->gradient_count - walk->G) * walk->H, walk->w_ih, dx);
     real *d_input = walk->d_input + (at.t * walk->B + at.row) * walk->I + at.unit;
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++)
-            store(d_input + r * walk->I + v * LANES, at.n - v * LANES, dx[r][v]);
+    store_sums(d_input, walk->I, rows, at.n, dx);
 }
 
 /* Rows ``from`` to ``to`` of d_w, in a matrix with so many ``columns``: d_w += dᵀ x, where a row of
@@ -321,7 +284,7 @@ static void add_products(const Walk *walk, int64_t from, int64_t to, int64_t fir
     real panel[DEPTH * UNITS];
     int64_t row_of_d = walk->gradient_count * walk->H;
     for (int64_t start = 0; start < walk->T * walk->B; start += DEPTH) {
-        int64_t depth = place(0, 0, start, DEPTH, walk->T * walk->B).n;
+        int64_t left = walk->T * walk->B - start, depth = left < DEPTH ? left : DEPTH;
         const real *d = walk->d + start * row_of_d + first;
         for (int64_t column = 0; column < columns; column += UNITS) {
             int64_t n = columns - column;
@@ -335,13 +298,9 @@ static void add_products(const Walk *walk, int64_t from, int64_t to, int64_t fir
                 int rows = to - i < ROWS ? to - i : ROWS;
                 real *sum = d_w + i * columns + column;
                 Sums sums;
-                for (int r = 0; r < rows; r++)
-                    for (int v = 0; v < VECTORS; v++)
-                        sums[r][v] = load(sum + r * columns + v * LANES, n - v * LANES);
+                load_sums(sums, sum, columns, rows, n);
                 multiply(rows, VECTORS, d + i, 1, row_of_d, depth, panel, sums);
-                for (int r = 0; r < rows; r++)
-                    for (int v = 0; v < VECTORS; v++)
-                        store(sum + r * columns + v * LANES, n - v * LANES, sums[r][v]);
+                store_sums(sum, columns, rows, n, sums);
             }
         }
     }
@@ -360,6 +319,60 @@ void add_to_weights(const Walk *walk)
     }
 }
 
+
+/* ---- walking ----------------------------------------------------------------------------------- */
+
+/* What is done to a few rows, at most ROWS, and the units of one panel. */
+typedef void Few(const Walk *, Place, int rows);
+
+/* ... and to one row and the units of one vector. */
+typedef void Each(const Walk *, Place);
+
+/* Rows ``from`` to ``to``, few at a time, as evenly as they go, and all units of ``size``. */
+INLINE void by_few(Few few, const Walk *walk, int64_t t, int64_t from, int64_t to, int units,
+                   int64_t size)
+{
+    int64_t times = (to - from + ROWS - 1) / ROWS;
+    for (int64_t unit = 0; unit < size; unit += units)
+        for (int64_t i = 0; i < times; i++) {
+            int64_t row = from + (to - from) * i / times;
+            int64_t end = from + (to - from) * (i + 1) / times;
+            few(walk, place(t, row, unit, units, size), end - row);
+        }
+}
+
+/* Rows ``from`` to ``to`` along all steps; a panel has so many ``units``. */
+INLINE void along(Few few, const Walk *walk, int64_t from, int64_t to, int units)
+{
+    for (int64_t step = 0; step < walk->T; step++) {
+        int64_t t = walk->reverse ? walk->T - 1 - step : step;
+        by_few(few, walk, t, from, to, units, walk->H);
+    }
+}
+
+/* The same rows back. At each step first through the gates, which leaves in d the gradients and in
+ * dh what reaches h_{t-1} past them, then the products of d. */
+INLINE void back(Each through, const Walk *walk, int64_t from, int64_t to)
+{
+    for (int64_t step = 0; step < walk->T; step++) {
+        int64_t t = walk->reverse ? step : walk->T - 1 - step;
+        for (int64_t row = from; row < to; row++)
+            for (int64_t unit = 0; unit < walk->H; unit += LANES)
+                through(walk, place(t, row, unit, LANES, walk->H));
+        by_few(add_to_dh, walk, t, from, to, VECTORS * LANES, walk->H);
+        if (walk->d_input)
+            by_few(write_d_input, walk, t, from, to, VECTORS * LANES, walk->I);
+    }
+}
+
+/* ``walk_of_rows``, by each thread for its own. */
+#define BY_ROWS(walk_of_rows)                                                                      \
+    _Pragma("omp parallel for num_threads(walk->threads) schedule(static)")                        \
+    for (int64_t i = 0; i < walk->threads; i++) {                                                  \
+        int64_t from = walk->B * i / walk->threads, to = walk->B * (i + 1) / walk->threads;        \
+        walk_of_rows;                                                                              \
+    }
+
 /* dh, and what reaches the output of this step from outside. */
 INLINE vector load_dh(const Walk *walk, Place at)
 {
@@ -377,16 +390,13 @@ INLINE vector load_dh(const Walk *walk, Place at)
 INLINE void rnn_few(const Walk *walk, Place at, int rows, int relu)
 {
     Sums a;
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++)
-            a[r][v] = load(walk->b + at.unit + v * LANES, at.n - v * LANES);
+    load_sums(a, walk->b + at.unit, 0, rows, at.n);
     multiply_x(walk, at, rows, VECTORS, a);
     multiply_h(walk, at, rows, VECTORS, a);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++) {
-            vector h = relu ? choose(a[r][v] < 0, all(0), a[r][v]) : tanh_of(a[r][v]);
-            store(in(walk->h_after, walk, at, r, 1) + v * LANES, at.n - v * LANES, h);
-        }
+        for (int v = 0; v < VECTORS; v++)
+            a[r][v] = relu ? choose(a[r][v] < 0, all(0), a[r][v]) : tanh_of(a[r][v]);
+    store_sums(in(walk->h_after, walk, at, 0, 1), walk->H, rows, at.n, a);
 }
 
 /* da = (1 - h²) ⊙ dh, or with relu dh where h > 0. */
@@ -448,9 +458,7 @@ INLINE void gru_few(const Walk *walk, Place at, int rows)
 {
     int64_t H = walk->H;
     Sums sums;
-    for (int row = 0; row < rows; row++)
-        for (int gate = 0; gate < 3; gate++)
-            sums[row][gate] = load(walk->b + gate * H + at.unit, at.n);
+    load_biases(walk, at, rows, 3, sums);
     multiply_x(walk, at, rows, 3, sums);
     vector n_of_x[ROWS];
     for (int row = 0; row < rows; row++) {
@@ -523,9 +531,7 @@ INLINE void lstm_few(const Walk *walk, Place at, int rows)
 {
     int64_t H = walk->H;
     Sums a;
-    for (int r = 0; r < rows; r++)
-        for (int gate = 0; gate < 4; gate++)
-            a[r][gate] = load(walk->b + gate * H + at.unit, at.n);
+    load_biases(walk, at, rows, 4, a);
     multiply_x(walk, at, rows, 4, a);
     multiply_h(walk, at, rows, 4, a);
     for (int r = 0; r < rows; r++) {

@@ -336,6 +336,45 @@ def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
     assert "Not a directory" in err
 
 
+@pytest.mark.parametrize("says", ["echo >&2", "true"])
+def test_with_a_compiler_that_fails_without_a_word(says: str, tmp_path: Path) -> None:
+    out, err = use(tmp_path, PATH=gcc_that(tmp_path / "bin", f"{says}; exit 1"))
+    assert out == "by hand"
+    assert "layers run by hand, slower: Command " in err
+    assert "returned non-zero exit status 1" in err
+
+
+def test_a_folder_that_others_can_write_to(tmp_path: Path) -> None:
+    """Code is loaded from there."""
+    folder = tmp_path / "recurrent-by-hand"
+    folder.mkdir()
+    folder.chmod(0o777)
+    out, err = use(tmp_path)
+    assert out == "by hand"
+    assert f"others can write to {folder}: remove it, or set XDG_CACHE_HOME" in err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    folder = tmp_path / "recurrent-by-hand"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 12345, 12345)
+    out, err = use(tmp_path)
+    assert out == "by hand"
+    assert f"others can write to {folder}" in err
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.warns(UserWarning, match="slower: Could not determine home directory"):
+        assert walks.__wrapped__(torch.float32) is None
+
+
 def test_beside_another_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where torch runs on another than GCC's, there would be two."""
     load = ctypes.CDLL
