@@ -18,15 +18,10 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
-from training_loop import (
-    Config,
-    Request,
-    clean_exit,
-    imports_uncollected,
-    keep_freed_memory,
-    parse_request,
-    sudden_interrupts,
-)
+from command_line.program import clean_exit, sudden_interrupts
+from training_loop.commands.options import Request, parse_request
+from training_loop.config import Config
+from training_loop.runtime.startup import imports_uncollected, keep_freed_memory
 
 
 def train(config: Config, resume: bool = False) -> Path:
@@ -48,20 +43,15 @@ def train(config: Config, resume: bool = False) -> Path:
         import torch
 
         from sequenced_mnist import Batches, load_images
-        from training_loop import (
-            Run,
-            Training,
-            accuracy,
-            build_model,
-            count_parameters,
-            describe,
-            heeding_signals,
-            initialize,
-            open_folder,
-            score,
-            start_accelerator,
-            train_epoch,
-        )
+        from training_loop.initialization import initialize
+        from training_loop.loop import train_epoch
+        from training_loop.model import build_model, count_parameters
+        from training_loop.predict import accuracy, score
+        from training_loop.runs.folder import open_folder
+        from training_loop.runs.run import Run
+        from training_loop.runtime.accelerator import describe, start_accelerator
+        from training_loop.runtime.signals import heeding_signals
+        from training_loop.trainer import Training
 
     accelerator = start_accelerator(config.device, config.precision)
     say = partial(accelerator.print, flush=True)  # of several processes only the first speaks
@@ -136,11 +126,11 @@ def train(config: Config, resume: bool = False) -> Path:
 def main(request: Request) -> None:
     """Do what the command line asks for."""
     if request.compare:
-        from training_loop import compare
+        from training_loop.commands.compare import compare
 
         compare(request.compare)
     elif request.evaluate:
-        from training_loop import evaluate
+        from training_loop.commands.evaluate import evaluate
 
         evaluate(request.config)
     else:

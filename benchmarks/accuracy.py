@@ -1,4 +1,4 @@
-"""What each cell learns, by train.py: the tables of docs/training.md.
+"""What each cell learns, by train.py: the tables of docs/how-to/train.md.
 
     python -m benchmarks.accuracy --data-dir data
     python -m benchmarks.accuracy --data-dir data --recipes strong --epochs 10
@@ -20,8 +20,10 @@ from typing import Literal
 from rich.progress import track
 
 from benchmarks.end_to_end import ROOT
-from training_loop import Config, ConfigError, clean_exit, parse_arguments
-from training_loop.comparison import read_metrics
+from command_line.errors import ConfigError
+from command_line.program import clean_exit, parse_arguments
+from training_loop.commands.compare import read_metrics
+from training_loop.config import Config
 
 Cell = Literal["rnn", "gru", "lstm"]
 Implementation = Literal["scratch", "builtin"]

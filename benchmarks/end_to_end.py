@@ -1,9 +1,9 @@
 """Whole programs side by side: train.py against the tutorial's way of writing it.
 
-Each round runs the tutorial's program (benchmarks.tutorial) and train.py, one after the other as
-processes of their own, from start to exit: imports, loading, training, testing. What is compared
-is the ratio within a round, so that a machine that is slower for a while is slower for both; the
-order changes from round to round.
+Each round runs the tutorial's program (benchmarks.tutorial_baseline) and train.py, one after
+the other as processes of their own, from start to exit: imports, loading, training, testing. What
+is compared is the ratio within a round, so that a machine that is slower for a while is slower for
+both; the order changes from round to round.
 
     python -m benchmarks.end_to_end --data-dir data
 """
@@ -21,9 +21,9 @@ from typing import Literal
 import torch
 import torchvision  # type: ignore[import-untyped]
 
+from command_line.errors import ConfigError
+from command_line.program import clean_exit, parse_arguments
 from sequenced_mnist import ImageSets, load_images
-from training_loop.command_line import clean_exit, parse_arguments
-from training_loop.config import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = "tutorial"
@@ -89,7 +89,7 @@ def run(program: str, cell: str, epochs: int, data_dir: Path) -> tuple[float, st
     """Seconds from start to exit of one program, and the test accuracy that it prints, in %."""
     command = [sys.executable]
     if program == TUTORIAL:
-        command += ["-m", "benchmarks.tutorial"]
+        command += ["-m", "benchmarks.tutorial_baseline"]
     else:
         command += ["train.py", "--implementation", program, "--dataset", "mnist"]
         command += ["--recipe", "tutorial"]  # the same training, not a better one

@@ -26,8 +26,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from scratch_cells import fused_kernels
-from scratch_cells.fused import GRUInOneLaunch, LSTMInOneLaunch, TanhInOneLaunch
+from scratch_cells.backends import triton_kernels
+from scratch_cells.backends.triton_backend import GRUInOneLaunch, LSTMInOneLaunch, TanhInOneLaunch
 
 CELLS = {"rnn": TanhInOneLaunch, "gru": GRUInOneLaunch, "lstm": LSTMInOneLaunch}
 NUMBERS = {"float32": "ieee", "tf32": "tf32", "bfloat16": "ieee"}
@@ -67,7 +67,7 @@ def resources(cell: str, way: str, numbers: str, arguments: Arguments) -> Resour
     blank = torch.zeros(rows, dtype=dtype)
     weights = torch.zeros(rows, size, dtype=dtype)
     options = derivation(weights, weights, blank, blank, time=1).options()
-    kernel = getattr(fused_kernels, f"{cell}_{way}")
+    kernel = getattr(triton_kernels, f"{cell}_{way}")
     flags = {"H": size, "RELU": False, "KEEP": True, "REVERSE": False}
     constants = {k: v for k, v in (flags | options).items() if k in kernel.arg_names}
     pointer = "*bf16" if dtype == torch.bfloat16 else "*fp32"

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.contenders import (
+from benchmarks.implementations import (
     BUILTIN,
     KINDS,
     PHASES,
@@ -33,8 +33,8 @@ from benchmarks.contenders import (
     draw_input,
 )
 from benchmarks.timing import interleave, peak_memory
-from training_loop.command_line import clean_exit, parse_arguments
-from training_loop.config import ConfigError
+from command_line.errors import ConfigError
+from command_line.program import clean_exit, parse_arguments
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -119,7 +119,7 @@ def _memory_in_its_own_process(
     if arguments.quick:
         return None  # the processes would take two thirds of the time
     context = multiprocessing.get_context("forkserver")  # each starts with torch imported
-    context.set_forkserver_preload(["benchmarks.contenders"])
+    context.set_forkserver_preload(["benchmarks.implementations"])
     with context.Pool(1) as pool:
         return pool.apply(_memory_of_a_step, (task, kind, contender, arguments))
 

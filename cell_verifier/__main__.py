@@ -10,10 +10,10 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from cell_verifier.child import judge
-from cell_verifier.kinds import Against
+from cell_verifier.reference.kinds import Against
 from cell_verifier.rendering import show
 from cell_verifier.report import Report
+from cell_verifier.worker import judge
 
 
 @dataclass(frozen=True)

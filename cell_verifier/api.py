@@ -8,22 +8,22 @@ from dataclasses import replace
 
 import torch
 
-import cell_verifier.mistakes_layer
-import cell_verifier.mistakes_step
-import cell_verifier.mistakes_weights  # noqa: F401  - these three fill the catalogue
-from cell_verifier.building import Make, name_of
-from cell_verifier.checks import checks
-from cell_verifier.diagnosis import diagnosis_of, first_difference
+import cell_verifier.mistakes.layer
+import cell_verifier.mistakes.step
+import cell_verifier.mistakes.weights  # noqa: F401  - these three fill the catalogue
+from cell_verifier.calling.construct import Make, name_of
+from cell_verifier.checks.cell import checks
+from cell_verifier.checks.first_difference import diagnosis_of, first_difference
+from cell_verifier.checks.gradients import gradient_mistakes
+from cell_verifier.checks.layer import layer_results
+from cell_verifier.checks.notes import notes
 from cell_verifier.errors import CannotCheckError
-from cell_verifier.gradients import gradient_mistakes
-from cell_verifier.identify import identify, square_probe_finds
-from cell_verifier.kinds import KINDS, Against, Kind
-from cell_verifier.layers import layer_results
-from cell_verifier.mistake import CATALOGUE, Change, Variant
-from cell_verifier.notes import notes
+from cell_verifier.identification.identify import identify, square_probe_finds
+from cell_verifier.identification.search import Made
+from cell_verifier.identification.subject import Subject
+from cell_verifier.mistakes.catalogue import CATALOGUE, Change, Variant
+from cell_verifier.reference.kinds import KINDS, Against, Kind
 from cell_verifier.report import Check, Report, Verdict
-from cell_verifier.search import Made
-from cell_verifier.subject import Subject
 
 
 def verify(make: Make, against: Against, *, weights: Mapping[str, str] | None = None) -> Report:

@@ -21,15 +21,15 @@ import torch
 from matplotlib.figure import Figure
 
 import builtin_models
+from command_line.program import clean_exit, parse_arguments
 from gate_explorer import observe
 from gate_explorer.__main__ import observe_run
-from gate_explorer.choosing import choose_image
-from gate_explorer.page import write_page
-from gate_explorer.picture import write_picture
-from gate_explorer.runs import load_run
+from gate_explorer.inputs.load_run import load_run
+from gate_explorer.inputs.select_image import choose_image
+from gate_explorer.render.html import write_page
+from gate_explorer.render.png import write_picture
 from shared_interface import SequenceClassifier
 from train import train
-from training_loop.command_line import clean_exit, parse_arguments
 from training_loop.config import Config
 
 FIGURES = Path(__file__).parent / "figures"

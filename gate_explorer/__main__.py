@@ -6,14 +6,14 @@ from typing import Annotated
 
 import tyro
 
-from gate_explorer.arrays import save_arrays
-from gate_explorer.choosing import choose_image
+from command_line.program import clean_exit, parse_arguments
 from gate_explorer.errors import ExplorerError
-from gate_explorer.observation import Observation, observe
-from gate_explorer.page import write_page
-from gate_explorer.picture import write_picture
-from gate_explorer.runs import Run, load_run
-from training_loop.command_line import clean_exit, parse_arguments
+from gate_explorer.inputs.load_run import Run, load_run
+from gate_explorer.inputs.select_image import choose_image
+from gate_explorer.observation.observe import Observation, observe
+from gate_explorer.render.html import write_page
+from gate_explorer.render.npz import save_arrays
+from gate_explorer.render.png import write_picture
 
 MOST_COMPARED = 3
 

@@ -1,6 +1,6 @@
 """What the explorer cannot do."""
 
-from training_loop.config import ConfigError
+from command_line.errors import ConfigError
 
 
 class ExplorerError(ConfigError):

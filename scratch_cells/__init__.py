@@ -3,9 +3,9 @@
 from scratch_cells.cell import Cell
 from scratch_cells.convert import from_torch, to_torch
 from scratch_cells.gru import GRUCell
+from scratch_cells.layers import GRU, LSTM, RNN, layer_of
 from scratch_cells.lstm import LSTMCell
 from scratch_cells.rnn import RNNCell
-from scratch_cells.stack import GRU, LSTM, RNN, layer_of
 from scratch_cells.trace import CellTrace, Trace, trace
 
 __all__ = [

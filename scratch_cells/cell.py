@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from scratch_cells.arguments import check_cell_call
-from scratch_cells.weights import TorchNamed, draw_uniform, linear
+from scratch_cells.parameters import TorchNamed, draw_uniform, linear
+from scratch_cells.validation import check_cell_call
 from shared_interface import State
 
 

@@ -12,10 +12,10 @@ from torch import nn
 
 from scratch_cells.cell import Cell
 from scratch_cells.gru import GRUCell
+from scratch_cells.layers import GRU, LSTM, RNN, RecurrentStack
 from scratch_cells.lstm import LSTMCell
+from scratch_cells.parameters import TorchNamed
 from scratch_cells.rnn import RNNCell
-from scratch_cells.stack import GRU, LSTM, RNN, Stack
-from scratch_cells.weights import TorchNamed
 
 TWINS: dict[type[nn.Module], type[TorchNamed]] = {
     nn.RNN: RNN,
@@ -75,7 +75,7 @@ def _torch_twin(module: nn.Module) -> type[nn.Module] | None:
     for torch_class, scratch_class in TWINS.items():
         if type(module) is scratch_class:
             return torch_class
-    if isinstance(module, Stack | Cell):
+    if isinstance(module, RecurrentStack | Cell):
         raise TypeError(
             f"torch.nn has no twin of {type(module).__name__}: "
             "to_torch converts RNN, GRU, LSTM and their cells"

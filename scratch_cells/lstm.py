@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scratch_cells.cell import Cell
-from scratch_cells.weights import linear
+from scratch_cells.parameters import linear
 
 
 class LSTMCell(Cell):

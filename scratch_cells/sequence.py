@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.arguments import check_input_dim
+from scratch_cells.validation import check_input_dim
 
 
 @dataclass(frozen=True)

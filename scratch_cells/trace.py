@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from scratch_cells.cell import Cell, hidden, parts
 from scratch_cells.convert import from_torch
+from scratch_cells.layers import RecurrentStack
 from scratch_cells.sequence import time_major
-from scratch_cells.stack import Stack
-from scratch_cells.unroll import join_steps, walk
+from scratch_cells.unroll import iterate_steps, join_steps
 from shared_interface import State
 
 
@@ -84,8 +84,8 @@ def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None 
     Raises:
         TypeError: ``layer`` is neither.
     """
-    scratch = layer if isinstance(layer, Stack) else from_torch(layer)
-    if not isinstance(scratch, Stack):
+    scratch = layer if isinstance(layer, RecurrentStack) else from_torch(layer)
+    if not isinstance(scratch, RecurrentStack):
         raise TypeError(
             f"cannot trace {type(layer).__name__}: expected a layer of scratch_cells or "
             "torch.nn.RNN, GRU or LSTM"
@@ -97,7 +97,9 @@ def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None 
     def record(
         cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
     ) -> tuple[Tensor, State]:
-        gates, states, finals = zip(*walk(cell, input, state, batch_sizes, reverse), strict=True)
+        gates, states, finals = zip(
+            *iterate_steps(cell, input, state, batch_sizes, reverse), strict=True
+        )
 
         def along(steps: tuple[Tensor, ...]) -> Any:  # one per step -> laid out as the output
             return sequence.restore(join_steps(list(steps), batch_sizes, reverse))

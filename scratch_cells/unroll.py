@@ -51,12 +51,12 @@ def unroll(
         sequence's last step of the walk, (B, size) each part.
     """
     outputs, final = [], state
-    for _, updated, final in walk(cell, input, state, batch_sizes, reverse):  # noqa: B007
+    for _, updated, final in iterate_steps(cell, input, state, batch_sizes, reverse):  # noqa: B007
         outputs.append(hidden(updated))
     return join_steps(outputs, batch_sizes, reverse), final
 
 
-def walk(
+def iterate_steps(
     cell: Cell,
     input: Tensor,
     state: State,

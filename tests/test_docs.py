@@ -1,14 +1,22 @@
 """Every block of Python in the study guide runs, and every figure it shows is there."""
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
 DOCS = ROOT / "docs"
-GUIDE = ("index", "rnn", "gru", "lstm", "bptt", "torch_nn", "training")
+GUIDE = (
+    "index",
+    "tutorials/rnn",
+    "tutorials/gru",
+    "tutorials/lstm",
+    "explanation/bptt",
+    "explanation/torch_nn",
+    "how-to/train",
+)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -28,12 +36,12 @@ def test_the_code_runs_from_top_to_bottom(name: str, monkeypatch: pytest.MonkeyP
         exec(compile("\n" * lines_before + block[1], str(page), "exec"), names)
 
 
-@pytest.mark.parametrize("name", [*GUIDE, "performance"])
+@pytest.mark.parametrize("name", [*GUIDE, "explanation/performance"])
 def test_what_a_page_points_to_is_there(name: str) -> None:
     text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)", text):
-        assert (DOCS / target).is_file(), f"{name}.md points to {target}"
-    for file in re.findall(r"`((?:scratch_cells|shared_interface)/\w+\.py)`", text):
+        assert ((DOCS / name).parent / target).is_file(), f"{name}.md points to {target}"
+    for file in re.findall(r"`((?:scratch_cells|shared_interface)/[\w/]+\.py)`", text):
         assert (ROOT / file).is_file(), f"{name}.md speaks of {file}"
 
 

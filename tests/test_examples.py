@@ -5,11 +5,12 @@ from pathlib import Path
 
 import torch
 
-from runs import metrics, run
 from scratch_cells import layer_of, trace
 from shared_interface import find_implementation
+from tests.helpers.paths import ROOT
+from tests.helpers.runs import metrics, run
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "my_cells.py"
+EXAMPLE = ROOT / "examples" / "custom_cell.py"
 
 
 def test_the_command_in_the_file_trains_the_cell(tmp_path: Path) -> None:

@@ -13,11 +13,20 @@ from hypothesis import given
 from torch import nn
 
 import scratch_cells
-from fused_checks import CELLS, EPS, FUSED, assert_close, draw, launches, name_of, run
-from oracles import differences, observe
-from scratch_cells.fused import unroll_fused
+from scratch_cells.backends.triton_backend import unroll_fused
 from scratch_cells.unroll import unroll
-from strategies import Configuration, configurations
+from tests.helpers.oracles import differences, observe
+from tests.helpers.strategies import Configuration, configurations
+from tests.helpers.triton_checks import (
+    CELLS,
+    EPS,
+    FUSED,
+    assert_close,
+    draw,
+    launches,
+    name_of,
+    run,
+)
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

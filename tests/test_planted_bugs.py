@@ -7,9 +7,9 @@ import torch
 from hypothesis import Phase, find, settings
 from torch import nn
 
-from oracles import differences, observe
-from planted_bugs import WRONG_CELLS, WRONG_LAYERS, kinds_of, wrong_layer
-from strategies import Configuration, configurations
+from tests.helpers.oracles import differences, observe
+from tests.helpers.planted_bugs import WRONG_CELLS, WRONG_LAYERS, kinds_of, wrong_layer
+from tests.helpers.strategies import Configuration, configurations
 
 NAMES = [*WRONG_CELLS, *WRONG_LAYERS]
 

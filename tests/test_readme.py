@@ -1,11 +1,11 @@
 """The README's programs run, and the files that its tree names are there."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PROGRAMS = [block for block in BLOCKS if "import " in block]
@@ -43,7 +43,8 @@ def test_the_tree_is_the_tree() -> None:
         names = re.match(r" *((?:[\w.]+/? )+)", line)
         assert names is not None, line
         if names[1].strip().endswith("/"):
-            folder = ROOT / names[1].strip()
+            inner = line.startswith(" ")
+            folder = (folder if inner else ROOT) / names[1].strip()
             assert folder.is_dir(), folder
         else:
             home = folder if line.startswith(" ") else ROOT

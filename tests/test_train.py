@@ -11,13 +11,16 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision import datasets
 
-from mnist_files import TRAIN_IMAGES, write_mnist
-from runs import metrics, run, small
+from command_line.errors import ConfigError
 from sequenced_mnist import Batches, load_images
 from sequenced_mnist.batches import Batch
 from shared_interface import SequenceClassifier
+from tests.helpers.mnist_files import TRAIN_IMAGES, write_mnist
+from tests.helpers.paths import ROOT
+from tests.helpers.runs import metrics, run, small
 from train import train
-from training_loop import ConfigError, accuracy, score, start_accelerator
+from training_loop.predict import accuracy, score
+from training_loop.runtime.accelerator import start_accelerator
 
 FILES = {
     ".lock",
@@ -158,7 +161,7 @@ def test_every_sequence_trains(tmp_path: Path, sequence: str) -> None:
 
 
 def test_a_users_own_cell_trains(tmp_path: Path) -> None:
-    own = Path(__file__).with_name("minimal_gated_cell.py")
+    own = ROOT / "examples" / "minimal_gated_cell.py"
     losses = step_losses(tmp_path, implementation=f"{own}:MinimalGatedCell")
     assert sum(losses[-5:]) < sum(losses[:5])
 

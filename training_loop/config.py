@@ -10,11 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 import tyro
 
+from command_line.errors import ConfigError
 from training_loop.recipes import Recipe, recipe_for
-
-
-class ConfigError(ValueError):
-    """An option that cannot be followed; its message is one line with the value and the rule."""
 
 
 def _option(kind: type, metavar: str, default: str) -> object:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from scratch_cells import GRUCell, LSTMCell, RNNCell
-from scratch_cells.stack import Stack
+from scratch_cells.layers import RecurrentStack
 
 GATES = {"LSTM": LSTMCell.Gates, "GRU": GRUCell.Gates, "RNN": RNNCell.Gates}
 
@@ -74,6 +74,6 @@ def log_times(bias: Tensor, time: int) -> Tensor:
 
 def gates_of(layer: nn.Module) -> type[tuple[Tensor, ...]] | None:
     """The names of a layer's gates, in the order of its weight rows, where they can be known."""
-    if isinstance(layer, Stack):
+    if isinstance(layer, RecurrentStack):
         return layer.cell_class.Gates
     return GATES[layer.mode.partition("_")[0]] if isinstance(layer, nn.RNNBase) else None

@@ -1,10 +1,10 @@
 """One epoch of training: a step on every batch, looks and checkpoints in between."""
 
 from sequenced_mnist import Batches
-from training_loop.progress import progress_bar
-from training_loop.run import Run
-from training_loop.stopping import Stop
-from training_loop.training import LOOK_EVERY, Look, Training
+from training_loop.reports.progress import progress_bar
+from training_loop.runs.run import Run
+from training_loop.runtime.signals import Stop
+from training_loop.trainer import LOOK_EVERY, Look, Training
 
 
 def train_epoch(training: Training, run: Run, train_set: Batches, stop: Stop) -> Look:

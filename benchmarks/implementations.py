@@ -1,0 +1,198 @@
+"""The ways to run the same recurrent layer, all holding the same weights."""
+
+import dataclasses
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scratch_cells import from_torch
+from scratch_cells.backends import c_backend as compiled
+from scratch_cells.backends import triton_backend as fused
+from shared_interface import final_hidden
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is read: ``batch`` sequences of ``time`` steps of ``features``, through ``layers``."""
+
+    name: str
+    batch: int
+    time: int
+    features: int
+    hidden_size: int
+    layers: int
+
+    def of_size(self, hidden_size: int) -> "Task":
+        """The same with another hidden size."""
+        return dataclasses.replace(self, name=f"{self.name} {hidden_size}", hidden_size=hidden_size)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: batch {self.batch}, {self.time} steps of {self.features}, "
+            f"{self.layers} x {self.hidden_size}"
+        )
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("rows", batch=100, time=28, features=28, hidden_size=128, layers=2),
+        Task("pixels", batch=100, time=784, features=1, hidden_size=128, layers=1),
+        Task("wide", batch=32, time=64, features=256, hidden_size=512, layers=1),
+    )
+}
+KINDS = ("RNN", "GRU", "LSTM")
+BUILTIN = "builtin"  # torch.nn's layer, which every other contender is compared with
+
+
+class CellLoop(nn.Module):
+    """What people write first: torch.nn's Cell in a Python loop, step by step, layer by layer."""
+
+    def __init__(self, layer: nn.RNNBase, kind: str) -> None:
+        super().__init__()
+        cells = []
+        for index in range(layer.num_layers):
+            size = layer.input_size if index == 0 else layer.hidden_size
+            cell = getattr(nn, f"{kind}Cell")(size, layer.hidden_size)
+            cell.load_state_dict(
+                {name: getattr(layer, f"{name}_l{index}") for name in cell.state_dict()}
+            )
+            cells.append(cell)
+        self.cells = nn.ModuleList(cells)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+        finals = []
+        for cell in self.cells:
+            state, outputs = None, []
+            for step in x:
+                state = cell(step, state)
+                outputs.append(state[0] if isinstance(state, tuple) else state)
+            x = torch.stack(outputs)
+            finals.append(state)
+        if isinstance(finals[0], tuple):
+            return x, tuple(map(torch.stack, zip(*finals, strict=True)))
+        return x, torch.stack(finals)
+
+
+def contenders(
+    kind: str,
+    task: Task,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    with_compiler: bool = False,
+) -> dict[str, nn.Module]:
+    """Each way to run torch.nn's ``kind`` on ``task``, by name, with one set of weights.
+
+    ``scratch`` is the default path: on a CPU in C (``scratch_cells.backends.c_backend``), next to
+    which there is ``scratch by hand``, by tensor operations; on a GPU that is the default.
+    ``opacus`` is there where it is installed: ``pip install -e .[bench]``.
+    """
+    torch.manual_seed(0)
+    layer = getattr(nn, kind)(task.features, task.hidden_size, task.layers)
+    found = {
+        BUILTIN: layer,
+        "scratch": from_torch(layer),
+        "scratch plain": _by(layer, "plain"),
+        "torch.nn cell loop": CellLoop(layer, kind),
+    }
+    if compiled.covers(found["scratch"].cells[0], draw_input(task, device, dtype)):
+        found["scratch by hand"] = _by(layer, "by_hand")
+    if importlib.util.find_spec("opacus"):
+        layers = importlib.import_module("opacus.layers")
+        opacus = getattr(layers, f"DP{kind}")(task.features, task.hidden_size, task.layers)
+        opacus.load_state_dict(layer.state_dict())
+        found["opacus"] = opacus
+    found |= _only_on_a_gpu(layer, task, device, with_compiler)
+    return {name: model.to(device, dtype) for name, model in found.items()}
+
+
+LONGEST_COMPILED = 64
+"""Steps. A compiler unrolls the loop, and of a longer one it makes a program to wait hours for."""
+
+
+def _only_on_a_gpu(
+    layer: nn.Module, task: Task, device: torch.device, with_compiler: bool
+) -> dict[str, nn.Module]:
+    """The kernel, and the plain loop compiled and captured as one CUDA graph each way."""
+    found = {}
+    in_one_launch = _by(layer, "fused")
+    if device.type == "cuda" and fused.covers(in_one_launch.cells[0], draw_input(task, device)):
+        found["scratch fused"] = in_one_launch
+    if with_compiler and task.time <= LONGEST_COMPILED:
+        found["scratch compiled"] = torch.compile(_by(layer, "plain"), mode="reduce-overhead")
+    return found
+
+
+def _by(layer: nn.Module, backend: str) -> Any:
+    """The hand-written layer with the same weights, run this way."""
+    model = from_torch(layer)
+    model.backend = backend
+    return model
+
+
+def train_step(model: nn.Module, x: Tensor) -> Tensor:
+    """Forward, a loss on the final hidden state as a classifier has, backward."""
+    model.zero_grad()
+    _, state = model(x)
+    loss = final_hidden(state, directions=1).square().mean()
+    loss.backward()
+    return loss.detach()
+
+
+@torch.no_grad()
+def inference(model: nn.Module, x: Tensor) -> Tensor:
+    """Forward alone."""
+    output: Tensor = model(x)[0]
+    return output
+
+
+PHASES: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "train": train_step,
+    "inference": inference,
+}
+
+
+def draw_input(task: Task, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(time, batch, features), the same for every contender."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(task.time, task.batch, task.features, generator=generator).to(device, dtype)
+
+
+ALLOWED = {"float32": 1e-5, "tf32": 1e-2, "bfloat16": 5e-2}
+"""Difference from torch.nn's, as a share of the largest number; 23, 10 and 7 bits are kept."""
+
+
+def check_equal(models: dict[str, nn.Module], x: Tensor, numbers: str = "float32") -> None:
+    """Every contender gives torch.nn's outputs and torch.nn's gradients, or nothing is timed.
+
+    Raises:
+        AssertionError: which contender differs, in what.
+    """
+    seen = {name: outputs_and_gradients(model, x) for name, model in models.items()}
+    expected = seen[BUILTIN]
+    for name, results in seen.items():
+        assert results.keys() == expected.keys(), f"{name} has {', '.join(results)}"
+        for what, got in results.items():
+            bound = ALLOWED[numbers] * expected[what].abs().max().item()
+            torch.testing.assert_close(
+                got,
+                expected[what],
+                rtol=0,
+                atol=bound,
+                msg=lambda message, name=name, what=what: f"{what} of {name}: {message}",
+            )
+
+
+def outputs_and_gradients(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """What a call gives, and the gradient of every weight under torch.nn's name for it."""
+    seen = {"outputs": inference(model, x).clone()}  # a CUDA graph writes its next over this one
+    train_step(model, x)
+    for name, weight in model.state_dict(keep_vars=True).items():
+        # CellLoop's cells.0.weight_ih is weight_ih_l0 of the others
+        seen[re.sub(r"^cells\.(\d+)\.(\w+)$", r"\2_l\1", name)] = weight.grad
+    return seen

@@ -1,0 +1,82 @@
+"""Traces and observations as plain dicts of NumPy arrays, and as one .npz file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from gate_explorer.files import replacing
+from gate_explorer.observation.observe import Observation
+from gate_explorer.observation.time_bins import Array
+from scratch_cells import Trace
+
+
+def trace_to_arrays(trace: Trace) -> dict[str, Array]:
+    """Every gate and state of a trace.
+
+    Returns:
+        ``layer0.gates.forget``, ``layer0.states.hidden``, ``layer0.reverse.gates.forget``, ... and
+        ``output``, laid out as in the trace; of packed sequences the packed data.
+    """
+    arrays = {"output": _array(trace.output)}
+    for cell in trace:
+        place = _place(cell.layer, cell.reverse)
+        for name, gate in cell.gates._asdict().items():
+            arrays[f"{place}.gates.{name}"] = _array(gate)
+        for name, state in cell.states.items():
+            arrays[f"{place}.states.{name}"] = _array(state)
+    return arrays
+
+
+def observation_to_arrays(observation: Observation) -> dict[str, Array]:
+    """Everything observed: gates and states as above, and what belongs to the whole model.
+
+    Returns:
+        ``image``, ``steps``, ``probabilities``, ``input_gradient``; ``difference`` where there is
+        one, ``label`` where it is known; and for each cell ``layer0.gates.forget``,
+        ``layer0.states.hidden``, ``layer0.gradients.hidden``, ...
+    """
+    arrays: dict[str, Array] = {
+        name: getattr(observation, name)
+        for name in ("image", "steps", "probabilities", "input_gradient")
+    }
+    if observation.difference is not None:
+        arrays["difference"] = observation.difference
+    if observation.label is not None:
+        arrays["label"] = np.array(observation.label)
+    for cell in observation.cells:
+        for kind in ("gates", "states", "gradients"):
+            for name, values in getattr(cell, kind).items():
+                arrays[f"{_place(cell.layer, cell.reverse)}.{kind}.{name}"] = values
+    return arrays
+
+
+def save_arrays(path: Path, observations: Sequence[Observation]) -> None:
+    """Write one .npz; of several observations each under its number: ``0.steps``, ``1.steps``.
+
+    Raises:
+        ExplorerError: the file cannot be written.
+    """
+    if len(observations) == 1:
+        arrays = observation_to_arrays(observations[0])
+    else:
+        arrays = {
+            f"{number}.{name}": array
+            for number, observation in enumerate(observations)
+            for name, array in observation_to_arrays(observation).items()
+        }
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _place(layer: int, reverse: bool) -> str:
+    return f"layer{layer}" + (".reverse" if reverse else "")
+
+
+def _array(values: Tensor | PackedSequence | Any) -> Array:
+    data = values.data if isinstance(values, PackedSequence) else values
+    array: Array = data.detach().cpu().numpy()
+    return array

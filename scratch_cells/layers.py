@@ -1,0 +1,303 @@
+"""Layers upon layers of one cell, in one direction or both: RNN, GRU and LSTM.
+
+Every class here is a drop-in for torch.nn's of the same name.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from scratch_cells.backends.bptt import unroll_by_hand
+from scratch_cells.backends.c_backend import unroll_compiled
+from scratch_cells.backends.triton_backend import unroll_fused
+from scratch_cells.cell import Cell, map_state, parts, whole
+from scratch_cells.gru import GRUCell
+from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
+from scratch_cells.parameters import TorchNamed
+from scratch_cells.rnn import RNNCell
+from scratch_cells.sequence import Packed, Sequence, time_major
+from scratch_cells.unroll import Unroll, unroll
+from scratch_cells.validation import (
+    check_backend,
+    check_input,
+    check_layer_arguments,
+    check_no_projection,
+    check_nonlinearity,
+    check_state,
+    check_state_dim,
+    check_state_dtype,
+    check_time,
+    state_parts,
+)
+from shared_interface import RecurrentLayer, State
+
+BACKENDS: dict[str, Unroll] = {
+    "auto": unroll_compiled,
+    "by_hand": unroll_by_hand,
+    "plain": unroll,
+    "fused": unroll_fused,
+}
+"""How a cell is run along a sequence: the fastest way that is exact and has been measured, the
+gradient by hand and every step by tensor operations, the loop as it reads, or one GPU kernel for
+all steps."""
+
+
+class RecurrentStack(TorchNamed, RecurrentLayer):
+    """``num_layers`` layers of ``cell_class``, each in one direction or both.
+
+    Layer 0 reads the input, every other layer the outputs of the one below, both directions side
+    by side. Dropout falls between layers: on the outputs of each layer but the last, once for the
+    whole sequence, never inside the recurrence.
+
+    Args:
+        input_size: features of the input at one step.
+        hidden_size: units of each layer and direction.
+        num_layers: how many layers stand on one another.
+        bias: whether the cells have biases.
+        batch_first: input and output are (batch, time, features) rather than (time, batch,
+            features). States never are.
+        dropout: probability of an element being zeroed between layers, in training.
+        bidirectional: read in both directions.
+        proj_size: LSTM only: size of the projected hidden state; 0 for none.
+        device, dtype: where and as what the weights are made.
+        backend: ``"auto"``, the fastest way that is exact: on a CPU in C where there is a
+            compiler; ``"by_hand"``, by tensor operations only; ``"plain"``, the loop as it reads;
+            or ``"fused"``, on a GPU all steps in one kernel where they fit, else as ``"auto"``.
+        cell_options: whatever else ``cell_class`` takes.
+
+    Raises:
+        TypeError, ValueError: a bad argument, in torch.nn's words.
+        RuntimeError, ValueError: from the call, input or state of a wrong shape or dtype.
+    """
+
+    cell_class: ClassVar[type[Cell]]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        backend: str = "auto",
+        **cell_options: Any,
+    ) -> None:
+        super().__init__()
+        check_backend(backend, BACKENDS)
+        self.backend = backend
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        check_layer_arguments(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size
+        )
+        directions = 2 if bidirectional else 1
+        output_size = directions * (proj_size or hidden_size)
+        # Layer-major, forward before reverse: the order of torch.nn's weights and of its states.
+        self.cells = nn.ModuleList(
+            self.make_cell(
+                input_size if layer == 0 else output_size,
+                device=device,
+                dtype=dtype,
+                **cell_options,
+            )
+            for layer in range(num_layers)
+            for _ in range(directions)
+        )
+
+    def make_cell(self, input_size: int, **options: Any) -> Cell:
+        """One of the stack's cells."""
+        return self.cell_class(input_size, self.hidden_size, self.bias, **options)
+
+    def forward(
+        self, input: Tensor | PackedSequence, hx: State | None = None
+    ) -> tuple[Tensor | PackedSequence, State]:
+        """Read a sequence: see :meth:`RecurrentLayer.forward`."""
+        return self.run(input, hx, BACKENDS[self.backend])
+
+    def run(
+        self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
+    ) -> tuple[Tensor | PackedSequence, State]:
+        """Read a sequence with ``unroll`` running each cell along it."""
+        sequence = time_major(type(self).__name__, input, self.batch_first)
+        state = self.initial_state(sequence, input, hx)
+        directions = 2 if self.bidirectional else 1
+        data = sequence.data  # (T, B, I) or (ΣT, I)
+        finals = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction in range(directions):
+                index = layer * directions + direction
+                output, final = unroll(
+                    self.cells[index],  # type: ignore[arg-type]
+                    data,
+                    map_state(lambda part, index=index: part[index], state),
+                    sequence.batch_sizes,
+                    reverse=direction == 1,
+                )
+                outputs.append(output)
+                finals.append(final)
+            data = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
+            if layer < self.num_layers - 1:
+                data = F.dropout(data, self.dropout, self.training)
+        state = map_state(lambda *each: torch.stack(each), *finals)  # (L*D, B, size) each part
+        return sequence.restore(data), map_state(sequence.give_state, state)
+
+    def initial_state(
+        self, sequence: Sequence, input: Tensor | PackedSequence, hx: State | None
+    ) -> State:
+        """The state before the first step, (L*D, B, size) each part, checked or zero."""
+        first = self.cells[0]
+        assert isinstance(first, Cell)
+        packed = isinstance(sequence, Packed)
+        given = None
+        if hx is not None:
+            given = state_parts(type(self).__name__.lower(), hx, len(first.state_names))
+            if not packed:
+                check_state_dim(input, given)  # type: ignore[arg-type]
+        check_input(
+            sequence.data, 2 if packed else 3, self.input_size, first.input_to_hidden.weight.dtype
+        )
+        sizes = [(len(self.cells), sequence.batch, size) for size in first.state_sizes]
+        if given is None:
+            state = whole([sequence.data.new_zeros(size) for size in sizes])
+        else:
+            check_state(tuple(map(sequence.take_state, given)), sizes)
+            check_state_dtype(given, sequence.data)
+            state = whole([sequence.take_state(part) for part in given])
+        check_time(sequence.data.size(0))
+        return self.autocast_state(state, packed)
+
+    def autocast_state(self, state: State, packed: bool) -> State:
+        """Under autocast, carry the state in the dtype in which torch.nn carries it.
+
+        On CUDA cuDNN runs the whole layer in the autocast dtype. On the CPU the state keeps its
+        own dtype and the outputs follow from type promotion.
+        """
+        device = parts(state)[0].device.type
+        if device == "cuda" and torch.is_autocast_enabled(device):
+            return map_state(lambda part: part.to(torch.get_autocast_dtype(device)), state)
+        return state
+
+    def torch_names(self) -> dict[str, str]:
+        directions = 2 if self.bidirectional else 1
+        names = {}
+        for index, cell in enumerate(self.cells):
+            assert isinstance(cell, Cell)
+            suffix = f"_l{index // directions}" + ("_reverse" if index % directions else "")
+            for name in cell.torch_names():
+                if self.bias or not name.startswith("bias"):
+                    names[name + suffix] = f"cells.{index}.{name}"
+        return names
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The weights of each layer and direction, in torch.nn's order."""
+        return [[weight for _, weight in cell.named_weights()] for cell in self.cells]  # type: ignore[operator]
+
+    def reset_parameters(self) -> None:
+        """Draw every weight anew, as torch.nn does: U(-1/√H, 1/√H), in torch.nn's order."""
+        for cell in self.cells:
+            cell.reset_parameters()  # type: ignore[operator]
+
+    def flatten_parameters(self) -> None:
+        """Nothing: torch.nn packs its weights for cuDNN here; these layers do not run on cuDNN."""
+
+    def extra_repr(self) -> str:
+        options = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
+        given = {name: getattr(self, name) for name in options}
+        changed = [f"{name}={given[name]}" for name in options if given[name] != options[name]]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
+
+
+def layer_of(cell_class: type[Cell]) -> type[RecurrentStack]:
+    """The layer class, with torch.nn's signature, that runs ``cell_class`` along sequences."""
+    name = cell_class.__name__.removesuffix("Cell")
+    return type(
+        name, (RecurrentStack,), {"cell_class": cell_class, "__module__": cell_class.__module__}
+    )
+
+
+class RNN(RecurrentStack):
+    """RNN(input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True,
+    batch_first=False, dropout=0.0, bidirectional=False, device=None, dtype=None)
+
+    Elman's network: :class:`~scratch_cells.rnn.RNNCell` along sequences, a drop-in for
+    torch.nn.RNN. The state is h of shape (layers * directions, batch, hidden_size).
+    """
+
+    cell_class = RNNCell
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        check_no_projection(kwargs)
+        if len(args) > 3:
+            args, nonlinearity = args[:3] + args[4:], args[3]
+        else:
+            nonlinearity = kwargs.pop("nonlinearity", "tanh")
+        check_nonlinearity(nonlinearity)
+        super().__init__(*args, nonlinearity=nonlinearity, **kwargs)
+        self.nonlinearity = nonlinearity
+
+
+class GRU(RecurrentStack):
+    """GRU(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
+    bidirectional=False, device=None, dtype=None)
+
+    The gated recurrent unit: :class:`~scratch_cells.gru.GRUCell` along sequences, a drop-in for
+    torch.nn.GRU. The state is h of shape (layers * directions, batch, hidden_size).
+    """
+
+    cell_class = GRUCell
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        check_no_projection(kwargs)
+        super().__init__(*args, **kwargs)
+
+
+class LSTM(RecurrentStack):
+    """LSTM(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
+    bidirectional=False, proj_size=0, device=None, dtype=None)
+
+    The long short-term memory: :class:`~scratch_cells.lstm.LSTMCell` along sequences, a drop-in
+    for torch.nn.LSTM. The state is the pair (h, c), h of shape (layers * directions, batch, P or
+    H), c of shape (layers * directions, batch, H), P being ``proj_size`` and H ``hidden_size``.
+    """
+
+    cell_class = LSTMCell
+
+    def make_cell(self, input_size: int, **options: Any) -> Cell:
+        if not self.proj_size:
+            return super().make_cell(input_size, **options)
+        return ProjectedLSTMCell(
+            input_size, self.hidden_size, self.bias, proj_size=self.proj_size, **options
+        )
+
+    def autocast_state(self, state: State, packed: bool) -> State:
+        """On the CPU too torch.nn keeps a dense LSTM's state in the autocast dtype (oneDNN)."""
+        h, c = super().autocast_state(state, packed)
+        one_dnn = not packed and not self.proj_size and h.dtype == torch.float32
+        if one_dnn and torch.is_autocast_enabled("cpu") and h.device.type == "cpu":
+            dtype = torch.get_autocast_dtype("cpu")
+            return h.to(dtype), c.to(dtype)
+        return h, c

@@ -1,0 +1,328 @@
+"""Wrong cells and wrong layers: each a mistake that people make, as the smallest change to ours."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from scratch_cells.cell import Cell, map_state
+from scratch_cells.gru import GRUCell
+from scratch_cells.layers import RecurrentStack, layer_of
+from scratch_cells.lstm import LSTMCell
+from scratch_cells.rnn import RNNCell
+from scratch_cells.unroll import unroll
+
+State = Any
+
+
+# --- cells --------------------------------------------------------------------------------------
+
+
+def lstm(name: str, order: str = "ifgo", sigmoid: Any = torch.sigmoid, g: Any = torch.tanh) -> type:
+    """An LSTM cell with another gate order or other activations."""
+
+    def gates(self: LSTMCell, projected: Tensor, state: State) -> LSTMCell.Gates:
+        chunks = (projected + self.hidden_to_hidden(state[0])).chunk(4, dim=-1)
+        by_letter = dict(zip(order, chunks, strict=True))
+        activated = {k: g(v) if k == "g" else sigmoid(v) for k, v in by_letter.items()}
+        return self.Gates(*(activated[letter] for letter in "ifgo"))
+
+    return type(name, (LSTMCell,), {"gates": gates})
+
+
+def lstm_update(name: str, function: Any) -> type:
+    """An LSTM cell with another update: (i, f, g, o, h, c) -> (h, c)."""
+
+    def update(self: LSTMCell, gates: Any, state: State) -> State:
+        return function(*gates, *state)
+
+    return type(name, (LSTMCell,), {"update": update})
+
+
+def standard(i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor) -> State:
+    c = f * c + i * g
+    return o * torch.tanh(c), c
+
+
+def output_from_old_cell(*gates_and_state: Tensor) -> State:
+    i, f, g, o, _, c = gates_and_state
+    return o * torch.tanh(c), f * c + i * g
+
+
+def stored_tanh(*gates_and_state: Tensor) -> State:
+    h, c = standard(*gates_and_state)
+    return h, torch.tanh(c)
+
+
+def only_outputs_without_tanh(
+    i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor
+) -> State:
+    c = f * c + i * g
+    return o * c, c
+
+
+def tanh_after_output_gate(
+    i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor
+) -> State:
+    c = f * c + i * g
+    return torch.tanh(o * c), c
+
+
+class DroppedBias(LSTMCell):
+    def gates(self, projected: Tensor, state: State) -> LSTMCell.Gates:
+        bias = self.hidden_to_hidden.bias
+        return super().gates(projected if bias is None else projected - bias, state)
+
+
+class DoubleBias(RNNCell):
+    def gates(self, projected: Tensor, h: Tensor) -> RNNCell.Gates:
+        bias = self.hidden_to_hidden.bias
+        return super().gates(projected if bias is None else projected + bias, h)
+
+
+class ForgetBiasAdded(LSTMCell):
+    def gates(self, projected: Tensor, state: State) -> LSTMCell.Gates:
+        one = torch.zeros(4, self.hidden_size, dtype=projected.dtype)
+        one[1] = 1.0
+        return super().gates(projected + one.flatten(), state)
+
+
+class HiddenNotCarried(LSTMCell):
+    def gates(self, projected: Tensor, state: State) -> LSTMCell.Gates:
+        return super().gates(projected, (torch.zeros_like(state[0]), state[1]))
+
+
+class DetachedState(LSTMCell):
+    def gates(self, projected: Tensor, state: State) -> LSTMCell.Gates:
+        return super().gates(projected, (state[0].detach(), state[1]))
+
+
+class UntransposedRecurrent(RNNCell):
+    def gates(self, projected: Tensor, h: Tensor) -> RNNCell.Gates:
+        product = h @ self.hidden_to_hidden.weight
+        bias = self.hidden_to_hidden.bias
+        return self.Gates(self.activation(projected + product + (0 if bias is None else bias)))
+
+
+class AlwaysTanh(RNNCell):
+    def activation(self, n: Tensor) -> Tensor:
+        return torch.tanh(n)
+
+
+class GRUWithAnotherReset(GRUCell):
+    """The GRU with the candidate left open: n_x, r, h, W_hn, b_hn -> pre-activation."""
+
+    candidate: Any
+
+    def gates(self, projected: Tensor, h: Tensor) -> GRUCell.Gates:
+        r_x, z_x, n_x = projected.chunk(3, dim=-1)
+        r_h, z_h, _ = self.hidden_to_hidden(h).chunk(3, dim=-1)
+        weight = self.hidden_to_hidden.weight.chunk(3)[2]
+        bias = self.hidden_to_hidden.bias
+        b = torch.zeros(self.hidden_size, dtype=h.dtype) if bias is None else bias.chunk(3)[2]
+        r = torch.sigmoid(r_x + r_h)
+        n = torch.tanh(type(self).candidate(n_x, r, h, weight, b))
+        return self.Gates(r, torch.sigmoid(z_x + z_h), n)
+
+
+def gru_candidate(name: str, function: Any) -> type:
+    return type(name, (GRUWithAnotherReset,), {"candidate": staticmethod(function)})
+
+
+class UpdateBeforeReset(GRUCell):
+    def gates(self, projected: Tensor, h: Tensor) -> GRUCell.Gates:
+        z_x, r_x, n_x = projected.chunk(3, dim=-1)
+        z_h, r_h, n_h = self.hidden_to_hidden(h).chunk(3, dim=-1)
+        r, z = torch.sigmoid(r_x + r_h), torch.sigmoid(z_x + z_h)
+        return self.Gates(r, z, torch.tanh(n_x + r * n_h))
+
+
+class SwappedUpdate(GRUCell):
+    def update(self, gates: Any, h: Tensor) -> Tensor:
+        _, z, n = gates
+        return z * n + (1 - z) * h
+
+
+WRONG_CELLS: dict[str, type[Cell]] = {
+    "gate-order i,g,f,o": lstm("A", order="igfo"),
+    "gate-order i,f,o,g": lstm("B", order="ifog"),
+    "gate-order i,o,f,g": lstm("C", order="iofg"),
+    "hard-sigmoid": lstm("D", sigmoid=lambda u: (0.2 * u + 0.5).clamp(0, 1)),
+    "sigmoid-candidate": lstm("E", g=torch.sigmoid),
+    "relu-candidate": lstm("F", g=torch.relu),
+    "missing-bias": DroppedBias,
+    "double-bias": DoubleBias,
+    "forget-bias-added": ForgetBiasAdded,
+    "hidden-not-carried": HiddenNotCarried,
+    "detached-state": DetachedState,
+    "swapped-input-forget": lstm_update("G", lambda i, f, *rest: standard(f, i, *rest)),
+    "added-not-multiplied": lstm_update(
+        "H", lambda i, f, g, o, h, c: (o * torch.tanh(f * c + i + g), f * c + i + g)
+    ),
+    "coupled-gates": lstm_update("I", lambda i, f, *rest: standard(1 - f, f, *rest)),
+    "cell-not-carried": lstm_update(
+        "J", lambda i, f, g, o, h, c: standard(i, f, g, o, h, torch.zeros_like(c))
+    ),
+    "tanh-stored-cell": lstm_update("K", stored_tanh),
+    "missing-output-tanh": lstm_update("L", only_outputs_without_tanh),
+    "tanh-after-output-gate": lstm_update("M", tanh_after_output_gate),
+    "output-from-old-cell": lstm_update("N", output_from_old_cell),
+    "state-order": lstm_update("O", lambda *all_: standard(*all_)[::-1]),
+    "reset-before-matmul": gru_candidate("P", lambda x, r, h, w, b: x + (r * h) @ w.T + b),
+    "reset-outside-bias": gru_candidate("Q", lambda x, r, h, w, b: x + r * (h @ w.T) + b),
+    "reset-over-everything": gru_candidate("R", lambda x, r, h, w, b: r * (x + h @ w.T + b)),
+    "no-reset": gru_candidate("S", lambda x, r, h, w, b: x + h @ w.T + b),
+    "gate-order z,r,n": UpdateBeforeReset,
+    "swapped-update": SwappedUpdate,
+    "untransposed-recurrent": UntransposedRecurrent,
+    "wrong-nonlinearity": AlwaysTanh,
+}
+
+
+# --- layers -------------------------------------------------------------------------------------
+
+
+class DropoutOnLastLayer(RecurrentStack):
+    def run(self, input: Any, hx: Any, unroll: Any) -> Any:
+        output, state = super().run(input, hx, unroll)
+        if isinstance(output, Tensor):
+            return F.dropout(output, self.dropout, self.training), state
+        return output._replace(data=F.dropout(output.data, self.dropout, self.training)), state
+
+
+class DropoutInsideRecurrence(RecurrentStack):
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        def dropping(cell: Cell, *arguments: Any, **options: Any) -> Any:
+            gates = cell.gates
+            cell.gates = lambda projected, state: gates(
+                projected,
+                map_state(lambda part: F.dropout(part, self.dropout, self.training), state),
+            )
+            try:
+                return unroll(cell, *arguments, **options)
+            finally:
+                del cell.gates
+
+        return self.run(input, hx, dropping)
+
+
+class ReverseNotFlipped(RecurrentStack):
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        def walked(*arguments: Any, reverse: bool) -> Any:
+            output, state = unroll(*arguments, reverse=reverse)
+            return output.flip(0) if reverse else output, state
+
+        return self.run(input, hx, walked)
+
+
+class ReverseForgotten(RecurrentStack):
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        return self.run(input, hx, lambda *arguments, reverse: unroll(*arguments, reverse=False))
+
+
+class FinalStateAtTheEndOfTheBatch(RecurrentStack):
+    """Padded ends read as if they were steps: the state keeps moving where a sequence is over."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        def to_the_end(cell: Cell, data: Tensor, state: State, sizes: Any, reverse: bool) -> Any:
+            output, final = unroll(cell, data, state, sizes, reverse=reverse)
+            if sizes is None or reverse or sizes[-1] == sizes[0]:
+                return output, final
+            blank = data.new_zeros(sizes[0], data.size(-1))
+            moved = cell.step(cell.project(blank), final)
+            running = torch.arange(sizes[0]).unsqueeze(1) < sizes[-1]
+            return output, map_state(lambda old, new: torch.where(running, old, new), final, moved)
+
+        return self.run(input, hx, to_the_end)
+
+
+class SharedInitialState(RecurrentStack):
+    def initial_state(self, *arguments: Any) -> State:
+        return map_state(lambda part: part[:1].expand_as(part), super().initial_state(*arguments))
+
+
+class StateNotUsed(RecurrentStack):
+    def initial_state(self, *arguments: Any) -> State:
+        return map_state(lambda part: part * 0, super().initial_state(*arguments))
+
+
+class DirectionLayerState(RecurrentStack):
+    """h_n ordered (direction, layer) instead of (layer, direction)."""
+
+    def run(self, *arguments: Any) -> Any:
+        output, state = super().run(*arguments)
+        directions = 2 if self.bidirectional else 1
+
+        def reorder(part: Tensor) -> Tensor:
+            return part.unflatten(0, (-1, directions)).transpose(0, 1).flatten(0, 1)
+
+        return output, map_state(reorder, state)
+
+
+class FirstLayerInput(RecurrentStack):
+    """A later layer of as many features as the input is fed the input."""
+
+    def run(self, input: Any, hx: Any, unroll: Any) -> Any:
+        first = []
+
+        def fed(cell: Cell, data: Tensor, *arguments: Any, **options: Any) -> Any:
+            first.append(data)
+            same = first[0].size(-1) == data.size(-1)
+            return unroll(cell, first[0] if same else data, *arguments, **options)
+
+        return super().run(input, hx, fed)
+
+
+class NoGradientForTheState(RecurrentStack):
+    def initial_state(self, *arguments: Any) -> State:
+        return map_state(Tensor.detach, super().initial_state(*arguments))
+
+
+class ZeroGradients(RecurrentStack):
+    """Outputs exact, every gradient zero: what a comparison that reads no gradient lets pass."""
+
+    def run(self, *arguments: Any) -> Any:
+        output, state = super().run(*arguments)
+        dead = sum((w * 0).sum() for w in self.parameters())
+        if isinstance(output, Tensor):
+            output = output.detach() + dead
+            return output, map_state(lambda part: part.detach() + dead, state)
+        output = output._replace(data=output.data.detach() + dead)
+        return output, map_state(lambda part: part.detach() + dead, state)
+
+
+WRONG_LAYERS: dict[str, type[RecurrentStack]] = {
+    "dropout on the last layer": DropoutOnLastLayer,
+    "dropout inside the recurrence": DropoutInsideRecurrence,
+    "reverse-not-flipped": ReverseNotFlipped,
+    "reverse forgotten": ReverseForgotten,
+    "final state at the end of the batch": FinalStateAtTheEndOfTheBatch,
+    "shared-initial-state": SharedInitialState,
+    "state-not-used": StateNotUsed,
+    "state-layout": DirectionLayerState,
+    "first-layer-input": FirstLayerInput,
+    "no gradient for the state": NoGradientForTheState,
+    "zero gradients": ZeroGradients,
+}
+
+
+def wrong_layer(name: str, kind: str) -> type[RecurrentStack]:
+    """The layer class with the planted bug ``name``, for the cells of ``kind``."""
+    if name in WRONG_CELLS:
+        return layer_of(WRONG_CELLS[name])
+    cell_class = {"RNN": RNNCell, "GRU": GRUCell, "LSTM": LSTMCell}[kind]
+    stack = RecurrentStack if name == "nothing" else WRONG_LAYERS[name]
+    return type(name, (stack,), {"cell_class": cell_class})
+
+
+def kinds_of(name: str) -> tuple[str, ...]:
+    """The kinds of layer in which the bug can be planted."""
+    if name not in WRONG_CELLS:
+        return ("RNN", "GRU", "LSTM")
+    cell = WRONG_CELLS[name]
+    return tuple(
+        kind
+        for kind, right in (("RNN", RNNCell), ("GRU", GRUCell), ("LSTM", LSTMCell))
+        if issubclass(cell, right)
+    )

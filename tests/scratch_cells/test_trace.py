@@ -1,0 +1,133 @@
+"""A trace shows what really ran: its output is the layer's own, its gates are the equations'."""
+
+import pytest
+import torch
+from hypothesis import given
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+import scratch_cells
+from scratch_cells import CellTrace, trace
+from tests.helpers.oracles import affine, sigmoid, tanh
+from tests.helpers.strategies import Configuration, configurations
+
+
+def data(sequence: Tensor | PackedSequence) -> Tensor:
+    return sequence.data if isinstance(sequence, PackedSequence) else sequence
+
+
+def parts(state: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+@given(configurations())
+def test_output_and_state_are_the_layers_own(configuration: Configuration) -> None:
+    sequence, _ = configuration.input()
+    state = configuration.state()
+    hx = state if configuration.kind == "LSTM" else state[0]
+    for package in (scratch_cells, nn):
+        layer = configuration.build(package)
+        torch.manual_seed(1)
+        output, final = layer(sequence, hx)
+        torch.manual_seed(1)
+        seen = trace(layer, sequence, hx)
+        assert type(seen.output) is type(output)
+        pairs = [(data(seen.output), data(output))]
+        pairs += zip(parts(seen.state), parts(final), strict=True)
+        for got, expected in pairs:
+            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+        # The last layer's hidden states, direction beside direction, are the output.
+        hidden = [data(cell.hidden) for cell in seen.cells[-configuration.directions :]]
+        assert torch.equal(torch.cat(hidden, dim=-1), data(seen.output))
+        assert [(cell.layer, cell.reverse) for cell in seen] == [
+            (layer, bool(direction))
+            for layer in range(configuration.options["num_layers"])
+            for direction in range(configuration.directions)
+        ]
+
+
+def expected_gates(kind: str, w: dict[str, Tensor], x: Tensor, h: Tensor) -> dict[str, Tensor]:
+    """Transcribed: the gates of one sample at one step, of a layer with 4 units."""
+
+    def both(gate: int) -> Tensor:
+        return affine(w, "ih", gate, 4, x) + affine(w, "hh", gate, 4, h)
+
+    if kind == "RNN":
+        return {"candidate": tanh(both(0))}
+    if kind == "GRU":
+        r = sigmoid(both(0))
+        n = tanh(affine(w, "ih", 2, 4, x) + r * affine(w, "hh", 2, 4, h))
+        return {"reset": r, "update": sigmoid(both(1)), "candidate": n}
+    return {
+        "input": sigmoid(both(0)),
+        "forget": sigmoid(both(1)),
+        "candidate": tanh(both(2)),
+        "output": sigmoid(both(3)),
+    }
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_gates_are_the_equations(kind: str, reverse: bool) -> None:
+    torch.manual_seed(0)
+    layer = getattr(nn, kind)(3, 4, bidirectional=True, batch_first=True, dtype=torch.float64)
+    suffix = "_l0_reverse" if reverse else "_l0"
+    weights = {
+        name.removesuffix(suffix): weight
+        for name, weight in layer.state_dict().items()
+        if name.endswith(suffix)
+    }
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    seen = trace(layer, x).of(0, reverse)
+    for sample in range(2):
+        h = torch.zeros(4, dtype=torch.float64)
+        for t in reversed(range(5)) if reverse else range(5):
+            want = expected_gates(kind, weights, x[sample, t], h)
+            assert seen.gates._fields == tuple(want)
+            for name, gate in want.items():
+                got = getattr(seen.gates, name)[sample, t]
+                torch.testing.assert_close(got, gate, rtol=1e-12, atol=1e-12)
+            h = seen.hidden[sample, t]
+
+
+def test_the_cell_state_is_kept() -> None:
+    seen = trace(nn.LSTM(3, 4), torch.randn(5, 2, 3)).of(0)
+    before = torch.cat([torch.zeros(1, 2, 4), seen.cell[:-1]])
+    i, f, g, o = seen.gates
+    torch.testing.assert_close(seen.cell, f * before + i * g)
+    torch.testing.assert_close(seen.hidden, o * seen.cell.tanh())
+
+
+def test_packed_sequences_are_traced_each_at_its_own_length() -> None:
+    torch.manual_seed(0)
+    layer = nn.GRU(3, 4, bidirectional=True, dtype=torch.float64)
+    sequences = [torch.randn(length, 3, dtype=torch.float64) for length in (2, 5)]
+    packed = nn.utils.rnn.pack_sequence(sequences, enforce_sorted=False)
+    for reverse in (False, True):
+        together = trace(layer, packed).of(0, reverse)
+        reset, _ = pad_packed_sequence(together.gates.reset)
+        for sample, x in enumerate(sequences):
+            alone = trace(layer, x).of(0, reverse)
+            torch.testing.assert_close(reset[: len(x), sample], alone.gates.reset)
+
+
+def test_gradients_flow_through_a_trace() -> None:
+    x = torch.randn(5, 2, 3, requires_grad=True)
+    forget = trace(scratch_cells.LSTM(3, 4), x).of(0).gates.forget
+    (gradient,) = torch.autograd.grad(forget[2].sum(), x)
+    assert gradient[:3].abs().min() > 0
+    assert gradient[3:].abs().max() == 0  # a gate knows nothing of later steps
+
+
+def test_of_counts_layers_from_either_end() -> None:
+    seen = trace(scratch_cells.GRU(3, 4, num_layers=3, bidirectional=True), torch.randn(5, 3))
+    last: CellTrace = seen.of(-1, reverse=True)
+    assert last is seen.cells[5]
+    assert seen.of(1) is seen.cells[2]
+    with pytest.raises(IndexError):
+        seen.of(3)
+
+
+def test_only_recurrent_layers_can_be_traced() -> None:
+    with pytest.raises(TypeError, match="cannot trace Linear: expected a layer of scratch_cells"):
+        trace(nn.Linear(3, 4), torch.zeros(2, 3))

@@ -1,0 +1,147 @@
+"""sequenced_mnist/idx.py: what is read is what was written, and no damage goes unnoticed."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sequenced_mnist.idx import DataError, locate, read_images, read_labels
+from tests.helpers.mnist_files import idx
+
+IMAGES = torch.arange(3 * 4 * 5).view(3, 4, 5).to(torch.uint8)
+LABELS = torch.tensor([2, 0, 1], dtype=torch.uint8)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "some-idx-ubyte"
+
+
+def one_line_about(path: Path, error: pytest.ExceptionInfo[DataError]) -> str:
+    """The error's message, which names the file and the remedy in one line."""
+    message = str(error.value)
+    assert "\n" not in message
+    assert str(path) in message
+    assert "delete it" in message
+    return message
+
+
+def compress(path: Path) -> Path:
+    compressed = path.with_name(f"{path.name}.gz")
+    compressed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return compressed
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_reads_what_was_written(path: Path, compressed: bool) -> None:
+    def write(content: Tensor) -> Path:
+        path.write_bytes(idx(content))
+        return compress(path) if compressed else path
+
+    images = read_images(write(IMAGES), 4, 5)
+    assert images.dtype == torch.uint8
+    assert torch.equal(images, IMAGES)
+    images[0] = 0  # the caller's to change, with no warning about memory that is read-only
+    labels = read_labels(write(LABELS), count=3, num_classes=3)
+    assert labels.dtype == torch.int64
+    assert torch.equal(labels, LABELS.long())
+
+
+def test_locate_prefers_the_plain_file(path: Path) -> None:
+    assert locate(path) is None
+    path.write_bytes(idx(IMAGES))
+    compressed = compress(path)
+    assert locate(path) == compressed
+    path.write_bytes(idx(IMAGES))
+    assert locate(path) == path
+
+
+@given(length=st.integers(0, len(idx(IMAGES)) - 1))
+def test_a_file_cut_anywhere_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, length: int
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "images"
+    path.write_bytes(idx(IMAGES)[:length])
+    with pytest.raises(DataError) as error:
+        read_images(path, 4, 5)
+    message = one_line_about(path, error)
+    # With its header whole, what is wrong is the length; before, it may not even look like IDX.
+    assert "truncated" in message or length < 16
+
+
+@given(bit=st.integers(0, 16 * 8 - 1))
+def test_a_header_with_any_bit_flipped_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, bit: int
+) -> None:
+    content = bytearray(idx(IMAGES))
+    content[bit // 8] ^= 1 << bit % 8
+    path = tmp_path_factory.mktemp("flipped") / "images"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_images(path, 4, 5)
+    one_line_about(path, error)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "starts with nothing"),
+        (gzip.compress(idx(IMAGES), mtime=0), "starts with 1f8b0800, not 00000803"),
+        (idx(LABELS), "starts with 00000801, not 00000803"),
+        (idx(IMAGES) + b"\0", "too long"),
+        (idx(IMAGES[:, :3]), "images of 3 x 5, not 4 x 5"),
+        (idx(IMAGES.transpose(1, 2)), "images of 5 x 4, not 4 x 5"),
+        (idx(IMAGES[:0]), "empty"),
+    ],
+)
+def test_damaged_images_are_refused(path: Path, content: bytes, fault: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_images(path, 4, 5)
+    assert fault in one_line_about(path, error)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (idx(IMAGES), "starts with 00000803, not 00000801"),
+        (idx(LABELS[:2]), "2 labels for 3 images"),
+        (idx(torch.tensor([0, 3, 1])), "label 3, but classes end at 2"),
+    ],
+)
+def test_damaged_labels_are_refused(path: Path, content: bytes, fault: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_labels(path, count=3, num_classes=3)
+    assert fault in one_line_about(path, error)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-9],
+        lambda content: content[:20] + bytes([content[20] ^ 0xFF]) + content[21:],
+        lambda content: b"plain text",
+        lambda content: b"",
+    ],
+    ids=["truncated", "corrupt", "not gzip", "empty"],
+)
+def test_damaged_compressed_files_are_refused(path: Path, damage) -> None:
+    path.write_bytes(idx(IMAGES))
+    compressed = compress(path)
+    compressed.write_bytes(damage(compressed.read_bytes()))
+    with pytest.raises(DataError) as error:
+        read_images(compressed, 4, 5)
+    one_line_about(compressed, error)
+
+
+def test_a_file_that_cannot_be_read_is_refused(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(DataError) as error:
+        read_images(path, 4, 5)
+    assert "Is a directory" in one_line_about(path, error)

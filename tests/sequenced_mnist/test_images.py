@@ -1,0 +1,144 @@
+"""sequenced_mnist/images.py: which images are loaded, from where, and what is said about it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision import datasets
+
+from sequenced_mnist import DATASETS, DataError, load_images
+from sequenced_mnist.images import FILES, KINDS
+from tests.helpers.mnist_files import (
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    idx,
+    made_up,
+    write_mnist,
+)
+
+NOWHERE = "http://127.0.0.1:9/"  # the discard port: refused at once
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (datasets.MNIST, datasets.FashionMNIST, datasets.KMNIST):
+        monkeypatch.setattr(kind, "mirrors", [NOWHERE])
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "folder", "first_class"),
+    [
+        ("mnist", "MNIST", "0"),
+        ("fashion-mnist", "FashionMNIST", "T-shirt/top"),
+        ("kmnist", "KMNIST", "o"),
+    ],
+)
+def test_a_set_that_is_there_is_read(
+    tmp_path: Path, dataset: str, folder: str, first_class: str
+) -> None:
+    write_mnist(tmp_path, folder)
+    images = load_images(dataset, tmp_path)
+    expected = made_up()
+    assert (images.name, images.note) == (dataset, "")
+    assert images.num_classes == len(images.class_names) == 10
+    assert images.class_names[0] == first_class
+    assert torch.equal(images.train_images, expected[TRAIN_IMAGES])
+    assert torch.equal(images.train_labels, expected[TRAIN_LABELS].long())
+    assert torch.equal(images.test_images, expected[TEST_IMAGES])
+    assert torch.equal(images.test_labels, expected[TEST_LABELS].long())
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_files_and_classes_are_torchvisions(kind) -> None:
+    torchvisions = getattr(datasets, kind.torchvision_class)
+    assert [f"{name}.gz" for name in FILES] == [archive for archive, _ in torchvisions.resources]
+    # torchvision writes MNIST's out as well: "7 - seven".
+    assert list(kind.class_names) == [name.split(" - ")[0] for name in torchvisions.classes]
+
+
+def test_auto_is_mnist_where_it_is_there(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    images = load_images("auto", tmp_path)
+    assert (images.name, images.note, len(images.train_labels)) == ("mnist", "", 30)
+
+
+def test_auto_is_the_digits_where_mnist_is_out_of_reach_and_says_why(tmp_path: Path) -> None:
+    images = load_images("auto", tmp_path / "new")
+    assert images.name == "digits"
+    assert "\n" not in images.note
+    for said in (TRAIN_IMAGES, "missing", "Connection refused", "digits instead"):
+        assert said in images.note
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist", "kmnist"])
+def test_any_other_set_insists(tmp_path: Path, dataset: str) -> None:
+    with pytest.raises(DataError, match=r"cannot be downloaded .* put the set's four IDX files"):
+        load_images(dataset, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS])
+@pytest.mark.parametrize("dataset", ["auto", "mnist"])
+def test_a_truncated_file_is_an_error_that_names_it(
+    tmp_path: Path, dataset: str, name: str
+) -> None:
+    """For auto too: to train on digits then would hide that MNIST is damaged."""
+    path = write_mnist(tmp_path) / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError) as error:
+        load_images(dataset, tmp_path)
+    assert f"{path} is truncated" in str(error.value)
+
+
+@pytest.mark.parametrize("name", [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    path = write_mnist(tmp_path) / name
+    path.unlink()
+    with pytest.raises(DataError) as error:
+        load_images("mnist", tmp_path)
+    assert f"{path} is missing" in str(error.value)
+
+
+def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
+    path = write_mnist(tmp_path) / TEST_IMAGES
+    path.write_bytes(idx(made_up()[TEST_IMAGES][:, :27]))
+    with pytest.raises(DataError, match="images of 27 x 28, not 28 x 28"):
+        load_images("mnist", tmp_path)
+
+
+def test_labels_of_another_split_are_refused(tmp_path: Path) -> None:
+    raw = write_mnist(tmp_path)
+    (raw / TRAIN_LABELS).write_bytes((raw / TEST_LABELS).read_bytes())
+    with pytest.raises(DataError, match=f"{TRAIN_LABELS} holds 12 labels for 30 images"):
+        load_images("mnist", tmp_path)
+
+
+def test_the_digits_are_all_there_split_evenly_and_scaled_to_bytes() -> None:
+    from sklearn.datasets import load_digits
+
+    images = load_images("digits", Path("unused"))
+    assert (images.name, images.note, images.num_classes) == ("digits", "", 10)
+    together = torch.cat([images.train_images, images.test_images])
+    assert together.dtype == torch.uint8
+    original = load_digits()
+    scaled = torch.from_numpy(original.images) * 255 / 16
+
+    def sort(rows: torch.Tensor) -> list[list[int]]:
+        return sorted(rows.flatten(1).round().long().tolist())
+
+    assert sort(together) == sort(scaled)  # every image once, none in both halves
+    for digit in range(10):
+        held_out = int((images.test_labels == digit).sum())
+        assert held_out == -(-(original.target == digit).sum() // 5)
+    # The split is the same everywhere: the first image of each digit, the sixth, and so on.
+    assert torch.equal(images.test_images[:10].double(), scaled[:10].round())
+    assert images.test_labels[:15].tolist() == [*range(10), 5, 9, 0, 7, 8]
+
+
+def test_an_unknown_set_is_named() -> None:
+    with pytest.raises(DataError, match=f"'cifar': expected one of {', '.join(DATASETS)}"):
+        load_images("cifar", Path("unused"))

@@ -1,0 +1,121 @@
+"""training_loop/reports/plots.py: the file is a picture, and what is drawn is what was measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import image
+from matplotlib.figure import Figure
+
+from training_loop.reports.plots import (
+    confusion,
+    draw_comparison,
+    draw_confusion,
+    draw_curve,
+    draw_mistakes,
+)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    figures: list[Figure] = []
+    savefig = Figure.savefig
+
+    def keep(figure: Figure, *arguments: object, **options: object) -> None:
+        figures.append(figure)
+        savefig(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+@pytest.mark.parametrize(
+    ("step_losses", "accuracies"),
+    [([2.0, 1.0, 0.5, 0.25], [0.5, 0.75]), ([2.0], [0.1]), ([1.0, 0.0], [1.0])],
+    ids=["two epochs", "a single step", "a loss of nought"],
+)
+def test_the_curve_is_a_png_with_something_on_it(
+    tmp_path: Path, step_losses: list[float], accuracies: list[float]
+) -> None:
+    path = tmp_path / "curve.part"
+    draw_curve(path, "scratch lstm on digits", step_losses, accuracies, "test")
+    pixels = image.imread(path, format="png")
+    assert pixels.shape[:2] == (480, 1080)
+    assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 2
+
+
+def test_each_measurement_is_drawn_where_it_belongs(tmp_path: Path, drawn: list[Figure]) -> None:
+    draw_curve(tmp_path / "curve.png", "a title", [2.0, 1.0, 0.5, 0.25], [0.5, 0.75], "validation")
+    (figure,) = drawn
+    loss, accuracy = figure.axes
+    assert figure.get_suptitle() == "a title"
+    assert loss.lines[0].get_xydata().tolist() == [[0.5, 2], [1, 1], [1.5, 0.5], [2, 0.25]]
+    assert accuracy.lines[0].get_xydata().tolist() == [[1, 50], [2, 75]]
+    assert accuracy.get_ylabel() == "validation accuracy (%)"
+
+
+def scored() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Six images of three classes, numbered by their grey; 1 and 4 are named wrongly."""
+    images = (torch.arange(6, dtype=torch.uint8) * 40).view(6, 1, 1).expand(6, 4, 5)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    named = torch.tensor([0, 2, 2, 0, 0, 2])
+    sure = torch.tensor([9.0, 3.0, 9.0, 9.0, 5.0, 9.0])
+    return images, torch.eye(3)[named] * sure[:, None], labels
+
+
+def test_confusions_are_counted_by_true_and_named_class(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    _, scores, labels = scored()
+    assert confusion(scores, labels).tolist() == [[2, 0, 0], [1, 0, 1], [0, 0, 2]]
+    draw_confusion(tmp_path / "confusion.png", scores, labels, ("shoe", "bag", "coat"))
+    assert image.imread(tmp_path / "confusion.png").shape[2] == 4
+    (axes,) = drawn[0].axes
+    assert axes.get_title() == "2 of 6 images named wrongly"
+    assert [text.get_text() for text in axes.texts] == ["2", "", "", "1", "", "1", "", "", "2"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["shoe", "bag", "coat"]
+
+
+def test_the_surest_mistakes_come_first(tmp_path: Path, drawn: list[Figure]) -> None:
+    images, scores, labels = scored()
+    draw_mistakes(tmp_path / "mistakes.png", images, scores, labels, ("shoe", "bag", "coat"))
+    (axes,) = drawn[0].axes
+    assert [text.get_text() for text in axes.texts] == [
+        "bag → shoe, 99 %\n#4",
+        "bag → coat, 91 %\n#1",
+    ]
+    sheet = axes.images[0].get_array()
+    assert (sheet[:4, :5] == 160).all()  # image 4, then image 1
+    assert (sheet[:4, 6:11] == 40).all()
+
+
+@pytest.mark.parametrize("right", [0, 50, 60])
+def test_a_sheet_has_room_for_many_mistakes_and_for_none(
+    right: int, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    labels = torch.zeros(60, dtype=torch.int64)
+    scores = torch.zeros(60, 2)
+    scores[right:, 1] = 1
+    scores[:right, 0] = 1
+    draw_mistakes(
+        tmp_path / "m.png", torch.zeros(60, 8, 8, dtype=torch.uint8), scores, labels, "ab"
+    )
+    assert len(drawn[0].axes[0].texts) == min(60 - right, 40)
+
+
+def test_runs_are_laid_over_one_another(tmp_path: Path, drawn: list[Figure]) -> None:
+    runs = {"one": ([2.0, 1.0], [0.5]), "two": ([2.0, 1.5, 1.0, 0.5], [0.25, 0.75])}
+    draw_comparison(tmp_path / "comparison.png", runs, "test")
+    loss, accuracy = drawn[0].axes
+    assert [line.get_xydata().tolist() for line in loss.lines] == [
+        [[0.5, 2], [1, 1]],
+        [[0.5, 2], [1, 1.5], [1.5, 1], [2, 0.5]],
+    ]
+    assert [line.get_xydata().tolist() for line in accuracy.lines] == [
+        [[1, 50]],
+        [[1, 25], [2, 75]],
+    ]
+    assert loss.lines[0].get_linewidth() > loss.lines[1].get_linewidth()
+    (legend,) = drawn[0].legends
+    assert [text.get_text() for text in legend.texts] == ["one", "two"]

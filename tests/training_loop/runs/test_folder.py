@@ -1,0 +1,213 @@
+"""training_loop/runs/folder.py: a folder of its own for every run, and whole files in it."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sequenced_mnist import Batches, ImageSets
+from command_line.errors import ConfigError
+from training_loop.config import Config, SettledConfig
+from training_loop.runs.run import Run
+from training_loop.runtime.accelerator import start_accelerator
+from training_loop.trainer import Training
+from training_loop.runs.folder import new_folder, replacing
+
+FILES = ["confusion.png", "curve.png", "metrics.csv", "metrics.json", "mistakes.png"]
+
+
+class Tied(nn.Module):
+    """Two entries of the state_dict in one storage, and one that is not contiguous."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.second = nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.turned = nn.Parameter(torch.arange(6.0).view(2, 3).T)
+        self.layer = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.second(self.first(x.flatten(1)) @ self.turned @ self.turned.T)
+        return logits
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_default_folder_is_a_new_one_each_time() -> None:
+    folders = []
+    for _ in range(3):  # within the same second, most likely
+        with new_folder(None, "digits-rows-my/cell.py:Mine") as folder:
+            (folder / "file").write_text("")
+        folders.append(folder)
+    assert len(set(folders)) == 3
+    for folder in folders:
+        assert folder.parent == Path("runs")
+        assert re.fullmatch(r"\d{8}-\d{6}-digits-rows-my-cell-py-Mine(-\d)?", folder.name)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_new_or_empty_folder_can_be_named(exists: bool) -> None:
+    asked = Path("some/where")
+    if exists:
+        asked.mkdir(parents=True)
+    with new_folder(asked, "unused") as folder:
+        assert folder == asked
+        assert names_in(asked) == [".lock"]
+
+
+def test_a_folder_with_files_is_refused_and_left_alone() -> None:
+    asked = Path("earlier")
+    asked.mkdir()
+    (asked / "model.safetensors").write_text("precious")
+    with pytest.raises(ConfigError, match="run_dir is earlier: it holds files already"):
+        new_folder(asked, "unused").__enter__()
+    assert (asked / "model.safetensors").read_text() == "precious"
+
+
+@pytest.mark.parametrize("asked", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_refused(asked: str) -> None:
+    Path("file").write_text("")
+    with pytest.raises(ConfigError, match=f"run_dir is {asked}: cannot write there"):
+        new_folder(Path(asked), "unused").__enter__()
+
+
+def test_a_file_in_place_of_runs_is_refused() -> None:
+    Path("runs").write_text("")
+    with pytest.raises(ConfigError, match="run_dir is runs: cannot write there"):
+        new_folder(None, "digits").__enter__()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_breaks_off_takes_its_empty_folder_away(error: type[BaseException]) -> None:
+    with pytest.raises(error), new_folder(Path("run"), "unused"):
+        raise error
+    assert not Path("run").exists()
+
+
+def test_what_a_broken_run_has_written_stays() -> None:
+    def break_off(folder: Path) -> None:
+        (folder / "file").write_text("")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), new_folder(Path("run"), "unused") as folder:
+        break_off(folder)
+    assert names_in(Path("run")) == [".lock", "file"]
+
+
+def images(count: int = 12) -> ImageSets:
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(256, (count, 1, 3), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % 3
+    return ImageSets("digits", drawn, labels, drawn, labels, ("a", "b", "c"))
+
+
+def start(folder: Path, model: nn.Module, **options: Any) -> Run:
+    config = Config(epochs=2, batch_size=6, run_dir=folder, **options).settled("digits", "cpu")
+    return Run(folder, Training(config, start_accelerator("cpu"), model, 12), resumed=False)
+
+
+def finish(run: Run) -> None:
+    """Two epochs of two steps, and all that is written."""
+    data = images()
+    batches = Batches(data.test_images, data.test_labels, "rows", 6)
+    for accuracy in (0.5, 0.75):
+        run.training.start_pass()
+        for batch in batches:
+            run.training.take_step(batch)
+        look = run.training.look()
+        run.log(look)
+        run.training.end_epoch(accuracy, look)
+        run.log_epoch(batches)
+    with run.kept_when_it_breaks_off():
+        run.finish(data, torch.eye(3)[data.test_labels])
+
+
+def test_a_finished_run_is_written_whole() -> None:
+    model = Tied()
+    model.second.bias.requires_grad_(False)
+    with new_folder(Path("run"), "unused") as folder:
+        run = start(folder, model)
+        assert {"config.json", "checkpoint.safetensors"} < set(names_in(folder))
+        finish(run)
+    names = [name for name in names_in(folder) if not name.startswith("events.")]
+    assert names == sorted([".lock", "config.json", "model.safetensors", *FILES])
+
+    weights = load_file(folder / "model.safetensors")
+    assert list(weights) == sorted(model.state_dict())
+    again = Tied()
+    again.load_state_dict(weights)
+    assert all(map(torch.equal, again.state_dict().values(), model.state_dict().values()))
+
+    assert SettledConfig.of_run(folder) == run.config
+    written = json.loads((folder / "metrics.json").read_text())
+    epochs = run.training.epochs
+    assert written.pop("seconds") > 0
+    assert written == {
+        "dataset": "digits",
+        "test_accuracy": 0.75,
+        "processes": 1,
+        "parameters": 9 + 3 + 6,
+        "torch": str(torch.__version__),
+        "epochs": [
+            {
+                "epoch": number + 1,
+                "training_loss": epochs[number].training_loss,
+                "images_per_second": epochs[number].images_per_second,
+                "test_accuracy": accuracy,
+            }
+            for number, accuracy in enumerate((0.5, 0.75))
+        ],
+        "step_losses": run.training.step_losses,
+    }
+    assert len(written["step_losses"]) == 4
+    with (folder / "metrics.csv").open() as table:
+        rows = [
+            {name: float(value) for name, value in row.items()} for row in csv.DictReader(table)
+        ]
+    assert rows == written["epochs"]
+
+
+def test_what_validation_gave_is_called_so() -> None:
+    with new_folder(Path("run"), "unused") as folder:
+        finish(start(folder, Tied(), validation=True))
+    written = json.loads((folder / "metrics.json").read_text())
+    assert written["validation_accuracy"] == 0.75
+    assert "test_accuracy" not in written
+    assert "validation_accuracy" in (folder / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError(28, "No space left on device"), ConfigError), (KeyboardInterrupt(), BaseException)],
+)
+def test_a_file_that_cannot_be_finished_is_as_it_was(
+    error: BaseException, raised: type[BaseException]
+) -> None:
+    target = Path("file")
+    target.write_text("whole")
+
+    def write() -> None:
+        with replacing(target) as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(raised) as caught:
+        write()
+    if raised is ConfigError:
+        assert str(caught.value) == "run_dir is .: cannot write there (No space left on device)"
+    assert target.read_text() == "whole"
+    assert names_in(Path()) == ["file"]
