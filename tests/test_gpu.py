@@ -1,7 +1,7 @@
-"""The hand-written layers against cuDNN, on a GPU, with TF32 off.
+"""The hand-written layers compared with cuDNN, on a GPU.
 
-cuDNN computes recurrent layers in TF32 by default and plain matrix products do not; TF32 is
-therefore switched off here, and the difference that it makes is reported by ``benchmarks.gpu``.
+By default cuDNN computes recurrent layers in TF32, and torch computes matrix products in float32.
+So these tests disable TF32. ``benchmarks/on_gpu.sh`` measures the difference that it makes.
 """
 
 import dataclasses
@@ -13,20 +13,18 @@ from hypothesis import given
 from torch import nn
 
 import scratch_cells
-from scratch_cells.backends.triton_backend import unroll_fused
-from scratch_cells.unroll import unroll
+from tests.helpers.backends import CELLS, draw, layers_with
 from tests.helpers.oracles import differences, observe
 from tests.helpers.strategies import Configuration, configurations
 from tests.helpers.triton_checks import (
-    CELLS,
     EPS,
-    FUSED,
     assert_close,
-    draw,
     launches,
-    name_of,
-    run,
+    prefix_of,
+    values_and_gradients,
 )
+
+TRITON_LAYERS = layers_with("triton")
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -40,7 +38,7 @@ def without_tf32() -> Iterator[None]:
 
 
 def comparable(configuration: Configuration) -> Configuration:
-    """What cuDNN can be asked: its dropout masks are its own, it has no backward in eval mode."""
+    """What cuDNN supports: it draws other dropout masks and has no backward pass in eval mode."""
     return dataclasses.replace(
         configuration,
         options=configuration.options | {"dropout": 0.0},
@@ -50,7 +48,7 @@ def comparable(configuration: Configuration) -> Configuration:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_same_as_cudnn(dtype: torch.dtype) -> None:
+def test_values_and_gradients_equal_cudnn(dtype: torch.dtype) -> None:
     @given(configurations(dtype=dtype, device="cuda"))
     def check(configuration: Configuration) -> None:
         configuration = comparable(configuration)
@@ -65,12 +63,12 @@ def test_same_as_cudnn(dtype: torch.dtype) -> None:
 
 
 @given(configurations(dtype=torch.float32, device="cuda", layouts=("batched", "unbatched")))
-def test_fused_is_the_same_as_cudnn(configuration: Configuration) -> None:
+def test_triton_equals_cudnn(configuration: Configuration) -> None:
     configuration = comparable(configuration)
     with launches() as names:
         ours, theirs = (
             {name: seen.contiguous() for name, seen in observe(layer, configuration).items()}
-            for layer in (configuration.build(FUSED), configuration.build(nn))
+            for layer in (configuration.build(TRITON_LAYERS), configuration.build(nn))
         )
     lines = differences(ours, theirs, torch.float32)
     assert not lines, "\n".join([*lines, "with", repr(configuration)])
@@ -80,20 +78,20 @@ def test_fused_is_the_same_as_cudnn(configuration: Configuration) -> None:
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("size", [16, 33, 128])
 @pytest.mark.parametrize("kind", CELLS)
-def test_fused_at_full_size(kind: str, size: int, reverse: bool) -> None:
-    """Batch, steps and units of the benchmark, against the plain loop in float32.
+def test_triton_at_full_size_equals_the_reference_loop(kind: str, size: int, reverse: bool) -> None:
+    """With batch, steps and units of the benchmark, compared with the reference loop in float32.
 
-    In bfloat16 two roundings for what the forward walk returns and four for gradients, as in
-    ``test_fused``; twice that, for sums over a hundred sequences.
+    In bfloat16 the tolerance is twice that of ``test_triton_backend``, for sums over a hundred
+    sequences: four rounding errors for the results of the forward pass, eight for gradients.
     """
     torch.manual_seed(0)
     cell = CELLS[kind](28, size, device="cuda")
     x, state = draw(cell, 28, 100)
-    expected = run(unroll, cell, x, state, reverse)
+    expected = values_and_gradients("plain", cell, x, state, reverse)
     with launches() as names:
-        got = run(unroll_fused, cell, x, state, reverse)
-    assert names == [f"{name_of(kind)}_forward", f"{name_of(kind)}_backward"]
-    if kind != "RNN relu":  # near its kink two right answers may fall to different sides
+        got = values_and_gradients("triton", cell, x, state, reverse)
+    assert names == [f"{prefix_of(kind)}_forward", f"{prefix_of(kind)}_backward"]
+    if kind != "RNN relu":  # near its kink rounding decides the sign
         assert_close(got, expected)
 
     narrow = CELLS[kind](28, size, dtype=torch.bfloat16, device="cuda")
@@ -103,9 +101,10 @@ def test_fused_at_full_size(kind: str, size: int, reverse: bool) -> None:
     rounded = [leaf.detach().bfloat16().requires_grad_() for leaf in (x, *state_parts)]
     exact = [leaf.detach().float().requires_grad_() for leaf in rounded]
     seen = []
-    for way, runs, (leaf, *hx) in ((unroll_fused, narrow, rounded), (unroll, cell, exact)):
+    for backend, model, (leaf, *hx) in (("triton", narrow, rounded), ("plain", cell, exact)):
         given = tuple(hx) if len(hx) > 1 else hx[0]
-        seen.append([each.float() for each in run(way, runs, leaf, given, reverse)])
+        results = values_and_gradients(backend, model, leaf, given, reverse)
+        seen.append([each.float() for each in results])
     returned = 1 + len(state_parts)
     if kind != "RNN relu":
         assert_close(seen[0][:returned], seen[1][:returned], 4 * EPS)
@@ -113,10 +112,10 @@ def test_fused_at_full_size(kind: str, size: int, reverse: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_fused_under_autocast(kind: str) -> None:
+def test_triton_under_autocast_equals_cudnn(kind: str) -> None:
     torch.manual_seed(0)
     theirs = getattr(nn, kind)(28, 128, 2).cuda()
-    ours = getattr(FUSED, kind)(28, 128, 2).cuda()
+    ours = getattr(TRITON_LAYERS, kind)(28, 128, 2).cuda()
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(28, 100, 28, device="cuda")
     with torch.autocast("cuda", torch.bfloat16), launches() as names:
@@ -127,14 +126,14 @@ def test_fused_under_autocast(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_double_backward_where_cudnn_has_none(kind: str) -> None:
+def test_double_backward_works_where_cudnn_has_none(kind: str) -> None:
     layer = getattr(scratch_cells, kind)(2, 3, 2, dtype=torch.float64, device="cuda")
     x = torch.randn(3, 2, 2, dtype=torch.float64, device="cuda", requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda x: layer(x)[0], (x,), fast_mode=True)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_backward_in_eval_mode_where_cudnn_refuses(kind: str) -> None:
+def test_backward_in_eval_mode_works_where_cudnn_raises(kind: str) -> None:
     layer = getattr(scratch_cells, kind)(2, 3, device="cuda").eval()
     x = torch.randn(3, 2, 2, device="cuda", requires_grad=True)
     layer(x)[0].sum().backward()
@@ -143,7 +142,7 @@ def test_backward_in_eval_mode_where_cudnn_refuses(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_autocast_gives_cudnns_dtype(kind: str) -> None:
+def test_autocast_returns_the_dtype_of_cudnn(kind: str) -> None:
     torch.manual_seed(0)
     theirs = getattr(nn, kind)(3, 4).cuda()
     ours = scratch_cells.from_torch(theirs)

@@ -17,6 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._python_dispatch import _disable_current_modes
 
 from scratch_cells.backends.buffer_pool import BUFFER_POOL
 from scratch_cells.backends.cell_kernel import Block, CellKernel
@@ -308,6 +309,22 @@ def _row_major(d_w: Tensor) -> Tensor:
     return d_w if contiguous else d_w.clone(memory_format=torch.contiguous_format)
 
 
+def _check_unpacked(ctx: Any, operands: tuple[Tensor | None, ...]) -> None:
+    """Check that autograd returns the operands as they were saved.
+
+    Raises:
+        RuntimeError: a hook for saved tensors did not restore one of them.
+    """
+    for operand, expected in zip(operands, ctx.saved_as, strict=False):
+        if operand is not None and expected is not None and _metadata(operand) != expected:
+            shape, dtype, device = _metadata(operand)
+            raise RuntimeError(
+                f"a saved tensor was unpacked with shape {tuple(shape)}, {dtype}, {device}, but it "
+                f"was saved with shape {tuple(expected[0])}, {expected[1]}, {expected[2]}: "
+                "the hooks of torch.autograd.graph.saved_tensors_hooks must restore it"
+            )
+
+
 class _ReferenceLoop(nn.Module):
     """The reference loop as a module, so that ``functional_call`` can replace its parameters."""
 
@@ -323,8 +340,13 @@ class _ReferenceLoop(nn.Module):
 def _backward_by_reference_loop(
     ctx: Any, operands: tuple[Tensor | None, ...], d_returned: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
-    """The gradients by autograd, which can differentiate them again."""
-    with torch.enable_grad():
+    """The gradients by autograd, which can differentiate them again.
+
+    The outputs are computed once more, hidden from modes: these see the operations of the backward
+    pass only, as if the reference loop had run.
+    """
+    _check_unpacked(ctx, operands)
+    with _disable_current_modes(), torch.enable_grad():
         # Views, so that a tensor passed twice, such as a tied bias, gets two gradients.
         views = [None if tensor is None else tensor.view_as(tensor) for tensor in operands]
         weights = {

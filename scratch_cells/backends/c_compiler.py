@@ -89,10 +89,12 @@ def check_sequence_args(library: ctypes.CDLL) -> None:
         RuntimeError: a field is missing, or at another offset.
     """
     in_python = {name: getattr(SequenceArgs, name).offset for name, *_ in SequenceArgs._fields_}
-    in_python[""] = ctypes.sizeof(SequenceArgs)
-    fields = (_Field * len(in_python)).in_dll(library, "sequence_args_fields")
-    in_c = {field.name.decode(): field.offset for field in fields}
-    if in_c != in_python:
+    fields = ctypes.pointer(_Field.in_dll(library, "sequence_args_fields"))
+    in_c, index = {}, 0
+    while fields[index].name:  # the last entry has no name, and the size of the structure
+        in_c[fields[index].name.decode()] = fields[index].offset
+        index += 1
+    if in_c != in_python or fields[index].offset != ctypes.sizeof(SequenceArgs):
         raise RuntimeError("SequenceArgs in c_kernels.c differs from the one in c_compiler.py")
 
 

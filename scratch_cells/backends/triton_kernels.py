@@ -1,18 +1,19 @@
-"""The Triton kernels of ``fused``: all steps of one layer in one launch, forward and backward.
+"""The kernels of ``triton_backend``: all time steps of a layer in one launch.
 
-A program has ROWS sequences of the batch to itself and walks with them through time, so no program
-waits for another. The state stays in its registers from step to step, in float32 whatever the
-dtype. The equations are those of ``derivations``, with the same letters: x_r is gate r's
-projection, w_r its rows of W_hh, dr the gradient of its preactivation.
+A program computes all time steps for ROWS rows of the batch, so no program waits for another. The
+state stays in its registers from step to step, in float32 for every dtype. The equations and
+letters are those of ``torch_backend``: x_r is gate r's projected input, w_r its rows of W_hh, dr
+the gradient of its pre-activation.
 
-The state meets W_hh in one of two ways. *On chip* (TILE = 0) each gate's (H, H) is loaded before
-the first step and stays, and the state comes from the registers. *In tiles* of TILE units the state
-is read from where the step before has written it, and W_hh from the nearest cache: for float32,
-whose matrices are twice as large and whose exact products want the registers.
+The recurrent product h @ W_hh.T is computed in one of two ways. *On chip* (TILE = 0), each gate's
+(H, H) matrix is loaded before the first step and stays, and h comes from the registers. *In tiles*
+of TILE units, h is read from where the previous step stored it, and W_hh from the nearest cache:
+for float32, whose matrices are twice as large and whose exact products need the registers.
 
-Letters: T time, B batch, H hidden_size. UNITS is H padded to a power of two. ``at`` are the places
-of the program's (ROWS, UNITS) in one step of a buffer of (T, B, H); ``at_gate`` those of the first
-gate in one step of (T, B, G*H), each further gate lying H further.
+Letters: T time, B batch, H hidden_size. UNITS is H padded to a power of two. ``offsets`` are those
+of the program's (ROWS, UNITS) elements in one step of a buffer (T, B, H), ``gate_offsets`` those of
+the first gate in one step of (T, B, G*H); each further gate is H elements further. ``mask`` is true
+for rows and units that exist.
 """
 
 import triton
@@ -32,18 +33,18 @@ def rnn_forward(
     PRECISION: tl.constexpr,
 ):
     # fmt: on
-    """h = tanh(x + W h), or with RELU max(0, x + W h); x stands in ``gates``."""
-    row, inside, at = places(B, H, 1, ROWS, UNITS)
-    w = matrix(w_hh, True, H, UNITS, TILE)
-    h = load(h_before + moment(0, T, REVERSE) * B * H + at, inside)
+    """h = tanh(x + W h); with RELU, max(0, x + W h). ``gates`` holds x."""
+    row, mask, offsets = tile_offsets(B, H, 1, ROWS, UNITS)
+    w = load_matrix(w_hh, True, H, UNITS, TILE)
+    h = load(h_before + position(0, T, REVERSE) * B * H + offsets, mask)
     for step in range(T):
-        t = moment(step, T, REVERSE)
-        a = load(gates + t * B * H + at, inside)
-        tl.debug_barrier()  # the step before is written, for all threads to read
+        t = position(step, T, REVERSE)
+        a = load(gates + t * B * H + offsets, mask)
+        tl.debug_barrier()  # every thread sees what the previous step stored
         h_row = h_before + t * B * H + row * H
         a += product(h, h_row, w, row < B, True, H, UNITS, TILE, PRECISION)
         h = tl.where(a < 0, 0.0, a) if RELU else tanh(a)
-        tl.store(h_after + t * B * H + at, h, inside)
+        tl.store(h_after + t * B * H + offsets, h, mask)
 
 
 # fmt: off
@@ -54,21 +55,21 @@ def rnn_backward(
     PRECISION: tl.constexpr,
 ):
     # fmt: on
-    """da = (1 - h²) ⊙ dh, with RELU dh where h > 0; dh = da W + d_output."""
-    row, inside, at = places(B, H, 1, ROWS, UNITS)
-    w = matrix(w_hh, False, H, UNITS, TILE)
-    dh = load(d_h + at, inside)
+    """da = (1 - h²) ⊙ dh; with RELU, dh where h > 0, else 0. dh = da W + d_output."""
+    row, mask, offsets = tile_offsets(B, H, 1, ROWS, UNITS)
+    w = load_matrix(w_hh, False, H, UNITS, TILE)
+    dh = load(d_h + offsets, mask)
     for step in range(T):
-        t = moment(step, T, not REVERSE)
-        h = load(h_after + t * B * H + at, inside)
+        t = position(step, T, not REVERSE)
+        h = load(h_after + t * B * H + offsets, mask)
         if d_outputs is not None:
-            dh += load(d_outputs + t * B * H + at, inside)
+            dh += load(d_outputs + t * B * H + offsets, mask)
         da = tl.where(h > 0, dh, 0.0) if RELU else (1 - h * h) * dh
-        tl.store(d + t * B * H + at, da, inside)
+        tl.store(d + t * B * H + offsets, da, mask)
         tl.debug_barrier()
         d_row = d + t * B * H + row * H
         dh = product(da, d_row, w, row < B, False, H, UNITS, TILE, PRECISION)
-    tl.store(d_h + at, dh, inside)
+    tl.store(d_h + offsets, dh, mask)
 
 
 # fmt: off
@@ -80,22 +81,22 @@ def gru_forward(
 ):
     # fmt: on
     """m = W_hn h + b_hn, r = σ(x_r + W_hr h), z = σ(x_z + W_hz h), n = tanh(x_n + r ⊙ m);
-    h = n + z ⊙ (h - n). The gates take the places of the x."""
-    row, inside, at = places(B, H, 1, ROWS, UNITS)
-    _, _, at_gate = places(B, H, 3, ROWS, UNITS)
-    w_r = matrix(w_hh, True, H, UNITS, TILE)
-    w_z = matrix(w_hh + H * H, True, H, UNITS, TILE)
-    w_n = matrix(w_hh + 2 * H * H, True, H, UNITS, TILE)
+    h = n + z ⊙ (h - n). The gates replace x in ``gates``."""
+    row, mask, offsets = tile_offsets(B, H, 1, ROWS, UNITS)
+    _, _, gate_offsets = tile_offsets(B, H, 3, ROWS, UNITS)
+    w_r = load_matrix(w_hh, True, H, UNITS, TILE)
+    w_z = load_matrix(w_hh + H * H, True, H, UNITS, TILE)
+    w_n = load_matrix(w_hh + 2 * H * H, True, H, UNITS, TILE)
     unit = tl.arange(0, UNITS)[None, :]
     b_n = load(b_hn + unit, unit < H)
-    h = load(h_before + moment(0, T, REVERSE) * B * H + at, inside)
+    h = load(h_before + position(0, T, REVERSE) * B * H + offsets, mask)
     for step in range(T):
-        t = moment(step, T, REVERSE)
-        x = gates + t * B * 3 * H + at_gate
-        x_r = load(x, inside)
-        x_z = load(x + H, inside)
-        x_n = load(x + 2 * H, inside)
-        tl.debug_barrier()  # all have read x, and the step before is written
+        t = position(step, T, REVERSE)
+        x = gates + t * B * 3 * H + gate_offsets
+        x_r = load(x, mask)
+        x_z = load(x + H, mask)
+        x_n = load(x + 2 * H, mask)
+        tl.debug_barrier()  # every thread has read x, and sees what the previous step stored
         h_row = h_before + t * B * H + row * H
         m = b_n + product(h, h_row, w_n, row < B, True, H, UNITS, TILE, PRECISION)
         r = sigmoid(x_r + product(h, h_row, w_r, row < B, True, H, UNITS, TILE, PRECISION))
@@ -103,11 +104,11 @@ def gru_forward(
         n = tanh(x_n + r * m)
         h = n + z * (h - n)
         if SAVE:
-            tl.store(x, r, inside)
-            tl.store(x + H, z, inside)
-            tl.store(x + 2 * H, n, inside)
-            tl.store(extra + t * B * H + at, m, inside)
-        tl.store(h_after + t * B * H + at, h, inside)
+            tl.store(x, r, mask)
+            tl.store(x + H, z, mask)
+            tl.store(x + 2 * H, n, mask)
+            tl.store(extra + t * B * H + offsets, m, mask)
+        tl.store(h_after + t * B * H + offsets, h, mask)
 
 
 # fmt: off
@@ -119,40 +120,40 @@ def gru_backward(
 ):
     # fmt: on
     """dn = (1 - z) (1 - n²) ⊙ dh, dz = (h - n) z (1 - z) ⊙ dh, dm = dn ⊙ r, dr = dn ⊙ m r (1 - r);
-    dh = z ⊙ dh + dm W_hn + dr W_hr + dz W_hz + d_output. In ``d`` they lie m, r, z, n."""
-    row, inside, at = places(B, H, 1, ROWS, UNITS)
-    _, _, at_gate = places(B, H, 3, ROWS, UNITS)
-    _, _, at_d = places(B, H, 4, ROWS, UNITS)
-    w_r = matrix(w_hh, False, H, UNITS, TILE)
-    w_z = matrix(w_hh + H * H, False, H, UNITS, TILE)
-    w_n = matrix(w_hh + 2 * H * H, False, H, UNITS, TILE)
-    dh = load(d_h + at, inside)
+    dh = z ⊙ dh + dm W_hn + dr W_hr + dz W_hz + d_output. ``d`` holds dm, dr, dz, dn."""
+    row, mask, offsets = tile_offsets(B, H, 1, ROWS, UNITS)
+    _, _, gate_offsets = tile_offsets(B, H, 3, ROWS, UNITS)
+    _, _, d_offsets = tile_offsets(B, H, 4, ROWS, UNITS)
+    w_r = load_matrix(w_hh, False, H, UNITS, TILE)
+    w_z = load_matrix(w_hh + H * H, False, H, UNITS, TILE)
+    w_n = load_matrix(w_hh + 2 * H * H, False, H, UNITS, TILE)
+    dh = load(d_h + offsets, mask)
     for step in range(T):
-        t = moment(step, T, not REVERSE)
-        gate = gates + t * B * 3 * H + at_gate
-        r = load(gate, inside)
-        z = load(gate + H, inside)
-        n = load(gate + 2 * H, inside)
-        m = load(extra + t * B * H + at, inside)
-        h = load(h_before + t * B * H + at, inside)
+        t = position(step, T, not REVERSE)
+        gate = gates + t * B * 3 * H + gate_offsets
+        r = load(gate, mask)
+        z = load(gate + H, mask)
+        n = load(gate + 2 * H, mask)
+        m = load(extra + t * B * H + offsets, mask)
+        h = load(h_before + t * B * H + offsets, mask)
         if d_outputs is not None:
-            dh += load(d_outputs + t * B * H + at, inside)
+            dh += load(d_outputs + t * B * H + offsets, mask)
         dn = (1 - z) * (1 - n * n) * dh
         dz = (h - n) * z * (1 - z) * dh
         dm = dn * r
         dr = dn * m * r * (1 - r)
         d_step = d + t * B * 4 * H
-        tl.store(d_step + at_d, dm, inside)
-        tl.store(d_step + at_d + H, dr, inside)
-        tl.store(d_step + at_d + 2 * H, dz, inside)
-        tl.store(d_step + at_d + 3 * H, dn, inside)
+        tl.store(d_step + d_offsets, dm, mask)
+        tl.store(d_step + d_offsets + H, dr, mask)
+        tl.store(d_step + d_offsets + 2 * H, dz, mask)
+        tl.store(d_step + d_offsets + 3 * H, dn, mask)
         tl.debug_barrier()
         d_row = d_step + row * 4 * H
         dh = z * dh
         dh += product(dm, d_row, w_n, row < B, False, H, UNITS, TILE, PRECISION)
         dh += product(dr, d_row + H, w_r, row < B, False, H, UNITS, TILE, PRECISION)
         dh += product(dz, d_row + 2 * H, w_z, row < B, False, H, UNITS, TILE, PRECISION)
-    tl.store(d_h + at, dh, inside)
+    tl.store(d_h + offsets, dh, mask)
 
 
 # fmt: off
@@ -164,23 +165,23 @@ def lstm_forward(
 ):
     # fmt: on
     """i, f, o = σ(x + W h), g = tanh(x_g + W_hg h); c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c).
-    The gates take the places of the x; the steps of c lie ``c_step_stride`` apart."""
-    row, inside, at = places(B, H, 1, ROWS, UNITS)
-    _, _, at_gate = places(B, H, 4, ROWS, UNITS)
-    w_i = matrix(w_hh, True, H, UNITS, TILE)
-    w_f = matrix(w_hh + H * H, True, H, UNITS, TILE)
-    w_g = matrix(w_hh + 2 * H * H, True, H, UNITS, TILE)
-    w_o = matrix(w_hh + 3 * H * H, True, H, UNITS, TILE)
-    h = load(h_before + moment(0, T, REVERSE) * B * H + at, inside)
-    c = load(c_before + moment(0, T, REVERSE) * c_step_stride + at, inside)
+    The gates replace x in ``gates``. ``c_step_stride`` is the stride of c over time."""
+    row, mask, offsets = tile_offsets(B, H, 1, ROWS, UNITS)
+    _, _, gate_offsets = tile_offsets(B, H, 4, ROWS, UNITS)
+    w_i = load_matrix(w_hh, True, H, UNITS, TILE)
+    w_f = load_matrix(w_hh + H * H, True, H, UNITS, TILE)
+    w_g = load_matrix(w_hh + 2 * H * H, True, H, UNITS, TILE)
+    w_o = load_matrix(w_hh + 3 * H * H, True, H, UNITS, TILE)
+    h = load(h_before + position(0, T, REVERSE) * B * H + offsets, mask)
+    c = load(c_before + position(0, T, REVERSE) * c_step_stride + offsets, mask)
     for step in range(T):
-        t = moment(step, T, REVERSE)
-        x = gates + t * B * 4 * H + at_gate
-        x_i = load(x, inside)
-        x_f = load(x + H, inside)
-        x_g = load(x + 2 * H, inside)
-        x_o = load(x + 3 * H, inside)
-        tl.debug_barrier()  # all have read x, and the step before is written
+        t = position(step, T, REVERSE)
+        x = gates + t * B * 4 * H + gate_offsets
+        x_i = load(x, mask)
+        x_f = load(x + H, mask)
+        x_g = load(x + 2 * H, mask)
+        x_o = load(x + 3 * H, mask)
+        tl.debug_barrier()  # every thread has read x, and sees what the previous step stored
         h_row = h_before + t * B * H + row * H
         i = sigmoid(x_i + product(h, h_row, w_i, row < B, True, H, UNITS, TILE, PRECISION))
         f = sigmoid(x_f + product(h, h_row, w_f, row < B, True, H, UNITS, TILE, PRECISION))
@@ -189,12 +190,12 @@ def lstm_forward(
         c = f * c + i * g
         h = o * tanh(c)
         if SAVE:
-            tl.store(x, i, inside)
-            tl.store(x + H, f, inside)
-            tl.store(x + 2 * H, g, inside)
-            tl.store(x + 3 * H, o, inside)
-        tl.store(c_after + t * c_step_stride + at, c, inside)
-        tl.store(h_after + t * B * H + at, h, inside)
+            tl.store(x, i, mask)
+            tl.store(x + H, f, mask)
+            tl.store(x + 2 * H, g, mask)
+            tl.store(x + 3 * H, o, mask)
+        tl.store(c_after + t * c_step_stride + offsets, c, mask)
+        tl.store(h_after + t * B * H + offsets, h, mask)
 
 
 # fmt: off
@@ -208,25 +209,25 @@ def lstm_backward(
     """dc += o (1 - tanh²(c)) ⊙ dh; di = g i (1 - i) ⊙ dc, df = c f (1 - f) ⊙ dc,
     dg = i (1 - g²) ⊙ dc, do = tanh(c) o (1 - o) ⊙ dh; dc = f ⊙ dc,
     dh = di W_hi + df W_hf + dg W_hg + do W_ho + d_output."""
-    row, inside, at = places(B, H, 1, ROWS, UNITS)
-    _, _, at_gate = places(B, H, 4, ROWS, UNITS)
-    w_i = matrix(w_hh, False, H, UNITS, TILE)
-    w_f = matrix(w_hh + H * H, False, H, UNITS, TILE)
-    w_g = matrix(w_hh + 2 * H * H, False, H, UNITS, TILE)
-    w_o = matrix(w_hh + 3 * H * H, False, H, UNITS, TILE)
-    dh = load(d_h + at, inside)
-    dc = load(d_c + at, inside)
+    row, mask, offsets = tile_offsets(B, H, 1, ROWS, UNITS)
+    _, _, gate_offsets = tile_offsets(B, H, 4, ROWS, UNITS)
+    w_i = load_matrix(w_hh, False, H, UNITS, TILE)
+    w_f = load_matrix(w_hh + H * H, False, H, UNITS, TILE)
+    w_g = load_matrix(w_hh + 2 * H * H, False, H, UNITS, TILE)
+    w_o = load_matrix(w_hh + 3 * H * H, False, H, UNITS, TILE)
+    dh = load(d_h + offsets, mask)
+    dc = load(d_c + offsets, mask)
     for step in range(T):
-        t = moment(step, T, not REVERSE)
-        gate = gates + t * B * 4 * H + at_gate
-        i = load(gate, inside)
-        f = load(gate + H, inside)
-        g = load(gate + 2 * H, inside)
-        o = load(gate + 3 * H, inside)
-        c = load(c_before + t * B * H + at, inside)
+        t = position(step, T, not REVERSE)
+        gate = gates + t * B * 4 * H + gate_offsets
+        i = load(gate, mask)
+        f = load(gate + H, mask)
+        g = load(gate + 2 * H, mask)
+        o = load(gate + 3 * H, mask)
+        c = load(c_before + t * B * H + offsets, mask)
         if d_outputs is not None:
-            dh += load(d_outputs + t * B * H + at, inside)
-        tanh_c = tanh(f * c + i * g)  # of the step's new c, cheaper to compute than to keep
+            dh += load(d_outputs + t * B * H + offsets, mask)
+        tanh_c = tanh(f * c + i * g)  # of the new c: computing it again is faster than loading it
         dc += o * (1 - tanh_c * tanh_c) * dh
         di = g * i * (1 - i) * dc
         df = c * f * (1 - f) * dc
@@ -234,43 +235,45 @@ def lstm_backward(
         do = tanh_c * o * (1 - o) * dh
         dc = f * dc
         d_step = d + t * B * 4 * H
-        tl.store(d_step + at_gate, di, inside)
-        tl.store(d_step + at_gate + H, df, inside)
-        tl.store(d_step + at_gate + 2 * H, dg, inside)
-        tl.store(d_step + at_gate + 3 * H, do, inside)
+        tl.store(d_step + gate_offsets, di, mask)
+        tl.store(d_step + gate_offsets + H, df, mask)
+        tl.store(d_step + gate_offsets + 2 * H, dg, mask)
+        tl.store(d_step + gate_offsets + 3 * H, do, mask)
         tl.debug_barrier()
         d_row = d_step + row * 4 * H
         dh = product(di, d_row, w_i, row < B, False, H, UNITS, TILE, PRECISION)
         dh += product(df, d_row + H, w_f, row < B, False, H, UNITS, TILE, PRECISION)
         dh += product(dg, d_row + 2 * H, w_g, row < B, False, H, UNITS, TILE, PRECISION)
         dh += product(do, d_row + 3 * H, w_o, row < B, False, H, UNITS, TILE, PRECISION)
-    tl.store(d_h + at, dh, inside)
-    tl.store(d_c + at, dc, inside)
+    tl.store(d_h + offsets, dh, mask)
+    tl.store(d_c + offsets, dc, mask)
 
 
 @triton.jit
-def places(B, H: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr):
-    """The program's rows (ROWS, 1); which of its (ROWS, UNITS) are there; where in (B, G*H)."""
+def tile_offsets(B, H: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr):
+    """The program's rows (ROWS, 1), and mask and offsets (ROWS, UNITS) in a (B, G*H) step."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     unit = tl.arange(0, UNITS)[None, :]
     return row, (row < B) & (unit < H), row * G * H + unit
 
 
 @triton.jit
-def moment(step, T, REVERSE: tl.constexpr):
-    """Where in the sequence a step of the walk is; in 64 bits, for buffers that long."""
+def position(step, T, REVERSE: tl.constexpr):
+    """The position in the sequence of a step of the loop; 64 bits, as offsets may need them."""
     return tl.cast(T - 1 - step if REVERSE else step, tl.int64)
 
 
 @triton.jit
-def load(place, inside):
-    """What lies there, in float32; zero outside."""
-    return tl.load(place, inside, 0).to(tl.float32)
+def load(pointers, mask):
+    """The elements in float32; zero outside of the mask."""
+    return tl.load(pointers, mask, 0).to(tl.float32)
 
 
 @triton.jit
-def matrix(w, TRANSPOSED: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, TILE: tl.constexpr):
-    """A gate's W or Wᵀ, (UNITS, UNITS), to stay on chip; in tiles only where it lies."""
+def load_matrix(
+    w, TRANSPOSED: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, TILE: tl.constexpr
+):
+    """A gate's W or Wᵀ, (UNITS, UNITS), to stay on chip; in tiles, only its address."""
     if TILE:
         return w
     else:
@@ -281,21 +284,21 @@ def matrix(w, TRANSPOSED: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr, TI
 # fmt: off
 @triton.jit
 def product(
-    v, v_row, w, real, TRANSPOSED: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr,
+    v, v_row, w, row_mask, TRANSPOSED: tl.constexpr, H: tl.constexpr, UNITS: tl.constexpr,
     TILE: tl.constexpr, PRECISION: tl.constexpr,
 ):
     # fmt: on
-    """v W or v Wᵀ in float32, (ROWS, UNITS); v also lies in memory, its rows at ``v_row``."""
+    """v W or v Wᵀ in float32, (ROWS, UNITS). v is also in memory, its rows at ``v_row``."""
     if TILE:
         unit = tl.arange(0, UNITS)[None, :]
         total = tl.full((v_row.shape[0], UNITS), 0, tl.float32)
         for start in range(0, H, TILE):
             k = start + tl.arange(0, TILE)[None, :]
-            some_v = tl.load(v_row + k, real & (k < H), 0)  # (ROWS, TILE)
+            v_tile = tl.load(v_row + k, row_mask & (k < H), 0)  # (ROWS, TILE)
             k = start + tl.arange(0, TILE)[:, None]
-            place = w + (unit * H + k if TRANSPOSED else k * H + unit)
-            some_w = tl.load(place, (k < H) & (unit < H), 0)  # (TILE, UNITS)
-            total += dot(some_v, some_w, PRECISION)
+            pointers = w + (unit * H + k if TRANSPOSED else k * H + unit)
+            w_tile = tl.load(pointers, (k < H) & (unit < H), 0)  # (TILE, UNITS)
+            total += dot(v_tile, w_tile, PRECISION)
         return total
     else:
         return dot(v.to(w.dtype), w, PRECISION)
@@ -303,7 +306,7 @@ def product(
 
 @triton.jit
 def dot(a, b, PRECISION: tl.constexpr):
-    if INTERPRETED:  # whose matrix product knows no bfloat16; the same numbers in float32
+    if INTERPRETED:  # the interpreter's product lacks bfloat16; float32 holds the same values
         a, b = a.to(tl.float32), b.to(tl.float32)
     return tl.dot(a, b, input_precision=PRECISION)
 
@@ -315,7 +318,7 @@ def sigmoid(a):
 
 @triton.jit
 def tanh(a):
-    """To float32's rounding: a continued fraction near zero, where 1 - exp would cancel."""
+    """Accurate to float32 rounding; a continued fraction near zero, where 1 - exp cancels."""
     small = tl.abs(a) < 0.5
     b = tl.where(small, a, 0.0)
     b2 = b * b

@@ -1,4 +1,4 @@
-"""Memory that comes back: never while it is in use, never more than is wanted."""
+"""The buffer pool reuses memory that no tensor uses, and keeps a limited amount of it."""
 
 import gc
 import resource
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import scratch_cells
-from scratch_cells.backends import buffer_pool as memory
-from scratch_cells.backends.buffer_pool import RESERVE, Reserve
+from scratch_cells.backends import buffer_pool
+from scratch_cells.backends.buffer_pool import BUFFER_POOL, BufferPool
 from tests.helpers.oracles import assert_same
 from tests.helpers.strategies import Configuration, configurations
 
@@ -22,86 +22,86 @@ LIKE = torch.zeros((), dtype=torch.float32)
 MIB = 2**20
 
 
-def test_a_block_comes_back_when_the_last_that_shares_it_is_gone() -> None:
-    reserve = Reserve()
-    whole = reserve.empty(2, MIB, like=LIKE)
+def test_a_block_is_reused_after_its_last_view_is_freed() -> None:
+    pool = BufferPool()
+    whole = pool.empty(2, MIB, like=LIKE)
     assert (whole.shape, whole.dtype, whole.is_contiguous()) == ((2, MIB), torch.float32, True)
     place, view = whole.data_ptr(), whole[1, 5:]
     del whole
-    assert reserve.kept == 0
-    assert reserve.empty(2, MIB, like=LIKE).data_ptr() != place
+    assert pool.free_bytes == 0
+    assert pool.empty(2, MIB, like=LIKE).data_ptr() != place
     del view
-    assert reserve.kept == 2 * 8 * MIB  # this one, and the one that nobody kept
-    again = [reserve.empty(2, MIB, like=LIKE) for _ in range(2)]
+    assert pool.free_bytes == 2 * 8 * MIB  # this one, and the one above that was freed at once
+    again = [pool.empty(2, MIB, like=LIKE) for _ in range(2)]
     assert place in [tensor.data_ptr() for tensor in again]
-    assert reserve.kept == 0
+    assert pool.free_bytes == 0
 
 
-def test_a_block_is_given_to_what_fits_it() -> None:
-    reserve = Reserve()
-    place = reserve.empty(5, MIB, like=LIKE).data_ptr()
+def test_a_block_is_reused_for_requests_of_similar_size() -> None:
+    pool = BufferPool()
+    place = pool.empty(5, MIB, like=LIKE).data_ptr()
     for rows, fits in ((6, False), (3, False), (4, True), (5, True)):
-        assert (reserve.empty(rows, MIB, like=LIKE).data_ptr() == place) == fits
-        reserve._free = {k: b for k, b in reserve._free.items() if b.data_ptr() == place}
-    double = reserve.empty(2, MIB, like=LIKE.double())  # 16 MiB, in the block of 20
+        assert (pool.empty(rows, MIB, like=LIKE).data_ptr() == place) == fits
+        pool._free = {k: b for k, b in pool._free.items() if b.data_ptr() == place}
+    double = pool.empty(2, MIB, like=LIKE.double())  # 16 MiB, in the block of 20
     assert (double.data_ptr() == place, double.dtype) == (True, torch.float64)
     assert double.data_ptr() % 64 == 0  # as torch aligns its own
 
 
-def test_small_tensors_and_other_devices_go_without() -> None:
-    reserve = Reserve()
-    reserve.empty(MIB // 4 - 1, like=LIKE)
-    reserve.empty(MIB, like=LIKE.to("meta"))
-    reserve.empty(0, MIB, like=LIKE)
-    assert reserve.kept == 0
-    reserve.empty(MIB // 4, like=LIKE)
-    assert reserve.kept == MIB
+def test_small_tensors_and_other_devices_do_not_use_the_pool() -> None:
+    pool = BufferPool()
+    pool.empty(MIB // 4 - 1, like=LIKE)
+    pool.empty(MIB, like=LIKE.to("meta"))
+    pool.empty(0, MIB, like=LIKE)
+    assert pool.free_bytes == 0
+    pool.empty(MIB // 4, like=LIKE)
+    assert pool.free_bytes == MIB
 
 
-def test_no_more_is_kept_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "MOST", 10 * MIB)
-    reserve = Reserve()
+def test_the_pool_does_not_exceed_its_maximum_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffer_pool, "MAX_BYTES", 10 * MIB)
+    pool = BufferPool()
     sizes = [1, 3, 8]
-    held = [reserve.empty(size, MIB // 4, like=LIKE) for size in sizes]
+    held = [pool.empty(size, MIB // 4, like=LIKE) for size in sizes]
     del held[0]
-    assert reserve.kept == MIB
+    assert pool.free_bytes == MIB
     del held[0]
-    assert reserve.kept == 4 * MIB
-    del held[0]  # the longest unused goes, and the next too
-    assert reserve.kept == 8 * MIB
-    reserve.empty(11, MIB // 4, like=LIKE)
-    assert reserve.kept == 0
-    reserve.empty(10, MIB // 4, like=LIKE)
-    assert reserve.kept == 10 * MIB
-    reserve.clear()
-    assert reserve.kept == 0
+    assert pool.free_bytes == 4 * MIB
+    del held[0]  # the two least recently used blocks are freed
+    assert pool.free_bytes == 8 * MIB
+    pool.empty(11, MIB // 4, like=LIKE)
+    assert pool.free_bytes == 0
+    pool.empty(10, MIB // 4, like=LIKE)
+    assert pool.free_bytes == 10 * MIB
+    pool.clear()
+    assert pool.free_bytes == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from("edv"), st.integers(0, 9)), max_size=40))
-def test_what_is_in_use_is_left_alone(doings: list[tuple[str, int]]) -> None:
-    """Taking, dropping and viewing in any order: every tensor holds what was written to it."""
-    reserve = Reserve()
+def test_memory_in_use_is_never_reused(operations: list[tuple[str, int]]) -> None:
+    """Allocate, free and view in any order: every tensor keeps the values written to it."""
+    pool = BufferPool()
     held: list[tuple[Tensor, float]] = []
-    for number, (what, which) in enumerate(doings):
-        if what == "e":
-            tensor = reserve.empty(MIB // 4 + which, like=LIKE).fill_(number)
+    for number, (operation, amount) in enumerate(operations):
+        if operation == "e":
+            tensor = pool.empty(MIB // 4 + amount, like=LIKE).fill_(number)
             held.append((tensor, float(number)))
         elif held:
-            tensor, value = held.pop(which % len(held))
-            if what == "v":
-                held.append((tensor[which:], value))
+            tensor, value = held.pop(amount % len(held))
+            if operation == "v":
+                held.append((tensor[amount:], value))
             del tensor
         for tensor, value in held:
             assert bool((tensor == value).all())
 
 
-def test_threads_share_it() -> None:
-    reserve = Reserve()
+def test_threads_do_not_overwrite_each_other() -> None:
+    pool = BufferPool()
     wrong: list[int] = []
 
     def work(number: int) -> None:
         for _ in range(300):
-            tensor = reserve.empty(MIB // 4, like=LIKE).fill_(number)
+            tensor = pool.empty(MIB // 4, like=LIKE).fill_(number)
             if not bool((tensor == number).all()):
                 wrong.append(number)
 
@@ -111,36 +111,36 @@ def test_threads_share_it() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    assert reserve.kept <= 8 * MIB  # a thread holds one while it takes the next
+    assert pool.free_bytes <= 8 * MIB  # a thread holds one block while it requests the next
 
 
 # --- the layers ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def every_buffer_from_the_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "SMALLEST", 1)
-    monkeypatch.setattr(memory, "SLACK", 1000)
-    take = Reserve._take
+def always_pooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffer_pool, "MIN_BYTES", 1)
+    monkeypatch.setattr(buffer_pool, "MAX_OVERSIZE", 1000)
+    take = BufferPool._take
 
-    def spoilt(self: Reserve, size: int) -> Tensor:
+    def filled_with_nan(self: BufferPool, size: int) -> Tensor:
         return take(self, size).fill_(255)  # nan, in every dtype
 
-    monkeypatch.setattr(Reserve, "_take", spoilt)
+    monkeypatch.setattr(BufferPool, "_take", filled_with_nan)
 
 
-@pytest.mark.usefixtures("every_buffer_from_the_reserve")
+@pytest.mark.usefixtures("always_pooled")
 @given(configurations(layouts=("batched", "unbatched")))
-def test_layers_read_nothing_that_they_have_not_written(configuration: Configuration) -> None:
-    """Blocks go from layer to layer and from call to call; one that is read too soon is nan."""
+def test_layers_read_only_what_they_have_written(configuration: Configuration) -> None:
+    """Blocks are reused between layers and calls; here they are filled with nan at first."""
     ours, theirs = configuration.build(scratch_cells), configuration.build(nn)
     assert_same(ours, theirs, configuration, torch.float64)
     assert_same(ours, theirs, configuration, torch.float64)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_two_graphs_at_once(kind: str) -> None:
-    """The second call's buffers are not the first's, which are wanted until its graph is gone."""
+def test_two_graphs_do_not_share_buffers(kind: str) -> None:
+    """The buffers of a call are in use until its graph is freed."""
     torch.manual_seed(0)
     layer = getattr(scratch_cells, kind)(3, 64)
     first, second = torch.randn(2, 100, 64, 3).requires_grad_()
@@ -152,12 +152,14 @@ def test_two_graphs_at_once(kind: str) -> None:
             assert all(map(torch.equal, got, expected))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted as Linux counts them")
+@pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted as on Linux")
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_a_step_takes_no_memory_anew(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the first; and without the reserve every step would."""
+def test_a_training_step_reuses_the_memory_of_the_last_one(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in page faults. Without the pool every step allocates memory from the system."""
     layer = getattr(scratch_cells, kind)(1, 128)
-    x = torch.randn(800, 100, 1)  # glibc keeps no block of more than 32 MiB, and h takes 39
+    x = torch.randn(800, 100, 1)  # h takes 39 MiB; glibc returns blocks above 32 MiB to the system
 
     def faults_of_a_step() -> int:
         gc.collect()
@@ -168,13 +170,13 @@ def test_a_step_takes_no_memory_anew(kind: str, monkeypatch: pytest.MonkeyPatch)
     faults_of_a_step()
     pages = 800 * 100 * 128 * 4 // resource.getpagesize()  # of h alone
     assert faults_of_a_step() < pages / 4
-    RESERVE.clear()
-    monkeypatch.setattr(memory, "SMALLEST", 2**40)
+    BUFFER_POOL.clear()
+    monkeypatch.setattr(buffer_pool, "MIN_BYTES", 2**40)
     faults_of_a_step()
     assert faults_of_a_step() > pages
 
 
-def test_outputs_from_the_reserve_are_tensors_like_any_other(tmp_path: Any) -> None:
+def test_outputs_from_the_pool_can_be_saved_shared_and_changed(tmp_path: Any) -> None:
     layer = scratch_cells.LSTM(3, 64)
     with torch.no_grad():
         output, _ = layer(torch.randn(100, 64, 3))
