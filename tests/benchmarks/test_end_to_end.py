@@ -11,7 +11,7 @@ from benchmarks import tutorial_baseline as tutorial
 from benchmarks.end_to_end import Options, summary, time_rounds, write_mnist
 from command_line.errors import ConfigError
 from sequenced_mnist import load_images
-from tests.helpers.mnist_files import write_mnist as write_made_up
+from tests.helpers.mnist_files import write_mnist as write_random_mnist
 
 
 def test_ratios_are_taken_within_a_round() -> None:
@@ -61,7 +61,7 @@ def test_the_tutorials_program_reads_the_subset_that_is_laid_out(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    write_made_up(tmp_path / "whole")
+    write_random_mnist(tmp_path / "whole")
     whole = load_images("mnist", tmp_path / "whole")
     write_mnist(tmp_path / "part", whole, count=20)
     part = load_images("mnist", tmp_path / "part")

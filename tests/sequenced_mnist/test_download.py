@@ -14,9 +14,9 @@ from torchvision import datasets
 
 from sequenced_mnist import download as download_module
 from sequenced_mnist.download import DownloadError, download
-from tests.helpers.mnist_files import TEST_IMAGES, TRAIN_IMAGES, idx, made_up
+from tests.helpers.mnist_files import TEST_IMAGES, TRAIN_IMAGES, idx, random_images
 
-CONTENTS = {name: idx(content) for name, content in made_up().items()}
+CONTENTS = {name: idx(content) for name, content in random_images().items()}
 STALLED = b""  # an archive of which the server sends the header and then nothing
 
 

@@ -14,7 +14,7 @@ from tests.helpers.mnist_files import (
     TRAIN_IMAGES,
     TRAIN_LABELS,
     idx,
-    made_up,
+    random_images,
     write_mnist,
 )
 
@@ -41,7 +41,7 @@ def test_a_set_that_is_there_is_read(
 ) -> None:
     write_mnist(tmp_path, folder)
     images = load_images(dataset, tmp_path)
-    expected = made_up()
+    expected = random_images()
     assert (images.name, images.note) == (dataset, "")
     assert images.num_classes == len(images.class_names) == 10
     assert images.class_names[0] == first_class
@@ -105,7 +105,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
     path = write_mnist(tmp_path) / TEST_IMAGES
-    path.write_bytes(idx(made_up()[TEST_IMAGES][:, :27]))
+    path.write_bytes(idx(random_images()[TEST_IMAGES][:, :27]))
     with pytest.raises(DataError, match="images of 27 x 28, not 28 x 28"):
         load_images("mnist", tmp_path)
 
