@@ -1,15 +1,36 @@
 """Custom cells support layers, directions, packed sequences and tracing."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence
 
-from examples.minimal_gated_cell import MinimalGatedCell, TwoPartCell
+from examples.minimal_gated_cell import MinimalGatedCell
 from scratch_cells import Cell, LSTMCell, layer_of, trace
 
 FLOAT64 = {"dtype": torch.float64}
-CELLS = pytest.mark.parametrize("cell_class", [MinimalGatedCell, TwoPartCell])
+
+
+class RunningSumCell(Cell):
+    """A cell with a custom state: h, and the sum of all candidates so far."""
+
+    state_names = ("hidden", "total")
+
+    class Gates(NamedTuple):
+        candidate: Tensor
+
+    def gates(self, projected: Tensor, state: tuple[Tensor, Tensor]) -> Gates:
+        h, total = state
+        return self.Gates(torch.tanh(projected + self.hidden_to_hidden(h) - 0.1 * total))
+
+    def update(self, gates: Gates, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        (n,) = gates
+        return n, state[1] + n
+
+
+CELLS = pytest.mark.parametrize("cell_class", [MinimalGatedCell, RunningSumCell])
 
 
 def run_sequence(cell: Cell, x: Tensor, reverse: bool) -> Tensor:
@@ -61,7 +82,7 @@ def test_trace_names_the_gates() -> None:
 
 
 def test_trace_names_the_parts_of_the_state() -> None:
-    layer = layer_of(TwoPartCell)(3, 4)
+    layer = layer_of(RunningSumCell)(3, 4)
     seen = trace(layer, torch.randn(5, 2, 3)).of(0)
     torch.testing.assert_close(seen.states["total"], seen.gates.candidate.cumsum(0))
 
