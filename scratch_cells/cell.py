@@ -104,7 +104,10 @@ class Cell(TorchNamedModule, ABC):
         """Compute the state after this step from the gates and the state before it."""
 
     def step(self, projected: Tensor, state: Any) -> Any:
-        """Compute one time step: projected input and the state before -> the state after."""
+        """Compute one time step: projected input and the state before -> the state after.
+
+        Layers and ``trace`` call it for every time step, so a subclass may override it.
+        """
         return self.update(self.gates(projected, state), state)
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:

@@ -22,8 +22,8 @@ def is_detected(name: str, configuration: Configuration) -> bool:
     wrong = wrong_layer(name, configuration.kind)(**options, dtype=configuration.dtype)
     wrong.load_state_dict(theirs.state_dict())
     wrong.train(configuration.training)
-    seen = observe(wrong, configuration), observe(theirs, configuration)
-    return bool(differences(*seen, configuration.dtype))
+    results = observe(wrong, configuration), observe(theirs, configuration)
+    return bool(differences(*results, configuration.dtype))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -61,7 +61,7 @@ def check_against_torch(kind: str, **options: Any) -> None:
         x = torch.randn(*lead, input_size, dtype=torch.float64).requires_grad_()
         state = draw_state(kind, *lead, hidden_size) if with_state else None
         leaves = [x, *(parts_of(state) if with_state else ())]
-        seen = []
+        results = []
         for cell in (ours, theirs):
             after = parts_of(cell(x, state))
             weights = list(cell.state_dict(keep_vars=True).items())
@@ -72,8 +72,8 @@ def check_against_torch(kind: str, **options: Any) -> None:
                 for what in (["weight", "bias"] if bias else ["weight"])
                 for which in ("ih", "hh")
             ]
-            seen.append((*after, *gradients))
-        for got, expected in zip(*seen, strict=True):
+            results.append((*after, *gradients))
+        for got, expected in zip(*results, strict=True):
             torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
     check()
@@ -87,9 +87,9 @@ def check_against_equations(kind: str) -> None:
     after = parts_of(cell(x, state))
     for sample in range(2):
         before = [part[sample] for part in parts_of(state)]
-        expected = parts_of(EQUATIONS[kind](cell.state_dict(), 4, x[sample], *before))
-        for got, want in zip(after, expected, strict=True):
-            torch.testing.assert_close(got[sample], want, rtol=1e-12, atol=1e-12)
+        by_equations = parts_of(EQUATIONS[kind](cell.state_dict(), 4, x[sample], *before))
+        for got, expected in zip(after, by_equations, strict=True):
+            torch.testing.assert_close(got[sample], expected, rtol=1e-12, atol=1e-12)
 
 
 def check_gradients(kind: str, **options: Any) -> None:

@@ -33,21 +33,21 @@ def observe(layer: nn.Module, configuration: Configuration) -> dict[str, Tensor]
     layer.zero_grad()
     torch.manual_seed(configuration.seed + 3)  # for dropout
     output, final = layer(sequence, hx)
-    seen = {}
+    observed = {}
     if isinstance(output, PackedSequence):
-        seen["output"] = output.data
+        observed["output"] = output.data
         for name in ("batch_sizes", "sorted_indices", "unsorted_indices"):
             if getattr(output, name) is not None:
-                seen[f"output.{name}"] = getattr(output, name)
+                observed[f"output.{name}"] = getattr(output, name)
     else:
-        seen["output"] = output
+        observed["output"] = output
     finals = final if isinstance(final, tuple) else (final,)
-    seen |= {f"state[{index}]": part for index, part in enumerate(finals)}
+    observed |= {f"state[{index}]": part for index, part in enumerate(finals)}
 
     generator = torch.Generator().manual_seed(configuration.seed + 4)
     loss = sum(
         (part * torch.randn(part.shape, generator=generator, dtype=part.dtype).to(part)).sum()
-        for name, part in seen.items()
+        for name, part in observed.items()
         if "." not in name
     )
     loss.backward()
@@ -55,7 +55,9 @@ def observe(layer: nn.Module, configuration: Configuration) -> dict[str, Tensor]
     # state_dict, not named_parameters: its keys are torch.nn's names for every layer
     leaves |= layer.state_dict(keep_vars=True)
     gradients = {f"grad {name}": leaf.grad for name, leaf in leaves.items()}
-    return seen | {name: gradient for name, gradient in gradients.items() if gradient is not None}
+    return observed | {
+        name: gradient for name, gradient in gradients.items() if gradient is not None
+    }
 
 
 def differences(

@@ -19,7 +19,9 @@ State = Any
 # --- cells --------------------------------------------------------------------------------------
 
 
-def lstm(name: str, order: str = "ifgo", sigmoid: Any = torch.sigmoid, g: Any = torch.tanh) -> type:
+def lstm_with_gates(
+    order: str = "ifgo", sigmoid: Any = torch.sigmoid, g: Any = torch.tanh
+) -> type[LSTMCell]:
     """An LSTM cell with another gate order or other activations."""
 
     def gates(self: LSTMCell, projected: Tensor, state: State) -> LSTMCell.Gates:
@@ -28,19 +30,19 @@ def lstm(name: str, order: str = "ifgo", sigmoid: Any = torch.sigmoid, g: Any = 
         activated = {k: g(v) if k == "g" else sigmoid(v) for k, v in by_letter.items()}
         return self.Gates(*(activated[letter] for letter in "ifgo"))
 
-    return type(name, (LSTMCell,), {"gates": gates})
+    return type("WrongLSTMCell", (LSTMCell,), {"gates": gates})
 
 
-def lstm_update(name: str, function: Any) -> type:
+def lstm_with_update(function: Any) -> type[LSTMCell]:
     """An LSTM cell with another update: (i, f, g, o, h, c) -> (h, c)."""
 
     def update(self: LSTMCell, gates: Any, state: State) -> State:
         return function(*gates, *state)
 
-    return type(name, (LSTMCell,), {"update": update})
+    return type("WrongLSTMCell", (LSTMCell,), {"update": update})
 
 
-def standard(i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor) -> State:
+def correct_update(i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor) -> State:
     c = f * c + i * g
     return o * torch.tanh(c), c
 
@@ -51,7 +53,7 @@ def output_from_old_cell(*gates_and_state: Tensor) -> State:
 
 
 def stored_tanh(*gates_and_state: Tensor) -> State:
-    h, c = standard(*gates_and_state)
+    h, c = correct_update(*gates_and_state)
     return h, torch.tanh(c)
 
 
@@ -109,7 +111,7 @@ class AlwaysTanh(RNNCell):
 
 
 class GRUWithAnotherReset(GRUCell):
-    """A GRU whose subclass defines the candidate: n_x, r, h, W_hn, b_hn -> pre-activation."""
+    """A GRU whose subclass computes the candidate: (n_x, r, h, W_hn, b_hn) -> pre-activation."""
 
     candidate: Any
 
@@ -124,8 +126,8 @@ class GRUWithAnotherReset(GRUCell):
         return self.Gates(r, torch.sigmoid(z_x + z_h), n)
 
 
-def gru_candidate(name: str, function: Any) -> type:
-    return type(name, (GRUWithAnotherReset,), {"candidate": staticmethod(function)})
+def gru_with_candidate(function: Any) -> type[GRUCell]:
+    return type("WrongGRUCell", (GRUWithAnotherReset,), {"candidate": staticmethod(function)})
 
 
 class UpdateBeforeReset(GRUCell):
@@ -143,34 +145,34 @@ class SwappedUpdate(GRUCell):
 
 
 WRONG_CELLS: dict[str, type[Cell]] = {
-    "gate-order i,g,f,o": lstm("A", order="igfo"),
-    "gate-order i,f,o,g": lstm("B", order="ifog"),
-    "gate-order i,o,f,g": lstm("C", order="iofg"),
-    "hard-sigmoid": lstm("D", sigmoid=lambda u: (0.2 * u + 0.5).clamp(0, 1)),
-    "sigmoid-candidate": lstm("E", g=torch.sigmoid),
-    "relu-candidate": lstm("F", g=torch.relu),
+    "gate-order i,g,f,o": lstm_with_gates(order="igfo"),
+    "gate-order i,f,o,g": lstm_with_gates(order="ifog"),
+    "gate-order i,o,f,g": lstm_with_gates(order="iofg"),
+    "hard-sigmoid": lstm_with_gates(sigmoid=lambda u: (0.2 * u + 0.5).clamp(0, 1)),
+    "sigmoid-candidate": lstm_with_gates(g=torch.sigmoid),
+    "relu-candidate": lstm_with_gates(g=torch.relu),
     "missing-bias": DroppedBias,
     "double-bias": DoubleBias,
     "forget-bias-added": ForgetBiasAdded,
     "hidden-not-carried": HiddenNotCarried,
     "detached-state": DetachedState,
-    "swapped-input-forget": lstm_update("G", lambda i, f, *rest: standard(f, i, *rest)),
-    "added-not-multiplied": lstm_update(
-        "H", lambda i, f, g, o, h, c: (o * torch.tanh(f * c + i + g), f * c + i + g)
+    "swapped-input-forget": lstm_with_update(lambda i, f, *rest: correct_update(f, i, *rest)),
+    "added-not-multiplied": lstm_with_update(
+        lambda i, f, g, o, h, c: (o * torch.tanh(f * c + i + g), f * c + i + g)
     ),
-    "coupled-gates": lstm_update("I", lambda i, f, *rest: standard(1 - f, f, *rest)),
-    "cell-not-carried": lstm_update(
-        "J", lambda i, f, g, o, h, c: standard(i, f, g, o, h, torch.zeros_like(c))
+    "coupled-gates": lstm_with_update(lambda i, f, *rest: correct_update(1 - f, f, *rest)),
+    "cell-not-carried": lstm_with_update(
+        lambda i, f, g, o, h, c: correct_update(i, f, g, o, h, torch.zeros_like(c))
     ),
-    "tanh-stored-cell": lstm_update("K", stored_tanh),
-    "missing-output-tanh": lstm_update("L", missing_output_tanh),
-    "tanh-after-output-gate": lstm_update("M", tanh_after_output_gate),
-    "output-from-old-cell": lstm_update("N", output_from_old_cell),
-    "state-order": lstm_update("O", lambda *all_: standard(*all_)[::-1]),
-    "reset-before-matmul": gru_candidate("P", lambda x, r, h, w, b: x + (r * h) @ w.T + b),
-    "reset-outside-bias": gru_candidate("Q", lambda x, r, h, w, b: x + r * (h @ w.T) + b),
-    "reset-over-everything": gru_candidate("R", lambda x, r, h, w, b: r * (x + h @ w.T + b)),
-    "no-reset": gru_candidate("S", lambda x, r, h, w, b: x + h @ w.T + b),
+    "tanh-stored-cell": lstm_with_update(stored_tanh),
+    "missing-output-tanh": lstm_with_update(missing_output_tanh),
+    "tanh-after-output-gate": lstm_with_update(tanh_after_output_gate),
+    "output-from-old-cell": lstm_with_update(output_from_old_cell),
+    "state-order": lstm_with_update(lambda *all_: correct_update(*all_)[::-1]),
+    "reset-before-matmul": gru_with_candidate(lambda x, r, h, w, b: x + (r * h) @ w.T + b),
+    "reset-outside-bias": gru_with_candidate(lambda x, r, h, w, b: x + r * (h @ w.T) + b),
+    "reset-over-everything": gru_with_candidate(lambda x, r, h, w, b: r * (x + h @ w.T + b)),
+    "no-reset": gru_with_candidate(lambda x, r, h, w, b: x + h @ w.T + b),
     "gate-order z,r,n": UpdateBeforeReset,
     "swapped-update": SwappedUpdate,
     "untransposed-recurrent": UntransposedRecurrent,
@@ -191,7 +193,7 @@ class DropoutOnLastLayer(RecurrentStack):
 
 class DropoutInsideRecurrence(RecurrentStack):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        def dropping(cell: Cell, *arguments: Any, **options: Any) -> Any:
+        def with_dropout(cell: Cell, *arguments: Any, **options: Any) -> Any:
             gates = cell.gates
             cell.gates = lambda projected, state: gates(
                 projected,
@@ -202,7 +204,7 @@ class DropoutInsideRecurrence(RecurrentStack):
             finally:
                 del cell.gates
 
-        return self.run(input, hx, dropping)
+        return self.run(input, hx, with_dropout)
 
 
 class ReverseNotFlipped(RecurrentStack):
@@ -312,8 +314,8 @@ def wrong_layer(name: str, kind: str) -> type[RecurrentStack]:
     if name in WRONG_CELLS:
         return layer_of(WRONG_CELLS[name])
     cell_class = {"RNN": RNNCell, "GRU": GRUCell, "LSTM": LSTMCell}[kind]
-    stack = RecurrentStack if name == "nothing" else WRONG_LAYERS[name]
-    return type(name, (stack,), {"cell_class": cell_class})
+    layer_class = RecurrentStack if name == "nothing" else WRONG_LAYERS[name]
+    return type("WrongLayer", (layer_class,), {"cell_class": cell_class})
 
 
 def kinds_of(name: str) -> tuple[str, ...]:
@@ -323,6 +325,6 @@ def kinds_of(name: str) -> tuple[str, ...]:
     cell = WRONG_CELLS[name]
     return tuple(
         kind
-        for kind, right in (("RNN", RNNCell), ("GRU", GRUCell), ("LSTM", LSTMCell))
-        if issubclass(cell, right)
+        for kind, correct in (("RNN", RNNCell), ("GRU", GRUCell), ("LSTM", LSTMCell))
+        if issubclass(cell, correct)
     )

@@ -125,8 +125,8 @@ def test_compile_has_no_graph_break(kind: str) -> None:
     x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
     output, expected = compiled(x)[0], layer(x)[0]
     torch.testing.assert_close(output, expected, **EXACT)
-    got, want = (torch.autograd.grad(each.pow(2).sum(), x)[0] for each in (output, expected))
-    torch.testing.assert_close(got, want, **EXACT)
+    gradients = [torch.autograd.grad(each.pow(2).sum(), x)[0] for each in (output, expected)]
+    torch.testing.assert_close(*gradients, **EXACT)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch 2.11's

@@ -75,16 +75,16 @@ def test_packed_sequences_give_the_same_as_single_ones(cell_class: type[Cell]) -
 
 def test_trace_names_the_gates() -> None:
     layer = layer_of(MinimalGatedCell)(3, 4)
-    seen = trace(layer, torch.randn(5, 2, 3)).of(0)
-    f, n = seen.gates.forget, seen.gates.candidate
-    before = torch.cat([torch.zeros(1, 2, 4), seen.hidden[:-1]])
-    torch.testing.assert_close(seen.hidden, (1 - f) * before + f * n)
+    recorded = trace(layer, torch.randn(5, 2, 3)).of(0)
+    f, n = recorded.gates.forget, recorded.gates.candidate
+    before = torch.cat([torch.zeros(1, 2, 4), recorded.hidden[:-1]])
+    torch.testing.assert_close(recorded.hidden, (1 - f) * before + f * n)
 
 
 def test_trace_names_the_parts_of_the_state() -> None:
     layer = layer_of(RunningSumCell)(3, 4)
-    seen = trace(layer, torch.randn(5, 2, 3)).of(0)
-    torch.testing.assert_close(seen.states["total"], seen.gates.candidate.cumsum(0))
+    recorded = trace(layer, torch.randn(5, 2, 3)).of(0)
+    torch.testing.assert_close(recorded.states["total"], recorded.gates.candidate.cumsum(0))
 
 
 @CELLS
@@ -139,7 +139,7 @@ def test_trace_uses_an_overridden_step() -> None:
     torch.manual_seed(0)
     layer = layer_of(ClippedLSTMCell)(3, 4, **FLOAT64)
     x = torch.randn(5, 3, **FLOAT64)
-    seen = trace(layer, x)
-    torch.testing.assert_close(seen.output, layer(x)[0], rtol=1e-12, atol=1e-12)
-    assert seen.of().cell.abs().max() == 0.05
-    assert seen.of().gates.forget.shape == (5, 4)
+    recorded = trace(layer, x)
+    torch.testing.assert_close(recorded.output, layer(x)[0], rtol=1e-12, atol=1e-12)
+    assert recorded.of().cell.abs().max() == 0.05
+    assert recorded.of().gates.forget.shape == (5, 4)

@@ -50,14 +50,14 @@ def test_a_seed_gives_the_weights_and_the_generator_state_of_torch(
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_seed_gives_the_weights_of_torchs_cells(kind: str, bias: bool) -> None:
     states = []
-    made = []
+    cells = []
     for package in (scratch_cells, nn):
         torch.manual_seed(3)
-        made.append(getattr(package, kind)(3, 4, bias))
+        cells.append(getattr(package, kind)(3, 4, bias))
         states.append(torch.get_rng_state())
-    assert_same_weights(*made)
+    assert_same_weights(*cells)
     assert torch.equal(*states)
-    assert (made[0].bias_ih is None) == (made[1].bias_ih is None) == (not bias)
+    assert (cells[0].bias_ih is None) == (cells[1].bias_ih is None) == (not bias)
 
 
 class NestedModel(nn.Module):
@@ -145,9 +145,9 @@ def test_shared_and_frozen_weights_get_the_gradients_of_torch(kind: str) -> None
     for layer in layers:
         layer.weight_hh_l1 = layer.weight_hh_l0
         layer.bias_ih_l0.requires_grad_(False)
-    seen = [observe(layer, configuration) for layer in layers]
-    assert "grad bias_ih_l0" not in seen[0]
-    assert not differences(*seen, torch.float64)
+    results = [observe(layer, configuration) for layer in layers]
+    assert "grad bias_ih_l0" not in results[0]
+    assert not differences(*results, torch.float64)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,13 +198,13 @@ def test_meta_device_default_dtype_and_device_context_are_supported(kind: str) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_dtypes_agree_with_torch(kind: str, dtype: torch.dtype, tolerance: float) -> None:
     """Bit-exact weights, and outputs that differ by a few units in the last place at most."""
-    made = []
+    layers = []
     for package in (scratch_cells, nn):
         torch.manual_seed(0)
-        made.append(getattr(package, kind)(3, 4, dtype=dtype))
-    assert_same_weights(*made)
+        layers.append(getattr(package, kind)(3, 4, dtype=dtype))
+    assert_same_weights(*layers)
     x = torch.randn(6, 2, 3, dtype=dtype)
-    (ours, _), (theirs, _) = (layer(x) for layer in made)
+    (ours, _), (theirs, _) = (layer(x) for layer in layers)
     assert ours.dtype == theirs.dtype == dtype
     assert (ours - theirs).abs().max() <= tolerance
 
@@ -218,16 +218,16 @@ def test_autocast_gives_the_dtypes_and_values_of_torch(kind: str) -> None:
     x = torch.randn(6, 2, 3)
     packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([6, 2]))
     for sequence in (x, x.bfloat16(), packed):
-        seen = []
+        results = []
         for layer in (ours, theirs):
             with torch.autocast("cpu", torch.bfloat16):
                 output, state = layer(sequence)
-                seen.append(
+                results.append(
                     (
                         getattr(output, "data", output),
                         *(state if isinstance(state, tuple) else (state,)),
                     )
                 )
-        for got, expected in zip(*seen, strict=True):
+        for got, expected in zip(*results, strict=True):
             assert got.dtype == expected.dtype
             assert (got - expected).abs().max() <= 2e-2

@@ -30,16 +30,16 @@ def test_output_and_state_equal_the_layers(configuration: Configuration) -> None
         torch.manual_seed(1)
         output, final = layer(sequence, hx)
         torch.manual_seed(1)
-        seen = trace(layer, sequence, hx)
-        assert type(seen.output) is type(output)
-        pairs = [(data(seen.output), data(output))]
-        pairs += zip(parts(seen.state), parts(final), strict=True)
+        recorded = trace(layer, sequence, hx)
+        assert type(recorded.output) is type(output)
+        pairs = [(data(recorded.output), data(output))]
+        pairs += zip(parts(recorded.state), parts(final), strict=True)
         for got, expected in pairs:
             torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
         # The hidden states of the last layer, both directions concatenated, are the output.
-        hidden = [data(cell.hidden) for cell in seen.cells[-configuration.directions :]]
-        assert torch.equal(torch.cat(hidden, dim=-1), data(seen.output))
-        assert [(cell.layer, cell.reverse) for cell in seen] == [
+        hidden = [data(cell.hidden) for cell in recorded.cells[-configuration.directions :]]
+        assert torch.equal(torch.cat(hidden, dim=-1), data(recorded.output))
+        assert [(cell.layer, cell.reverse) for cell in recorded] == [
             (layer, bool(direction))
             for layer in range(configuration.options["num_layers"])
             for direction in range(configuration.directions)
@@ -78,24 +78,24 @@ def test_gates_equal_the_equations(kind: str, reverse: bool) -> None:
         if name.endswith(suffix)
     }
     x = torch.randn(2, 5, 3, dtype=torch.float64)
-    seen = trace(layer, x).of(0, reverse)
+    recorded = trace(layer, x).of(0, reverse)
     for sample in range(2):
         h = torch.zeros(4, dtype=torch.float64)
         for t in reversed(range(5)) if reverse else range(5):
-            want = expected_gates(kind, weights, x[sample, t], h)
-            assert seen.gates._fields == tuple(want)
-            for name, gate in want.items():
-                got = getattr(seen.gates, name)[sample, t]
+            expected = expected_gates(kind, weights, x[sample, t], h)
+            assert recorded.gates._fields == tuple(expected)
+            for name, gate in expected.items():
+                got = getattr(recorded.gates, name)[sample, t]
                 torch.testing.assert_close(got, gate, rtol=1e-12, atol=1e-12)
-            h = seen.hidden[sample, t]
+            h = recorded.hidden[sample, t]
 
 
 def test_the_cell_state_is_recorded() -> None:
-    seen = trace(nn.LSTM(3, 4), torch.randn(5, 2, 3)).of(0)
-    before = torch.cat([torch.zeros(1, 2, 4), seen.cell[:-1]])
-    i, f, g, o = seen.gates
-    torch.testing.assert_close(seen.cell, f * before + i * g)
-    torch.testing.assert_close(seen.hidden, o * seen.cell.tanh())
+    recorded = trace(nn.LSTM(3, 4), torch.randn(5, 2, 3)).of(0)
+    before = torch.cat([torch.zeros(1, 2, 4), recorded.cell[:-1]])
+    i, f, g, o = recorded.gates
+    torch.testing.assert_close(recorded.cell, f * before + i * g)
+    torch.testing.assert_close(recorded.hidden, o * recorded.cell.tanh())
 
 
 def test_packed_sequences_have_the_same_gates_as_single_ones() -> None:
@@ -120,12 +120,12 @@ def test_gradients_flow_through_a_trace() -> None:
 
 
 def test_of_accepts_negative_layer_indices() -> None:
-    seen = trace(scratch_cells.GRU(3, 4, num_layers=3, bidirectional=True), torch.randn(5, 3))
-    last: CellTrace = seen.of(-1, reverse=True)
-    assert last is seen.cells[5]
-    assert seen.of(1) is seen.cells[2]
+    recorded = trace(scratch_cells.GRU(3, 4, num_layers=3, bidirectional=True), torch.randn(5, 3))
+    last: CellTrace = recorded.of(-1, reverse=True)
+    assert last is recorded.cells[5]
+    assert recorded.of(1) is recorded.cells[2]
     with pytest.raises(IndexError):
-        seen.of(3)
+        recorded.of(3)
 
 
 def test_tracing_another_module_raises() -> None:

@@ -55,10 +55,10 @@ def test_each_packed_sequence_gives_the_same_as_alone(
     )
     padded, _ = torch.nn.utils.rnn.pad_packed_sequence(packed._replace(data=output))
     for row, x in enumerate(sequences):
-        expected, end = run_sample(cell, x, tuple(part[row] for part in state), reverse)
-        torch.testing.assert_close(padded[: len(x), row], expected, rtol=1e-12, atol=1e-12)
-        for got, want in zip(parts(final), end, strict=True):
-            torch.testing.assert_close(got[row], want, rtol=1e-12, atol=1e-12)
+        alone, final_alone = run_sample(cell, x, tuple(part[row] for part in state), reverse)
+        torch.testing.assert_close(padded[: len(x), row], alone, rtol=1e-12, atol=1e-12)
+        for got, expected in zip(parts(final), final_alone, strict=True):
+            torch.testing.assert_close(got[row], expected, rtol=1e-12, atol=1e-12)
 
 
 @CELLS

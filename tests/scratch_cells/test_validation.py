@@ -204,16 +204,16 @@ def test_any_shapes_give_the_result_or_the_error_of_torch(
     kind: str, batch_first: bool, input_shape: list[int], state_shape: list[int]
 ) -> None:
     """The output has torch.nn's shape, or the exception has torch.nn's type and message."""
-    seen = []
+    results = []
     for package in (nn, scratch_cells):
         torch.manual_seed(0)
         layer = getattr(package, kind)(3, 4, batch_first=batch_first)
         try:
             output, _ = layer(zeros(input_shape), state_maker(kind)(*state_shape))
-            seen.append(output.shape)
+            results.append(output.shape)
         except Exception as error:
-            seen.append((type(error), str(error)))
-    assert seen[0] == seen[1]
+            results.append((type(error), str(error)))
+    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU"])
