@@ -122,3 +122,19 @@ def test_layer_of_names_the_layer_after_the_cell() -> None:
     layer = layer_of(scratch_cells.GRUCell)
     assert layer.__name__ == "GRU"
     assert list(layer(3, 4).state_dict()) == list(nn.GRU(3, 4).state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_plain_backend_calls_the_methods_of_the_cell(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a breakpoint in rnn.py, gru.py or lstm.py is reached, once per time step."""
+    cell_class = getattr(scratch_cells, f"{kind}Cell")
+    calls = []
+    for name in ("gates", "update"):
+        method = getattr(cell_class, name)
+        monkeypatch.setattr(
+            cell_class, name, lambda *a, name=name, method=method: calls.append(name) or method(*a)
+        )
+    getattr(scratch_cells, kind)(3, 4, backend="plain")(torch.randn(5, 2, 3))
+    assert calls == ["gates", "update"] * 5
