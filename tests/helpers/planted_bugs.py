@@ -1,4 +1,4 @@
-"""Wrong cells and wrong layers: each a mistake that people make, as the smallest change to ours."""
+"""Wrong cells and wrong layers: each has one common mistake, as a small change of a correct one."""
 
 from typing import Any
 
@@ -19,7 +19,9 @@ State = Any
 # --- cells --------------------------------------------------------------------------------------
 
 
-def lstm(name: str, order: str = "ifgo", sigmoid: Any = torch.sigmoid, g: Any = torch.tanh) -> type:
+def lstm_with_gates(
+    order: str = "ifgo", sigmoid: Any = torch.sigmoid, g: Any = torch.tanh
+) -> type[LSTMCell]:
     """An LSTM cell with another gate order or other activations."""
 
     def gates(self: LSTMCell, projected: Tensor, state: State) -> LSTMCell.Gates:
@@ -28,19 +30,19 @@ def lstm(name: str, order: str = "ifgo", sigmoid: Any = torch.sigmoid, g: Any = 
         activated = {k: g(v) if k == "g" else sigmoid(v) for k, v in by_letter.items()}
         return self.Gates(*(activated[letter] for letter in "ifgo"))
 
-    return type(name, (LSTMCell,), {"gates": gates})
+    return type("WrongLSTMCell", (LSTMCell,), {"gates": gates})
 
 
-def lstm_update(name: str, function: Any) -> type:
+def lstm_with_update(function: Any) -> type[LSTMCell]:
     """An LSTM cell with another update: (i, f, g, o, h, c) -> (h, c)."""
 
     def update(self: LSTMCell, gates: Any, state: State) -> State:
         return function(*gates, *state)
 
-    return type(name, (LSTMCell,), {"update": update})
+    return type("WrongLSTMCell", (LSTMCell,), {"update": update})
 
 
-def standard(i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor) -> State:
+def correct_update(i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor) -> State:
     c = f * c + i * g
     return o * torch.tanh(c), c
 
@@ -51,13 +53,11 @@ def output_from_old_cell(*gates_and_state: Tensor) -> State:
 
 
 def stored_tanh(*gates_and_state: Tensor) -> State:
-    h, c = standard(*gates_and_state)
+    h, c = correct_update(*gates_and_state)
     return h, torch.tanh(c)
 
 
-def only_outputs_without_tanh(
-    i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor
-) -> State:
+def missing_output_tanh(i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor) -> State:
     c = f * c + i * g
     return o * c, c
 
@@ -111,7 +111,7 @@ class AlwaysTanh(RNNCell):
 
 
 class GRUWithAnotherReset(GRUCell):
-    """The GRU with the candidate left open: n_x, r, h, W_hn, b_hn -> pre-activation."""
+    """A GRU whose subclass computes the candidate: (n_x, r, h, W_hn, b_hn) -> pre-activation."""
 
     candidate: Any
 
@@ -126,8 +126,8 @@ class GRUWithAnotherReset(GRUCell):
         return self.Gates(r, torch.sigmoid(z_x + z_h), n)
 
 
-def gru_candidate(name: str, function: Any) -> type:
-    return type(name, (GRUWithAnotherReset,), {"candidate": staticmethod(function)})
+def gru_with_candidate(function: Any) -> type[GRUCell]:
+    return type("WrongGRUCell", (GRUWithAnotherReset,), {"candidate": staticmethod(function)})
 
 
 class UpdateBeforeReset(GRUCell):
@@ -145,34 +145,34 @@ class SwappedUpdate(GRUCell):
 
 
 WRONG_CELLS: dict[str, type[Cell]] = {
-    "gate-order i,g,f,o": lstm("A", order="igfo"),
-    "gate-order i,f,o,g": lstm("B", order="ifog"),
-    "gate-order i,o,f,g": lstm("C", order="iofg"),
-    "hard-sigmoid": lstm("D", sigmoid=lambda u: (0.2 * u + 0.5).clamp(0, 1)),
-    "sigmoid-candidate": lstm("E", g=torch.sigmoid),
-    "relu-candidate": lstm("F", g=torch.relu),
+    "gate-order i,g,f,o": lstm_with_gates(order="igfo"),
+    "gate-order i,f,o,g": lstm_with_gates(order="ifog"),
+    "gate-order i,o,f,g": lstm_with_gates(order="iofg"),
+    "hard-sigmoid": lstm_with_gates(sigmoid=lambda u: (0.2 * u + 0.5).clamp(0, 1)),
+    "sigmoid-candidate": lstm_with_gates(g=torch.sigmoid),
+    "relu-candidate": lstm_with_gates(g=torch.relu),
     "missing-bias": DroppedBias,
     "double-bias": DoubleBias,
     "forget-bias-added": ForgetBiasAdded,
     "hidden-not-carried": HiddenNotCarried,
     "detached-state": DetachedState,
-    "swapped-input-forget": lstm_update("G", lambda i, f, *rest: standard(f, i, *rest)),
-    "added-not-multiplied": lstm_update(
-        "H", lambda i, f, g, o, h, c: (o * torch.tanh(f * c + i + g), f * c + i + g)
+    "swapped-input-forget": lstm_with_update(lambda i, f, *rest: correct_update(f, i, *rest)),
+    "added-not-multiplied": lstm_with_update(
+        lambda i, f, g, o, h, c: (o * torch.tanh(f * c + i + g), f * c + i + g)
     ),
-    "coupled-gates": lstm_update("I", lambda i, f, *rest: standard(1 - f, f, *rest)),
-    "cell-not-carried": lstm_update(
-        "J", lambda i, f, g, o, h, c: standard(i, f, g, o, h, torch.zeros_like(c))
+    "coupled-gates": lstm_with_update(lambda i, f, *rest: correct_update(1 - f, f, *rest)),
+    "cell-not-carried": lstm_with_update(
+        lambda i, f, g, o, h, c: correct_update(i, f, g, o, h, torch.zeros_like(c))
     ),
-    "tanh-stored-cell": lstm_update("K", stored_tanh),
-    "missing-output-tanh": lstm_update("L", only_outputs_without_tanh),
-    "tanh-after-output-gate": lstm_update("M", tanh_after_output_gate),
-    "output-from-old-cell": lstm_update("N", output_from_old_cell),
-    "state-order": lstm_update("O", lambda *all_: standard(*all_)[::-1]),
-    "reset-before-matmul": gru_candidate("P", lambda x, r, h, w, b: x + (r * h) @ w.T + b),
-    "reset-outside-bias": gru_candidate("Q", lambda x, r, h, w, b: x + r * (h @ w.T) + b),
-    "reset-over-everything": gru_candidate("R", lambda x, r, h, w, b: r * (x + h @ w.T + b)),
-    "no-reset": gru_candidate("S", lambda x, r, h, w, b: x + h @ w.T + b),
+    "tanh-stored-cell": lstm_with_update(stored_tanh),
+    "missing-output-tanh": lstm_with_update(missing_output_tanh),
+    "tanh-after-output-gate": lstm_with_update(tanh_after_output_gate),
+    "output-from-old-cell": lstm_with_update(output_from_old_cell),
+    "state-order": lstm_with_update(lambda *all_: correct_update(*all_)[::-1]),
+    "reset-before-matmul": gru_with_candidate(lambda x, r, h, w, b: x + (r * h) @ w.T + b),
+    "reset-outside-bias": gru_with_candidate(lambda x, r, h, w, b: x + r * (h @ w.T) + b),
+    "reset-over-everything": gru_with_candidate(lambda x, r, h, w, b: r * (x + h @ w.T + b)),
+    "no-reset": gru_with_candidate(lambda x, r, h, w, b: x + h @ w.T + b),
     "gate-order z,r,n": UpdateBeforeReset,
     "swapped-update": SwappedUpdate,
     "untransposed-recurrent": UntransposedRecurrent,
@@ -193,7 +193,7 @@ class DropoutOnLastLayer(RecurrentStack):
 
 class DropoutInsideRecurrence(RecurrentStack):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        def dropping(cell: Cell, *arguments: Any, **options: Any) -> Any:
+        def with_dropout(cell: Cell, *arguments: Any, **options: Any) -> Any:
             gates = cell.gates
             cell.gates = lambda projected, state: gates(
                 projected,
@@ -204,37 +204,39 @@ class DropoutInsideRecurrence(RecurrentStack):
             finally:
                 del cell.gates
 
-        return self.run(input, hx, dropping)
+        return self.run(input, hx, with_dropout)
 
 
 class ReverseNotFlipped(RecurrentStack):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        def walked(*arguments: Any, reverse: bool) -> Any:
+        def not_flipped(*arguments: Any, reverse: bool) -> Any:
             output, state = unroll(*arguments, reverse=reverse)
             return output.flip(0) if reverse else output, state
 
-        return self.run(input, hx, walked)
+        return self.run(input, hx, not_flipped)
 
 
-class ReverseForgotten(RecurrentStack):
+class ReverseIgnored(RecurrentStack):
     def forward(self, input: Any, hx: Any = None) -> Any:
         return self.run(input, hx, lambda *arguments, reverse: unroll(*arguments, reverse=False))
 
 
-class FinalStateAtTheEndOfTheBatch(RecurrentStack):
-    """Padded ends read as if they were steps: the state keeps moving where a sequence is over."""
+class FinalStateAfterPadding(RecurrentStack):
+    """Padding is processed as time steps: the state of a finished sequence still changes."""
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        def to_the_end(cell: Cell, data: Tensor, state: State, sizes: Any, reverse: bool) -> Any:
+        def through_the_padding(
+            cell: Cell, data: Tensor, state: State, sizes: Any, reverse: bool
+        ) -> Any:
             output, final = unroll(cell, data, state, sizes, reverse=reverse)
             if sizes is None or reverse or sizes[-1] == sizes[0]:
                 return output, final
-            blank = data.new_zeros(sizes[0], data.size(-1))
-            moved = cell.step(cell.project(blank), final)
-            running = torch.arange(sizes[0]).unsqueeze(1) < sizes[-1]
-            return output, map_state(lambda old, new: torch.where(running, old, new), final, moved)
+            padding = data.new_zeros(sizes[0], data.size(-1))
+            updated = cell.step(cell.project(padding), final)
+            active = torch.arange(sizes[0]).unsqueeze(1) < sizes[-1]
+            return output, map_state(lambda old, new: torch.where(active, old, new), final, updated)
 
-        return self.run(input, hx, to_the_end)
+        return self.run(input, hx, through_the_padding)
 
 
 class SharedInitialState(RecurrentStack):
@@ -261,68 +263,68 @@ class DirectionLayerState(RecurrentStack):
 
 
 class FirstLayerInput(RecurrentStack):
-    """A later layer of as many features as the input is fed the input."""
+    """A later layer reads the input of the first layer, if the feature sizes are equal."""
 
     def run(self, input: Any, hx: Any, unroll: Any) -> Any:
-        first = []
+        inputs = []
 
-        def fed(cell: Cell, data: Tensor, *arguments: Any, **options: Any) -> Any:
-            first.append(data)
-            same = first[0].size(-1) == data.size(-1)
-            return unroll(cell, first[0] if same else data, *arguments, **options)
+        def with_first_input(cell: Cell, data: Tensor, *arguments: Any, **options: Any) -> Any:
+            inputs.append(data)
+            same_size = inputs[0].size(-1) == data.size(-1)
+            return unroll(cell, inputs[0] if same_size else data, *arguments, **options)
 
-        return super().run(input, hx, fed)
+        return super().run(input, hx, with_first_input)
 
 
-class NoGradientForTheState(RecurrentStack):
+class NoGradientForState(RecurrentStack):
     def initial_state(self, *arguments: Any) -> State:
         return map_state(Tensor.detach, super().initial_state(*arguments))
 
 
 class ZeroGradients(RecurrentStack):
-    """Outputs exact, every gradient zero: what a comparison that reads no gradient lets pass."""
+    """Exact outputs and zero gradients: only a comparison of gradients can detect this."""
 
     def run(self, *arguments: Any) -> Any:
         output, state = super().run(*arguments)
-        dead = sum((w * 0).sum() for w in self.parameters())
+        zero = sum((w * 0).sum() for w in self.parameters())
         if isinstance(output, Tensor):
-            output = output.detach() + dead
-            return output, map_state(lambda part: part.detach() + dead, state)
-        output = output._replace(data=output.data.detach() + dead)
-        return output, map_state(lambda part: part.detach() + dead, state)
+            output = output.detach() + zero
+            return output, map_state(lambda part: part.detach() + zero, state)
+        output = output._replace(data=output.data.detach() + zero)
+        return output, map_state(lambda part: part.detach() + zero, state)
 
 
 WRONG_LAYERS: dict[str, type[RecurrentStack]] = {
-    "dropout on the last layer": DropoutOnLastLayer,
-    "dropout inside the recurrence": DropoutInsideRecurrence,
+    "dropout-on-last-layer": DropoutOnLastLayer,
+    "dropout-inside-recurrence": DropoutInsideRecurrence,
     "reverse-not-flipped": ReverseNotFlipped,
-    "reverse forgotten": ReverseForgotten,
-    "final state at the end of the batch": FinalStateAtTheEndOfTheBatch,
+    "reverse-ignored": ReverseIgnored,
+    "final-state-after-padding": FinalStateAfterPadding,
     "shared-initial-state": SharedInitialState,
     "state-not-used": StateNotUsed,
     "state-layout": DirectionLayerState,
     "first-layer-input": FirstLayerInput,
-    "no gradient for the state": NoGradientForTheState,
-    "zero gradients": ZeroGradients,
+    "no-gradient-for-state": NoGradientForState,
+    "zero-gradients": ZeroGradients,
 }
 
 
 def wrong_layer(name: str, kind: str) -> type[RecurrentStack]:
-    """The layer class with the planted bug ``name``, for the cells of ``kind``."""
+    """The layer class of ``kind`` with the planted bug ``name``; "nothing" plants no bug."""
     if name in WRONG_CELLS:
         return layer_of(WRONG_CELLS[name])
     cell_class = {"RNN": RNNCell, "GRU": GRUCell, "LSTM": LSTMCell}[kind]
-    stack = RecurrentStack if name == "nothing" else WRONG_LAYERS[name]
-    return type(name, (stack,), {"cell_class": cell_class})
+    layer_class = RecurrentStack if name == "nothing" else WRONG_LAYERS[name]
+    return type("WrongLayer", (layer_class,), {"cell_class": cell_class})
 
 
 def kinds_of(name: str) -> tuple[str, ...]:
-    """The kinds of layer in which the bug can be planted."""
+    """The kinds of layer that can have the bug."""
     if name not in WRONG_CELLS:
         return ("RNN", "GRU", "LSTM")
     cell = WRONG_CELLS[name]
     return tuple(
         kind
-        for kind, right in (("RNN", RNNCell), ("GRU", GRUCell), ("LSTM", LSTMCell))
-        if issubclass(cell, right)
+        for kind, correct in (("RNN", RNNCell), ("GRU", GRUCell), ("LSTM", LSTMCell))
+        if issubclass(cell, correct)
     )
