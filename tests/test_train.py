@@ -100,11 +100,11 @@ def test_a_run_folder_holds_the_model_that_was_tested(plain_run: tuple[str, Path
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--cell", "lsm"], "invalid choice 'lsm' for argument '--cell'"),
+        (["--cell", "lsm"], "--cell is 'lsm': expected rnn, gru or lstm"),
         (["--epochs", "-1"], "epochs is -1: expected at least 1"),
         (["--hidden-size", "0"], "hidden_size is 0: expected at least 1"),
         (["--dropout", "2"], "dropout is 2.0: expected a probability"),
-        (["--batch-sizes", "3"], "Unrecognized options"),
+        (["--batch-sizes", "3"], "unrecognized option --batch-sizes: did you mean --batch-size?"),
     ],
 )
 def test_a_bad_argument_is_one_line_and_status_2(
