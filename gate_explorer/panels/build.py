@@ -210,7 +210,9 @@ def _signed_scale(cells: Sequence[CellObservation]) -> Scale:
         gate for cell in cells for name, gate in cell.gates.items() if not is_gate(name, gate)
     ]
     limit = max(1.0, *(float(np.abs(each).max()) for each in values))
-    return Scale("candidate and h", -limit, limit, BLUE_TO_RED)
+    only_known_states = all(cell.states.keys() <= STATE_SYMBOLS.keys() for cell in cells)
+    name = "candidate and h" if only_known_states else "candidate and states"
+    return Scale(name, -limit, limit, BLUE_TO_RED)
 
 
 def _cell_state_scale(cells: Sequence[CellObservation]) -> Scale:

@@ -20,7 +20,8 @@ STATES = {
     "hidden": "The hidden state h after each step. The next step, the next layer and the readout "
     "use it. Units are sorted by the step at which |h| peaks, which gives the diagonal.",
     "cell": "The LSTM's cell state c after each step. It changes only by an elementwise product "
-    "and a sum, so it can grow beyond 1. Look for: columns whose colour becomes stronger over many steps.",
+    "and a sum, so it can grow beyond 1. Look for: columns whose colour grows "
+    "stronger over many steps.",
 }
 
 CUSTOM_GATE = "A gate of this custom cell. Look for: steps at which many units change at once."
