@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 import tyro
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
 from training_loop.recipes import Recipe, recipe_for
 
 
@@ -136,7 +136,7 @@ class Config:
         """The configuration that :meth:`to_json` wrote, perhaps an earlier version's.
 
         Raises:
-            ValueError, TypeError: the text is not a configuration.
+            ConfigError, ValueError, TypeError: the text is not a configuration.
         """
         content = json.loads(text)
         if not isinstance(content, dict):
@@ -160,8 +160,8 @@ class Config:
             return cls.from_json(file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(f"no run at {folder}: expected a folder with config.json") from None
-        except (OSError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[:100]
+        except (OSError, ConfigError, ValueError, TypeError) as error:
+            reason = one_line(error)[:100]
             raise ConfigError(f"{file} is no run's configuration: {reason}") from error
 
 

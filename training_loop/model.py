@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from command_line.errors import ConfigError, own_line
+from command_line.load_object import load_object
 from scratch_cells import Cell, layer_of
-from shared_interface import ImplementationError, SequenceClassifier, find_implementation
+from shared_interface import ImplementationError, SequenceClassifier, implementation_target
 from training_loop.config import Config
 
 
@@ -22,10 +24,10 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
         num_classes: how many classes the readout tells apart.
 
     Raises:
-        ImplementationError: the class cannot be found, or is no layer with torch.nn's interface.
+        ImplementationError: the class cannot be imported, or is not a layer with torch.nn's
+            interface.
     """
-    found: Any = find_implementation(config.implementation, config.cell)
-    layer_class = layer_of(found) if issubclass(found, Cell) else found
+    layer_class = load_layer_class(config.implementation, config.cell)
     try:
         layer = layer_class(
             input_size,
@@ -38,9 +40,28 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
         model = SequenceClassifier(layer, num_classes)
         _try_once(model, input_size, num_classes)
     except Exception as error:  # the class may be anybody's, and so may be what it raises
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = own_line(error)
         raise ImplementationError(f"{config.layer} cannot be used: {reason}") from error
     return model
+
+
+def load_layer_class(implementation: str, cell: str = "lstm") -> Any:
+    """The layer class that an ``--implementation`` option names; of a Cell, the layer of it.
+
+    Args:
+        implementation: ``scratch``, ``builtin``, ``FILE.py:CLASS`` or ``package.module:CLASS``.
+        cell: ``rnn``, ``gru`` or ``lstm``: the kind of scratch or builtin layer.
+
+    Raises:
+        ImplementationError: the option does not name a class that can be imported.
+    """
+    try:
+        found = load_object(implementation_target(implementation, cell))
+    except ConfigError as error:
+        raise ImplementationError(f"implementation is {implementation}: {error}") from error
+    if not isinstance(found, type):
+        raise ImplementationError(f"implementation is {implementation}: expected a class")
+    return layer_of(found) if issubclass(found, Cell) else found
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -53,7 +53,7 @@ def load_run(path: Path, data_dir: Path | None = None) -> LoadedRun:
             trained from.
 
     Raises:
-        ExplorerError: the run does not exist, is damaged, or its weights do not fit its config.
+        ConfigError: the run does not exist, is damaged, or its weights do not fit its config.
         DataError, ImplementationError: its images or its implementation cannot be loaded.
     """
     weights, config = read_run(path)
@@ -79,15 +79,15 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], Config | None]:
     """Read the weights of a run, and its configuration if there is one.
 
     Raises:
-        ExplorerError: the folder or file does not exist, or a file is damaged.
+        ConfigError: the folder or file does not exist, or a file is damaged.
     """
     file = path / WEIGHTS_FILE if path.is_dir() else path
     if not file.is_file():
         raise ExplorerError(
             f"no run at {path}: expected a folder with {WEIGHTS_FILE}, or a file of weights"
         )
-    config = file.with_name(CONFIG_FILE)
-    return _read_weights(file), _read_config(config) if config.is_file() else None
+    has_config = file.with_name(CONFIG_FILE).is_file()
+    return _read_weights(file), Config.of_run(file.parent) if has_config else None
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:
@@ -102,11 +102,3 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
     if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise ExplorerError(f"{file} does not contain a state_dict: save classifier.state_dict()")
     return weights
-
-
-def _read_config(file: Path) -> Config:
-    try:
-        return Config.from_json(file.read_text())
-    except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ExplorerError(f"{file} is not the configuration of a run: {reason}") from error

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 
-from gate_explorer.files import replacing
+from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation
 from gate_explorer.observation.time_bins import TimeBins
 from gate_explorer.panels.build import build_panels
@@ -26,10 +26,10 @@ def write_png(path: Path, observations: Sequence[Observation], title: str) -> No
     Shows the last layer, forward.
 
     Raises:
-        ExplorerError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     figure = draw_figure(observations, title)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=DPI)
 
 

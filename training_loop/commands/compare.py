@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
+from command_line.files import atomic_write
 from training_loop.config import Config
 from training_loop.reports.plots import draw_comparison
-from training_loop.runs.folder import replacing
+from training_loop.runs.folder import refusing
 from training_loop.runs.run import METRICS
 
 PICTURE = "comparison.png"
@@ -56,8 +57,8 @@ def compare(folders: Sequence[Path]) -> Path:
         accuracies = [epoch[f"{on}_accuracy"] for epoch in metrics["epochs"]]
         curves[f"{folder.name} ({config.layer})"] = metrics["step_losses"], accuracies
     picture = folders[0].parent / PICTURE
-    with replacing(picture) as path:
-        draw_comparison(path, curves, on)
+    with refusing(picture.parent), atomic_write(picture) as file:
+        draw_comparison(file, curves, on)
     print(f"result  {len(runs)} runs over one another -> {picture}")
     return picture
 
@@ -74,7 +75,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{folder} has no {METRICS}: its first epoch is not over") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{file} cannot be read: {one_line(error)}") from error
     if not isinstance(metrics, dict) or not metrics.keys() >= {"epochs", "seconds", "step_losses"}:
         raise ConfigError(f"{file} is no run's metrics: expected what train.py wrote")
     return metrics

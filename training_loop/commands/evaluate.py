@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
 from sequenced_mnist import Batches, load_images
 from training_loop.config import Config
 from training_loop.model import build_model
@@ -46,8 +46,7 @@ def evaluate(config: Config) -> float:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{config.run_dir} holds another model: {reason}") from error
+        raise ConfigError(f"{config.run_dir} holds another model: {one_line(error)}") from error
     model = accelerator.prepare(model)
     scores = score(accelerator, model, batches, batches.num_images)
     share_right = accuracy(scores, batches.labels)
@@ -73,8 +72,9 @@ def weights_of(folder: Path) -> tuple[dict[str, Tensor], str]:
     try:
         return load_file(file), "the weights"
     except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{file} is damaged or no safetensors file ({reason})") from error
+        raise ConfigError(
+            f"{file} is damaged or no safetensors file ({one_line(error)})"
+        ) from error
 
 
 def by_class(scores: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Table:

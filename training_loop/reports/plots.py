@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -15,7 +16,11 @@ WORST = 40
 
 
 def draw_curve(
-    path: Path, title: str, step_losses: Sequence[float], accuracies: Sequence[float], tested: str
+    path: Path | IO[bytes],
+    title: str,
+    step_losses: Sequence[float],
+    accuracies: Sequence[float],
+    tested: str,
 ) -> None:
     """Draw the loss of every step, and the accuracy after every epoch, as a PNG.
 
@@ -35,7 +40,7 @@ def draw_curve(
 
 
 def draw_comparison(
-    path: Path, runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], tested: str
+    path: Path | IO[bytes], runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], tested: str
 ) -> None:
     """Draw several runs over one another, as a PNG.
 
@@ -60,7 +65,9 @@ def draw_comparison(
     figure.savefig(path, format="png", dpi=120)
 
 
-def draw_confusion(path: Path, scores: Tensor, labels: Tensor, class_names: Sequence[str]) -> None:
+def draw_confusion(
+    path: Path | IO[bytes], scores: Tensor, labels: Tensor, class_names: Sequence[str]
+) -> None:
     """Draw how often images of each class were named as each other, as a PNG.
 
     Args:
@@ -92,7 +99,11 @@ def draw_confusion(path: Path, scores: Tensor, labels: Tensor, class_names: Sequ
 
 
 def draw_mistakes(
-    path: Path, images: Tensor, scores: Tensor, labels: Tensor, class_names: Sequence[str]
+    path: Path | IO[bytes],
+    images: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    class_names: Sequence[str],
 ) -> None:
     """Draw the images that were named wrongly with the most confidence, as a PNG.
 

@@ -14,8 +14,6 @@ torch.nn's names, so what ``scratch`` saved ``builtin`` takes up, and the other 
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
+from command_line.files import atomic_write
 from training_loop.trainer import Epoch, Training
 
 FORMAT = "recurrent-by-hand checkpoint 1"
@@ -101,8 +100,7 @@ def put_back(checkpoint: Checkpoint, training: Training) -> None:
             name, _, part = path.rpartition("/")
             state.setdefault(index_of[name], {})[part] = tensor
     except (RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"the checkpoint is of another model: {reason}") from error
+        raise CheckpointError(f"the checkpoint is of another model: {one_line(error)}") from error
     settings = dict(checkpoint.text["optimizer"], params=list(index_of.values()))
     settings["betas"] = tuple(settings["betas"])
     training.optimizer.load_state_dict({"state": state, "param_groups": [settings]})
@@ -128,19 +126,10 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     Raises:
         OSError: it cannot be written; those that are there are still.
     """
-    part = folder / f".{CURRENT}.part"
     text = json.dumps(checkpoint.text)
     metadata = {"format": FORMAT, "run": text, "digest": _digest(checkpoint.tensors, text)}
-    try:
-        with part.open("wb") as file:
-            file.write(save(checkpoint.tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())  # on the disk, before anything is given up for it
-        with suppress(FileNotFoundError):  # the first one
-            os.replace(folder / CURRENT, folder / BEFORE)
-        os.replace(part, folder / CURRENT)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(folder / CURRENT, previous=folder / BEFORE) as file:
+        file.write(save(checkpoint.tensors, metadata))
 
 
 def read_latest(folder: Path) -> tuple[Checkpoint, str]:
@@ -172,8 +161,9 @@ def read(file: Path) -> Checkpoint:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: it is not there
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{file} is damaged or no safetensors file ({reason})") from error
+        raise CheckpointError(
+            f"{file} is damaged or no safetensors file ({one_line(error)})"
+        ) from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{file} is no checkpoint of train.py")
     if metadata["digest"] != _digest(tensors, metadata["run"]):

@@ -3,7 +3,6 @@
 What lies in it is told in run.py.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from training_loop.runs import checkpoint
 from command_line.errors import ConfigError
+from command_line.files import write_errors_as_config_errors
 from training_loop.config import SettledConfig
 
 RUNS = Path("runs")
@@ -93,34 +93,14 @@ def open_folder(
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, renamed to it once it is written.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.part")
-    with refusing(path.parent):
-        try:
-            yield part
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-@contextmanager
 def refusing(folder: Path) -> Iterator[None]:
     """Turn an error of the operating system into one line for the user.
 
     Raises:
         ConfigError: something in the folder cannot be read or written.
     """
-    try:
+    with write_errors_as_config_errors("run_dir", folder):
         yield
-    except OSError as error:
-        raise ConfigError(
-            f"run_dir is {folder}: cannot write there ({error.strerror or error})"
-        ) from error
 
 
 @contextmanager

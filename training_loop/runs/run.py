@@ -29,9 +29,10 @@ from training_loop.reports import plots as pictures
 from training_loop.reports.tensorboard import Board
 from command_line.errors import ConfigError
 from training_loop.config import SettledConfig
+from command_line.files import atomic_write
 from command_line.errors import LostProcessError, Stopped, is_lost_connection
 from training_loop.model import count_parameters
-from training_loop.runs.folder import WEIGHTS, refusing, replacing
+from training_loop.runs.folder import WEIGHTS, refusing
 from training_loop.reports.saturation import saturation
 from training_loop.trainer import DivergedError, Look, Training
 
@@ -195,9 +196,9 @@ class Run:
         self._write("metrics.csv", table.getvalue().encode())
 
     def _write(self, name: str, content: bytes) -> None:
-        with replacing(self.folder / name) as path:
-            path.write_bytes(content)
+        with refusing(self.folder), atomic_write(self.folder / name) as file:
+            file.write(content)
 
     def _draw(self, name: str, draw: Callable[..., None], *arguments: object) -> None:
-        with replacing(self.folder / name) as path:
-            draw(path, *arguments)
+        with refusing(self.folder), atomic_write(self.folder / name) as file:
+            draw(file, *arguments)

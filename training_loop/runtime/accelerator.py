@@ -3,7 +3,7 @@
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
 
 MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -29,7 +29,7 @@ def start_accelerator(device: str, precision: str = "fp32") -> Accelerator:
     try:
         accelerator = Accelerator(cpu=on_cpu, mixed_precision=MIXED_PRECISION[precision])
     except ValueError as error:  # another precision in the same process; bf16 on an old GPU
-        raise ConfigError(f"precision is {precision}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"precision is {precision}: {one_line(error)}") from error
     # Accelerate has settings of its own, in the environment and in a file; the option rules.
     if device not in ("auto", accelerator.device.type):
         raise ConfigError(

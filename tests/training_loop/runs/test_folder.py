@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from sequenced_mnist import Batches, ImageSets
 from command_line.errors import ConfigError
+from command_line.files import atomic_write
 from training_loop.config import Config, SettledConfig
 from training_loop.runs.run import Run
 from training_loop.runtime.accelerator import start_accelerator
 from training_loop.trainer import Training
-from training_loop.runs.folder import new_folder, replacing
+from training_loop.runs.folder import new_folder, refusing
 
 FILES = ["confusion.png", "curve.png", "metrics.csv", "metrics.json", "mistakes.png"]
 
@@ -201,8 +202,8 @@ def test_a_file_that_cannot_be_finished_is_as_it_was(
     target.write_text("whole")
 
     def write() -> None:
-        with replacing(target) as part:
-            part.write_text("half")
+        with refusing(target.parent), atomic_write(target) as file:
+            file.write(b"half")
             raise error
 
     with pytest.raises(raised) as caught:
