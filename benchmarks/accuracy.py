@@ -1,10 +1,11 @@
-"""What each cell learns, by train.py: the tables of docs/how-to/train.md.
+"""Accuracy benchmark: train every cell with train.py and print a table of the test accuracies.
 
     python -m benchmarks.accuracy --data-dir data
     python -m benchmarks.accuracy --data-dir data --recipes strong --epochs 10
 
-Every run is a process of its own on one thread, several at a time. A run that is finished is taken
-from its folder, and one that broke off goes on, so that the command can be stopped and repeated.
+Each run is a separate process with one thread; several run in parallel. The command can be
+interrupted and repeated: results of finished runs are read from their folders, and interrupted runs
+are resumed.
 """
 
 import os
@@ -32,26 +33,26 @@ Recipe = Literal["strong", "tutorial"]
 
 @dataclass(frozen=True)
 class Options:
-    """Train every cell with several seeds, and print a table of what it learned."""
+    """Train every cell with several seeds and print a table of the test accuracies."""
 
     cells: tuple[Cell, ...] = ("rnn", "gru", "lstm")
-    """recurrent layers"""
+    """cell types to train"""
     implementations: tuple[Implementation, ...] = ("scratch", "builtin")
-    """of train.py"""
+    """implementations to train (train.py --implementation)"""
     recipes: tuple[Recipe, ...] = ("tutorial", "strong")
-    """of train.py"""
+    """training recipes (train.py --recipe)"""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """a run for each"""
+    """random seeds; every combination is trained once per seed"""
     epochs: int = 2
-    """passes over the training images"""
+    """number of passes over the training images"""
     dataset: Literal["mnist", "fashion-mnist", "kmnist", "digits"] = "mnist"
-    """what is read"""
+    """data set to train on"""
     workers: int = os.cpu_count() or 1
-    """runs at a time"""
+    """number of runs in parallel"""
     data_dir: Path = Path("data")
-    """folder in which MNIST/raw is or shall be"""
+    """data directory; missing files are downloaded to it"""
     run_dir: Path = Path("runs/accuracy")
-    """folder for the run folders"""
+    """directory for the run directories"""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "workers"):
@@ -61,20 +62,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: the runs that differ in their seed alone."""
+    """One line of the table: runs that differ only in their seed."""
 
     cell: Cell
     implementation: Implementation
     recipe: Recipe
 
     def folder(self, options: Options, seed: int) -> Path:
-        """Where the run with this seed is."""
+        """The run directory for this seed."""
         name = f"{options.dataset}-{options.epochs}-{self.recipe}-{self.cell}-{self.implementation}"
         return options.run_dir / f"{name}-{seed}"
 
 
 def main(options: Options) -> None:
-    """Make the runs that are not there yet, and print the table."""
+    """Make the missing runs, then print the table."""
     rows = [
         Row(cell, implementation, recipe)
         for recipe, cell, implementation in product(
@@ -91,10 +92,10 @@ def main(options: Options) -> None:
 
 
 def train_once(row: Row, seed: int, options: Options) -> None:
-    """One run of train.py, unless it is finished already.
+    """Run train.py once, unless this run is finished; resume it if it was interrupted.
 
     Raises:
-        ConfigError: it failed.
+        ConfigError: the run failed.
     """
     folder = row.folder(options, seed)
     if (folder / "model.safetensors").is_file():
@@ -103,7 +104,7 @@ def train_once(row: Row, seed: int, options: Options) -> None:
     if (folder / "checkpoint.safetensors").is_file():
         command += ["--resume", str(folder)]
     else:
-        choices = {
+        arguments = {
             "cell": row.cell,
             "implementation": row.implementation,
             "recipe": row.recipe,
@@ -113,7 +114,7 @@ def train_once(row: Row, seed: int, options: Options) -> None:
             "data-dir": options.data_dir,
             "run-dir": folder,
         }
-        command += [word for name, value in choices.items() for word in (f"--{name}", str(value))]
+        command += [word for name, value in arguments.items() for word in (f"--{name}", str(value))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -121,20 +122,20 @@ def train_once(row: Row, seed: int, options: Options) -> None:
 
 
 def table(rows: list[Row], options: Options) -> str:
-    """The runs as a table in Markdown: median accuracy, each seed's, median seconds."""
+    """Format the runs as a Markdown table: median accuracy, accuracy per seed, median seconds."""
     lines = [
         "| recipe | cell | implementation | median | each seed | seconds |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
         folders = [row.folder(options, seed) for seed in options.seeds]
-        found = [read_metrics(folder) for folder in folders]
+        metrics_of_runs = [read_metrics(folder) for folder in folders]
         tested = Config.of_run(folders[0]).tested_on
-        shares = [100 * metrics[f"{tested}_accuracy"] for metrics in found]
+        percent = [100 * metrics[f"{tested}_accuracy"] for metrics in metrics_of_runs]
         lines.append(
-            f"| {row.recipe} | {row.cell.upper()} | {row.implementation} | {median(shares):.2f} % "
-            f"| {', '.join(f'{share:.2f}' for share in shares)} "
-            f"| {median(metrics['seconds'] for metrics in found):.0f} |"
+            f"| {row.recipe} | {row.cell.upper()} | {row.implementation} | {median(percent):.2f} % "
+            f"| {', '.join(f'{value:.2f}' for value in percent)} "
+            f"| {median(metrics['seconds'] for metrics in metrics_of_runs):.0f} |"
         )
     return "\n".join(lines)
 

@@ -1,11 +1,11 @@
-"""Whole programs side by side: train.py against the tutorial's way of writing it.
-
-Each round runs the tutorial's program (benchmarks.tutorial_baseline) and train.py, one after
-the other as processes of their own, from start to exit: imports, loading, training, testing. What
-is compared is the ratio within a round, so that a machine that is slower for a while is slower for
-both; the order changes from round to round.
+"""End-to-end benchmark: the total time of train.py compared with a typical tutorial program.
 
     python -m benchmarks.end_to_end --data-dir data
+
+Each round runs the tutorial program (benchmarks.tutorial_baseline) and train.py one after the
+other, each as a separate process, and measures the time from start to exit: imports, loading,
+training and testing. The result is the ratio of the times within a round, because the speed of the
+machine may change between rounds. The order of the programs alternates.
 """
 
 import re
@@ -31,20 +31,20 @@ TUTORIAL = "tutorial"
 
 @dataclass(frozen=True)
 class Options:
-    """Time train.py against the same training written the tutorial's way, on MNIST."""
+    """Compare the total time of train.py on MNIST with that of a typical tutorial program."""
 
     cells: tuple[Literal["rnn", "gru", "lstm"], ...] = ("rnn", "gru", "lstm")
-    """recurrent layers to compare"""
+    """cell types to compare"""
     implementations: tuple[Literal["builtin", "scratch"], ...] = ("builtin", "scratch")
-    """of train.py"""
+    """implementations to compare (train.py --implementation)"""
     rounds: int = 3
-    """times that every program is run"""
+    """number of times each program is run"""
     epochs: int = 2
-    """passes over the training images"""
+    """number of passes over the training images"""
     train_images: int = 60_000
-    """take only the first so many"""
+    """number of training images to use, from the start of the set"""
     data_dir: Path = Path("data")
-    """folder in which MNIST/raw is or shall be"""
+    """data directory; the files are in its subdirectory MNIST/raw or are downloaded there"""
 
     def __post_init__(self) -> None:
         for name in ("rounds", "epochs", "train_images"):
@@ -53,7 +53,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Run every round of every cell, a line each; then a table of the ratios."""
+    """Run all rounds of each cell and print its times; then print the ratios."""
     images = load_images("mnist", options.data_dir)
     count = min(options.train_images, len(images.train_images))
     print(
@@ -70,29 +70,33 @@ def main(options: Options) -> None:
 
 
 def time_rounds(cell: str, options: Options, data_dir: Path) -> dict[str, list[float]]:
-    """The seconds of each program in each round."""
+    """Measure the seconds of each program in each round."""
     programs = [TUTORIAL, *options.implementations]
     seconds: dict[str, list[float]] = {program: [] for program in programs}
     for number in range(options.rounds):
         order = programs if number % 2 == 0 else programs[::-1]
         for program in order:
-            taken, accuracy = run(program, cell, options.epochs, data_dir)
-            seconds[program].append(taken)
+            elapsed, accuracy = run(program, cell, options.epochs, data_dir)
+            seconds[program].append(elapsed)
             print(
-                f"{cell} round {number + 1}: {program} {taken:.1f} s, test accuracy {accuracy} %",
+                f"{cell} round {number + 1}: {program} {elapsed:.1f} s, test accuracy {accuracy} %",
                 flush=True,
             )
     return seconds
 
 
 def run(program: str, cell: str, epochs: int, data_dir: Path) -> tuple[float, str]:
-    """Seconds from start to exit of one program, and the test accuracy that it prints, in %."""
+    """Run one program; return its seconds from start to exit and the test accuracy it prints, in %.
+
+    Raises:
+        ConfigError: the program failed.
+    """
     command = [sys.executable]
     if program == TUTORIAL:
         command += ["-m", "benchmarks.tutorial_baseline"]
     else:
         command += ["train.py", "--implementation", program, "--dataset", "mnist"]
-        command += ["--recipe", "tutorial"]  # the same training, not a better one
+        command += ["--recipe", "tutorial"]  # the same training as the tutorial program
     options = ["--cell", cell, "--epochs", str(epochs), "--data-dir", str(data_dir)]
     with TemporaryDirectory() as folder:
         if program != TUTORIAL:
@@ -107,7 +111,7 @@ def run(program: str, cell: str, epochs: int, data_dir: Path) -> tuple[float, st
 
 
 def summary(cell: str, implementation: str, seconds: dict[str, list[float]]) -> str:
-    """Medians of one program and of the tutorial's, and of their ratio within each round."""
+    """Format the median times of one program and the tutorial's, and the ratio per round."""
     ours, theirs = seconds[implementation], seconds[TUTORIAL]
     ratios = [mine / tutorial for mine, tutorial in zip(ours, theirs, strict=True)]
     return (
@@ -117,18 +121,18 @@ def summary(cell: str, implementation: str, seconds: dict[str, list[float]]) -> 
 
 
 def write_mnist(folder: Path, images: ImageSets, count: int) -> None:
-    """Lay MNIST out for both programs, with only the first ``count`` training images."""
+    """Write MNIST's files for both programs, with only the first ``count`` training images."""
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name, bytes_of in {
+    for name, content in {
         "train-images-idx3-ubyte": images.train_images[:count],
         "train-labels-idx1-ubyte": images.train_labels[:count],
         "t10k-images-idx3-ubyte": images.test_images,
         "t10k-labels-idx1-ubyte": images.test_labels,
     }.items():
-        sizes = b"".join(size.to_bytes(4, "big") for size in bytes_of.shape)
-        header = bytes([0, 0, 8, bytes_of.dim()]) + sizes
-        (raw / name).write_bytes(header + bytes_of.to(torch.uint8).numpy().tobytes())
+        sizes = b"".join(size.to_bytes(4, "big") for size in content.shape)
+        header = bytes([0, 0, 8, content.dim()]) + sizes
+        (raw / name).write_bytes(header + content.to(torch.uint8).numpy().tobytes())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The tutorial's program: what train.py is measured against by benchmarks.end_to_end.
-
-The plain way to train a recurrent layer on MNIST, as tutorials have it: torchvision's data set
-with ToTensor, a DataLoader that collates single images, torch.nn's layer, zero initial states
-made by hand, the last output read by ``out[:, -1]``, the loss printed every hundred steps.
+"""A typical tutorial program, the baseline of benchmarks.end_to_end.
 
     python -m benchmarks.tutorial_baseline --cell lstm --epochs 2 --data-dir data
+
+It trains a recurrent layer on MNIST as most tutorials do: torchvision's data set with ToTensor, a
+DataLoader that collates single images, torch.nn's layer, explicit zero initial states, the last
+output read by ``out[:, -1]``, and the loss printed every hundred steps.
 """
 
 import argparse
@@ -43,9 +43,11 @@ class Classifier(nn.Module):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cell", choices=LAYERS, default="lstm", help="which recurrent layer")
-    parser.add_argument("--epochs", type=int, default=2, help="passes over the training images")
-    parser.add_argument("--data-dir", default="data", help="folder that holds MNIST/raw")
+    parser.add_argument("--cell", choices=LAYERS, default="lstm", help="cell type")
+    parser.add_argument(
+        "--epochs", type=int, default=2, help="number of passes over the training images"
+    )
+    parser.add_argument("--data-dir", default="data", help="directory that contains MNIST/raw")
     arguments = parser.parse_args()
 
     to_tensor = transforms.ToTensor()

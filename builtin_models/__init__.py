@@ -1,7 +1,7 @@
-"""torch.nn's own recurrent layers and cells behind the project's one interface.
+"""torch.nn's own recurrent layers and cells, with the interface of this project.
 
-Nothing is computed here: each class *is* torch.nn's, with the name that scratch_cells gives its
-hand-written twin, so that the two are swapped by changing an import, or a flag.
+Each class is a subclass of torch.nn's and adds no computation. The names are those of
+scratch_cells, so one package replaces the other by changing an import or a command-line option.
 """
 
 from torch import nn

@@ -1,10 +1,10 @@
-"""A recurrent cell of your own, whole.
+"""A complete custom cell, to train with one command.
 
     python train.py --implementation examples/custom_cell.py:UGRNNCell
 
-A cell says three things: what its gates are called, how they open, and how they change the state.
-From those it gets layers, both directions, packed sequences, tracing and training; the optimizer,
-the schedule, checkpoints and pictures are those of every other run. See what it does with
+A cell defines three things: the names of its gates, how the gates are computed, and how they update
+the state. Layers, both directions, packed sequences, tracing and training then work as for the
+cells of scratch_cells. To see the gates while the trained cell reads a digit:
 
     python -m gate_explorer runs/NAME --label 7
 """
@@ -18,22 +18,24 @@ from scratch_cells import Cell
 
 
 class UGRNNCell(Cell):
-    """The update gate network: one gate decides, unit by unit, what is kept and what is replaced.
+    """The update gate RNN: for each unit, one gate decides how much of h is kept.
 
         c  = tanh(W_c x + b_c + U_c h + d_c)     candidate
-        g  = σ(W_g x + b_g + U_g h + d_g + 1)    update: how much of h is kept, at first most of it
+        g  = σ(W_g x + b_g + U_g h + d_g + 1)    update: how much of h is kept
         h' = g ⊙ h + (1 - g) ⊙ c
+
+    With the constant 1, g is about 0.7 at the start of training, so that most of h is kept.
 
     Source: J. Collins, J. Sohl-Dickstein & D. Sussillo, Capacity and Trainability in Recurrent
     Neural Networks (2017), arXiv:1611.09913.
     """
 
-    class Gates(NamedTuple):  # one field for each block of weight rows, in their order
+    class Gates(NamedTuple):  # one field per gate, in the order of the weight rows
         candidate: Tensor
         update: Tensor
 
     def gates(self, projected: Tensor, h: Tensor) -> Gates:
-        # projected is W x + b, done for the whole sequence at once; hidden_to_hidden is U h + d
+        # projected is W x + b, computed for the whole sequence at once; hidden_to_hidden: U h + d
         c, g = (projected + self.hidden_to_hidden(h)).chunk(2, dim=-1)  # (B, 2*H) -> 2 of (B, H)
         return self.Gates(candidate=torch.tanh(c), update=torch.sigmoid(g + 1))
 

@@ -1,4 +1,4 @@
-"""RNN, GRU and LSTM written out by hand, each a drop-in for torch.nn's class of that name."""
+"""RNN, GRU and LSTM written by hand, each a drop-in replacement for torch.nn's class."""
 
 from scratch_cells.cell import Cell
 from scratch_cells.convert import from_torch, to_torch

@@ -1,7 +1,7 @@
-"""Swap the recurrent layers inside any model, from torch.nn's to the hand-written and back.
+"""Replace the recurrent layers inside a model: torch.nn's by hand-written ones, and back.
 
-The weights stay the very same numbers, so the converted model gives the same outputs; and what
-torch.nn cannot do (see its gates, differentiate twice on a GPU, vmap) can be done with it.
+The weights keep their values, so the converted model gives the same outputs. A hand-written layer
+also supports what torch.nn's does not: recording the gates, second derivatives on a GPU, vmap.
 """
 
 import copy
@@ -14,10 +14,10 @@ from scratch_cells.cell import Cell
 from scratch_cells.gru import GRUCell
 from scratch_cells.layers import GRU, LSTM, RNN, RecurrentStack
 from scratch_cells.lstm import LSTMCell
-from scratch_cells.parameters import TorchNamed
+from scratch_cells.parameters import TorchNamedModule
 from scratch_cells.rnn import RNNCell
 
-TWINS: dict[type[nn.Module], type[TorchNamed]] = {
+SCRATCH_CLASSES: dict[type[nn.Module], type[TorchNamedModule]] = {
     nn.RNN: RNN,
     nn.GRU: GRU,
     nn.LSTM: LSTM,
@@ -25,7 +25,7 @@ TWINS: dict[type[nn.Module], type[TorchNamed]] = {
     nn.GRUCell: GRUCell,
     nn.LSTMCell: LSTMCell,
 }
-"""torch.nn's class -> its hand-written twin."""
+"""torch.nn's class -> the hand-written class that computes the same."""
 
 CONSTRUCTOR_ARGUMENTS = (
     "input_size",
@@ -40,75 +40,80 @@ CONSTRUCTOR_ARGUMENTS = (
 
 
 def from_torch(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` with every recurrent layer and cell of torch.nn written out by hand.
+    """Copy ``model`` and replace every recurrent layer and cell of torch.nn by a hand-written one.
 
-    A layer used in several places stays one layer, tied weights stay tied, frozen ones frozen; the
-    given model is left as it is. A subclass that overrides torch.nn's forward is not torch.nn's
-    arithmetic any more and stays what it is.
+    The given model does not change. In the copy, a layer that is used in several places is still
+    one layer, tied weights are still tied, and frozen weights are still frozen. A subclass that
+    overrides torch.nn's forward may compute something else; it is not replaced.
 
     Raises:
-        RuntimeError: a layer's weights are not under torch.nn's names (a parametrization, say).
+        RuntimeError: the weights of a layer do not have torch.nn's names, for example because of
+            a parametrization.
     """
-    return _swap(model, _scratch_twin)
+    return _replace_modules(model, _scratch_class)
 
 
 def to_torch(model: nn.Module) -> nn.Module:
-    """A copy of ``model`` with every hand-written layer and cell turned into torch.nn's.
+    """Copy ``model`` and replace every hand-written layer and cell by torch.nn's.
 
     The inverse of :func:`from_torch`.
 
     Raises:
-        TypeError: a layer or cell of this package's kind that torch.nn has no twin of.
+        TypeError: torch.nn has no class for a hand-written layer or cell, for example one with a
+            custom cell.
     """
-    return _swap(model, _torch_twin)
+    return _replace_modules(model, _torch_class)
 
 
-def _scratch_twin(module: nn.Module) -> type[nn.Module] | None:
-    for torch_class, scratch_class in TWINS.items():
-        # By forward rather than by class: thin wrappers are torch.nn's arithmetic too.
+def _scratch_class(module: nn.Module) -> type[nn.Module] | None:
+    for torch_class, scratch_class in SCRATCH_CLASSES.items():
+        # A subclass that does not override forward computes the same as torch.nn.
         if isinstance(module, torch_class) and type(module).forward is torch_class.forward:
             return scratch_class
     return None
 
 
-def _torch_twin(module: nn.Module) -> type[nn.Module] | None:
-    for torch_class, scratch_class in TWINS.items():
+def _torch_class(module: nn.Module) -> type[nn.Module] | None:
+    for torch_class, scratch_class in SCRATCH_CLASSES.items():
         if type(module) is scratch_class:
             return torch_class
     if isinstance(module, RecurrentStack | Cell):
         raise TypeError(
-            f"torch.nn has no twin of {type(module).__name__}: "
-            "to_torch converts RNN, GRU, LSTM and their cells"
+            f"torch.nn has no counterpart of {type(module).__name__}: "
+            "to_torch converts only RNN, GRU, LSTM and their cells"
         )
     return None
 
 
-def _swap(model: nn.Module, twin_class: Callable[[nn.Module], type[nn.Module] | None]) -> nn.Module:
-    swapped: dict[nn.Module, nn.Module] = {}
+def _replace_modules(
+    model: nn.Module, new_class_of: Callable[[nn.Module], type[nn.Module] | None]
+) -> nn.Module:
+    """Copy ``model`` and rebuild every module in it for which ``new_class_of`` gives a class."""
+    replaced: dict[nn.Module, nn.Module] = {}
 
     def visit(module: nn.Module) -> nn.Module:
-        if module not in swapped:
-            twin = twin_class(module)
-            swapped[module] = module if twin is None else _rebuild(module, twin)
-            if twin is None:
+        if module not in replaced:
+            new_class = new_class_of(module)
+            replaced[module] = module if new_class is None else _rebuild(module, new_class)
+            if new_class is None:
                 for name, child in module._modules.items():
                     if child is not None:
                         setattr(module, name, visit(child))
-        return swapped[module]
+        return replaced[module]
 
     return visit(copy.deepcopy(model))
 
 
-def _rebuild(module: nn.Module, twin: type[nn.Module]) -> nn.Module:
-    """The same layer as another class, holding the very same parameters."""
+def _rebuild(module: nn.Module, new_class: type[nn.Module]) -> nn.Module:
+    """Create the same layer as ``new_class``, with the same parameter objects."""
     arguments = {
         name: getattr(module, name) for name in CONSTRUCTOR_ARGUMENTS if hasattr(module, name)
     }
     if getattr(module, "proj_size", 0):
         arguments["proj_size"] = module.proj_size
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about dropout: said when the layer was first built
-        rebuilt = twin(**arguments, device="meta")
+        warnings.simplefilter("ignore")  # the original layer already warned about its dropout
+        rebuilt = new_class(**arguments, device="meta")
     weights = module.state_dict(keep_vars=True)
     frozen = {name for name, weight in weights.items() if not weight.requires_grad}
     rebuilt.load_state_dict(weights, assign=True)

@@ -1,4 +1,9 @@
-"""The gated recurrent unit, by hand."""
+"""The gated recurrent unit (GRU) cell, written by hand.
+
+By default a layer, ``GRU(...)``, computes the same equations with a faster backend.
+``GRU(..., backend="plain")`` runs the code below, so a breakpoint in it is reached; so does a call
+of ``GRUCell`` itself.
+"""
 
 from typing import NamedTuple
 
@@ -9,20 +14,20 @@ from scratch_cells.cell import Cell
 
 
 class GRUCell(Cell):
-    """The gated recurrent unit, as torch.nn computes it.
+    """The gated recurrent unit, with the equations of torch.nn.GRUCell.
 
-        r  = σ(W_ir x + b_ir + W_hr h + b_hr)            reset: how much of h the candidate sees
+        r  = σ(W_ir x + b_ir + W_hr h + b_hr)            reset: how much of h enters n
         z  = σ(W_iz x + b_iz + W_hz h + b_hz)            update: how much of h is kept
         n  = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))   candidate
         h' = (1 - z) ⊙ n + z ⊙ h
 
-    W_ih is (W_ir; W_iz; W_in) one below the other, of shape (3*H, I); so are W_hh (3*H, H) and both
-    biases. r is applied after the product W_hn h + b_hn, bias included; the paper applies it to h
-    before the product, and that is a different function. It is also why the two biases of the
-    candidate cannot be merged into one.
+    W_ih (3*H, I) is W_ir, W_iz and W_in stacked along dimension 0. W_hh (3*H, H) and both biases
+    are stacked in the same order. r multiplies the product W_hn h + b_hn, bias included. The paper
+    multiplies h by r before the product, which is a different function. Because r multiplies b_hn
+    and not b_in, the two biases of the candidate cannot be merged.
 
     Source: K. Cho et al., Learning Phrase Representations using RNN Encoder-Decoder (2014),
-    arXiv:1406.1078, eqs. 5 to 8; r after the product as in cuDNN and torch.nn.GRUCell.
+    arXiv:1406.1078, eqs. 5 to 8, with r after the product as in cuDNN and torch.nn.GRUCell.
     """
 
     class Gates(NamedTuple):

@@ -1,6 +1,6 @@
-"""Layers upon layers of one cell, in one direction or both: RNN, GRU and LSTM.
+"""RNN, GRU and LSTM: one or more layers of a cell, in one direction or both.
 
-Every class here is a drop-in for torch.nn's of the same name.
+Each is a drop-in replacement for the class of torch.nn that has the same name.
 """
 
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from scratch_cells.backends.triton_backend import unroll_fused
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
-from scratch_cells.parameters import TorchNamed
+from scratch_cells.parameters import TorchNamedModule
 from scratch_cells.rnn import RNNCell
 from scratch_cells.sequence import Packed, Sequence, time_major
 from scratch_cells.unroll import Unroll, unroll
@@ -29,8 +29,8 @@ from scratch_cells.validation import (
     check_state,
     check_state_dim,
     check_state_dtype,
+    check_state_parts,
     check_time,
-    state_parts,
 )
 from shared_interface import RecurrentLayer, State
 
@@ -45,32 +45,32 @@ gradient by hand and every step by tensor operations, the loop as it reads, or o
 all steps."""
 
 
-class RecurrentStack(TorchNamed, RecurrentLayer):
+class RecurrentStack(TorchNamedModule, RecurrentLayer):
     """``num_layers`` layers of ``cell_class``, each in one direction or both.
 
-    Layer 0 reads the input, every other layer the outputs of the one below, both directions side
-    by side. Dropout falls between layers: on the outputs of each layer but the last, once for the
-    whole sequence, never inside the recurrence.
+    Layer 0 reads the input. Every later layer reads the outputs of the layer before it, with both
+    directions concatenated. Dropout is applied to the outputs of every layer except the last, once
+    for the whole sequence, and never inside the recurrence.
 
     Args:
-        input_size: features of the input at one step.
-        hidden_size: units of each layer and direction.
-        num_layers: how many layers stand on one another.
+        input_size: number of features of the input at one time step.
+        hidden_size: number of units of each layer and direction.
+        num_layers: number of stacked layers.
         bias: whether the cells have biases.
-        batch_first: input and output are (batch, time, features) rather than (time, batch,
-            features). States never are.
-        dropout: probability of an element being zeroed between layers, in training.
-        bidirectional: read in both directions.
-        proj_size: LSTM only: size of the projected hidden state; 0 for none.
-        device, dtype: where and as what the weights are made.
+        batch_first: input and output are (batch, time, features) instead of (time, batch,
+            features). The layout of the states does not change.
+        dropout: probability that an element is set to zero between layers, in training mode.
+        bidirectional: whether every layer also reads the sequence in reverse.
+        proj_size: LSTM only: size of the projected hidden state; 0 disables the projection.
+        device, dtype: device and dtype of the parameters.
         backend: ``"auto"``, the fastest way that is exact: on a CPU in C where there is a
             compiler; ``"by_hand"``, by tensor operations only; ``"plain"``, the loop as it reads;
             or ``"fused"``, on a GPU all steps in one kernel where they fit, else as ``"auto"``.
-        cell_options: whatever else ``cell_class`` takes.
+        cell_options: further arguments of ``cell_class``.
 
     Raises:
-        TypeError, ValueError: a bad argument, in torch.nn's words.
-        RuntimeError, ValueError: from the call, input or state of a wrong shape or dtype.
+        TypeError, ValueError: an argument is invalid; the message is torch.nn's.
+        RuntimeError, ValueError: at the call, input or state has a wrong shape or dtype.
     """
 
     cell_class: ClassVar[type[Cell]]
@@ -107,7 +107,7 @@ class RecurrentStack(TorchNamed, RecurrentLayer):
         )
         directions = 2 if bidirectional else 1
         output_size = directions * (proj_size or hidden_size)
-        # Layer-major, forward before reverse: the order of torch.nn's weights and of its states.
+        # Layer by layer, forward before reverse: the order of torch.nn's weights and states.
         self.cells = nn.ModuleList(
             self.make_cell(
                 input_size if layer == 0 else output_size,
@@ -120,7 +120,7 @@ class RecurrentStack(TorchNamed, RecurrentLayer):
         )
 
     def make_cell(self, input_size: int, **options: Any) -> Cell:
-        """One of the stack's cells."""
+        """Create the cell of one layer and direction."""
         return self.cell_class(input_size, self.hidden_size, self.bias, **options)
 
     def forward(
@@ -160,13 +160,13 @@ class RecurrentStack(TorchNamed, RecurrentLayer):
     def initial_state(
         self, sequence: Sequence, input: Tensor | PackedSequence, hx: State | None
     ) -> State:
-        """The state before the first step, (L*D, B, size) each part, checked or zero."""
+        """Return the initial state, (L*D, B, size) each part: validated ``hx``, or zeros."""
         first = self.cells[0]
         assert isinstance(first, Cell)
         packed = isinstance(sequence, Packed)
         given = None
         if hx is not None:
-            given = state_parts(type(self).__name__.lower(), hx, len(first.state_names))
+            given = check_state_parts(type(self).__name__.lower(), hx, len(first.state_names))
             if not packed:
                 check_state_dim(input, given)  # type: ignore[arg-type]
         check_input(
@@ -183,10 +183,10 @@ class RecurrentStack(TorchNamed, RecurrentLayer):
         return self.autocast_state(state, packed)
 
     def autocast_state(self, state: State, packed: bool) -> State:
-        """Under autocast, carry the state in the dtype in which torch.nn carries it.
+        """Under autocast, convert the initial state to the dtype that torch.nn uses for it.
 
-        On CUDA cuDNN runs the whole layer in the autocast dtype. On the CPU the state keeps its
-        own dtype and the outputs follow from type promotion.
+        On CUDA, cuDNN runs the whole layer in the autocast dtype. On the CPU the state keeps its
+        dtype, and type promotion determines the dtype of the outputs.
         """
         device = parts(state)[0].device.type
         if device == "cuda" and torch.is_autocast_enabled(device):
@@ -206,16 +206,19 @@ class RecurrentStack(TorchNamed, RecurrentLayer):
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
-        """The weights of each layer and direction, in torch.nn's order."""
+        """Weights and biases of each layer and direction, in torch.nn's order."""
         return [[weight for _, weight in cell.named_weights()] for cell in self.cells]  # type: ignore[operator]
 
     def reset_parameters(self) -> None:
-        """Draw every weight anew, as torch.nn does: U(-1/√H, 1/√H), in torch.nn's order."""
+        """Initialize every weight from U(-1/√H, 1/√H), in torch.nn's order."""
         for cell in self.cells:
             cell.reset_parameters()  # type: ignore[operator]
 
     def flatten_parameters(self) -> None:
-        """Nothing: torch.nn packs its weights for cuDNN here; these layers do not run on cuDNN."""
+        """Do nothing; kept for compatibility with torch.nn.
+
+        torch.nn makes its weights contiguous for cuDNN here. These layers do not use cuDNN.
+        """
 
     def extra_repr(self) -> str:
         options = {
@@ -232,7 +235,10 @@ class RecurrentStack(TorchNamed, RecurrentLayer):
 
 
 def layer_of(cell_class: type[Cell]) -> type[RecurrentStack]:
-    """The layer class, with torch.nn's signature, that runs ``cell_class`` along sequences."""
+    """Return a layer class with torch.nn's signature that applies ``cell_class`` to sequences.
+
+    Its name is the name of the cell class without ``Cell``.
+    """
     name = cell_class.__name__.removesuffix("Cell")
     return type(
         name, (RecurrentStack,), {"cell_class": cell_class, "__module__": cell_class.__module__}
@@ -243,8 +249,8 @@ class RNN(RecurrentStack):
     """RNN(input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True,
     batch_first=False, dropout=0.0, bidirectional=False, device=None, dtype=None)
 
-    Elman's network: :class:`~scratch_cells.rnn.RNNCell` along sequences, a drop-in for
-    torch.nn.RNN. The state is h of shape (layers * directions, batch, hidden_size).
+    Elman's recurrent network: layers of :class:`~scratch_cells.rnn.RNNCell`, a drop-in replacement
+    for torch.nn.RNN. The state is h of shape (layers * directions, batch, hidden_size).
     """
 
     cell_class = RNNCell
@@ -264,8 +270,8 @@ class GRU(RecurrentStack):
     """GRU(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
     bidirectional=False, device=None, dtype=None)
 
-    The gated recurrent unit: :class:`~scratch_cells.gru.GRUCell` along sequences, a drop-in for
-    torch.nn.GRU. The state is h of shape (layers * directions, batch, hidden_size).
+    The gated recurrent unit: layers of :class:`~scratch_cells.gru.GRUCell`, a drop-in replacement
+    for torch.nn.GRU. The state is h of shape (layers * directions, batch, hidden_size).
     """
 
     cell_class = GRUCell
@@ -279,9 +285,9 @@ class LSTM(RecurrentStack):
     """LSTM(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
     bidirectional=False, proj_size=0, device=None, dtype=None)
 
-    The long short-term memory: :class:`~scratch_cells.lstm.LSTMCell` along sequences, a drop-in
-    for torch.nn.LSTM. The state is the pair (h, c), h of shape (layers * directions, batch, P or
-    H), c of shape (layers * directions, batch, H), P being ``proj_size`` and H ``hidden_size``.
+    The long short-term memory: layers of :class:`~scratch_cells.lstm.LSTMCell`, a drop-in
+    replacement for torch.nn.LSTM. The state is the pair (h, c). c has shape (layers * directions,
+    batch, hidden_size). h has the same shape, with ``proj_size`` as the last size if it is not 0.
     """
 
     cell_class = LSTMCell
@@ -294,7 +300,10 @@ class LSTM(RecurrentStack):
         )
 
     def autocast_state(self, state: State, packed: bool) -> State:
-        """On the CPU too torch.nn keeps a dense LSTM's state in the autocast dtype (oneDNN)."""
+        """As the base class; on the CPU, oneDNN also keeps the state in the autocast dtype.
+
+        torch.nn.LSTM uses oneDNN for float32 input that is not packed, without a projection.
+        """
         h, c = super().autocast_state(state, packed)
         one_dnn = not packed and not self.proj_size and h.dtype == torch.float32
         if one_dnn and torch.is_autocast_enabled("cpu") and h.device.type == "cpu":

@@ -1,4 +1,9 @@
-"""The long short-term memory, by hand."""
+"""The long short-term memory (LSTM) cell, written by hand.
+
+By default a layer, ``LSTM(...)``, computes the same equations with a faster backend.
+``LSTM(..., backend="plain")`` runs the code below, so a breakpoint in it is reached; so does a
+call of ``LSTMCell`` itself.
+"""
 
 from typing import Any, NamedTuple
 
@@ -10,23 +15,24 @@ from scratch_cells.parameters import linear
 
 
 class LSTMCell(Cell):
-    """The long short-term memory, as torch.nn computes it.
+    """The long short-term memory, with the equations of torch.nn.LSTMCell.
 
-        i  = σ(W_ii x + b_ii + W_hi h + b_hi)       input: how much of the candidate is written
+        i  = σ(W_ii x + b_ii + W_hi h + b_hi)       input: how much of g is added to c
         f  = σ(W_if x + b_if + W_hf h + b_hf)       forget: how much of c is kept
         g  = tanh(W_ig x + b_ig + W_hg h + b_hg)    candidate
-        o  = σ(W_io x + b_io + W_ho h + b_ho)       output: how much of c is shown
+        o  = σ(W_io x + b_io + W_ho h + b_ho)       output: how much of tanh(c') becomes h'
         c' = f ⊙ c + i ⊙ g
         h' = o ⊙ tanh(c')
 
-    W_ih is (W_ii; W_if; W_ig; W_io) one below the other, of shape (4*H, I); so are W_hh (4*H, H)
-    and both biases. c is touched only by a product and a sum: along it the gradient of a distant
-    step survives where f stays near one.
+    W_ih (4*H, I) is W_ii, W_if, W_ig and W_io stacked along dimension 0. W_hh (4*H, H) and both
+    biases are stacked in the same order. c is updated only by an elementwise product and a sum.
+    Therefore the gradient passes through c over many time steps without vanishing where f is near
+    one.
 
     The state is the pair (h, c).
 
-    Source: S. Hochreiter and J. Schmidhuber, Long Short-Term Memory (1997); the forget gate is
-    that of F. Gers et al., Learning to Forget (2000); the two biases are torch.nn.LSTMCell's.
+    Source: S. Hochreiter and J. Schmidhuber, Long Short-Term Memory (1997), with the forget gate
+    of F. Gers et al., Learning to Forget (2000). The two biases follow torch.nn.LSTMCell.
     """
 
     state_names = ("hidden", "cell")
@@ -57,11 +63,12 @@ class LSTMCell(Cell):
 
 
 class ProjectedLSTMCell(LSTMCell):
-    """An LSTM whose hidden state is a projection to fewer units, torch.nn.LSTM's ``proj_size``.
+    """An LSTM cell whose hidden state is projected to ``proj_size`` units, as in torch.nn.LSTM.
 
         h' = W_hr (o ⊙ tanh(c'))
 
-    W_hr is (P, H), without a bias; W_hh is (4*H, P). The state is the pair (h, c) of sizes P, H.
+    P is ``proj_size``. W_hr is (P, H) and has no bias; W_hh is (4*H, P). The state is the pair
+    (h, c): h has P units and c has H.
 
     Source: H. Sak et al., Long Short-Term Memory Based Recurrent Neural Network Architectures for
     Large Vocabulary Speech Recognition (2014), arXiv:1402.1128.

@@ -1,8 +1,8 @@
-"""torch.nn's parameter names, both ways.
+"""Access to the weights under torch.nn's parameter names.
 
-A module here keeps its weights where they are used, in its ``nn.Linear``s. Towards the outside it
-also answers to the names that torch.nn gives them: ``state_dict()`` is written and read in
-torch.nn's keys and order, and ``layer.weight_hh_l0`` is the recurrent matrix itself.
+The modules of this package keep their weights in ``nn.Linear``s. The weights are also available
+under torch.nn's names: ``state_dict()`` and ``load_state_dict()`` use torch.nn's keys in torch.nn's
+order, and the attribute ``layer.weight_hh_l0`` is the recurrent weight matrix.
 """
 
 import math
@@ -21,27 +21,27 @@ def linear(
     device: torch.device | str | int | None,
     dtype: torch.dtype | None,
 ) -> nn.Linear:
-    """An ``nn.Linear`` whose values are left for the caller to draw.
+    """Create an ``nn.Linear`` without initializing its weights.
 
-    ``nn.Linear`` draws its own as it is built; that would move the random generator on, and the
-    same seed would no longer give the weights that torch.nn has.
+    The initialization of ``nn.Linear`` would draw from the random generator. Then the same seed
+    would not give the same weights as torch.nn.
     """
     device = torch.get_default_device() if device is None else device
-    made: nn.Linear = nn.utils.skip_init(
+    layer: nn.Linear = nn.utils.skip_init(
         nn.Linear, in_features, out_features, bias, device=device, dtype=dtype
     )
-    return made
+    return layer
 
 
 def draw_uniform(weight: Tensor | None, hidden_size: int) -> None:
-    """Fill with U(-1/√H, 1/√H), as torch.nn does with every weight and bias."""
+    """Fill a weight or bias with values from U(-1/√H, 1/√H), torch.nn's initialization."""
     if weight is not None:
         bound = 1.0 / math.sqrt(hidden_size) if hidden_size > 0 else 0.0
         nn.init.uniform_(weight, -bound, bound)
 
 
-class TorchNamed(nn.Module):
-    """A module whose weights also answer to torch.nn's names."""
+class TorchNamedModule(nn.Module):
+    """A module whose weights are also available under torch.nn's names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,10 +51,10 @@ class TorchNamed(nn.Module):
 
     @abstractmethod
     def torch_names(self) -> dict[str, str]:
-        """torch.nn's name of each weight, in torch.nn's order -> its path inside this module."""
+        """Map torch.nn's name of each weight, in torch.nn's order, to its path in this module."""
 
     def named_weights(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The weights under torch.nn's names, in torch.nn's order."""
+        """Yield each weight with its torch.nn name, in torch.nn's order."""
         for name, path in self.torch_names().items():
             weight = _get(self, path)
             if weight is not None:
@@ -78,12 +78,12 @@ def _get(module: nn.Module, path: str) -> Any:
     return getattr(module.get_submodule(owner), attribute)
 
 
-# The layer renames what its cells have renamed before: cells.0.input_to_hidden.weight becomes
-# cells.0.weight_ih, and that becomes weight_ih_l0. Reading goes the same way back, outside in.
+# Saving renames in two steps: the cell renames cells.0.input_to_hidden.weight to
+# cells.0.weight_ih, then the layer renames that to weight_ih_l0. Loading reverses both steps.
 
 
 def _write_torch_names(
-    module: TorchNamed, state_dict: dict[str, Any], prefix: str, metadata: dict[str, Any]
+    module: TorchNamedModule, state_dict: dict[str, Any], prefix: str, metadata: dict[str, Any]
 ) -> None:
     for name, path in module.torch_names().items():
         if prefix + path in state_dict:
@@ -91,15 +91,15 @@ def _write_torch_names(
 
 
 def _read_torch_names(
-    module: TorchNamed, state_dict: dict[str, Any], prefix: str, *rest: Any
+    module: TorchNamedModule, state_dict: dict[str, Any], prefix: str, *rest: Any
 ) -> None:
     for name, path in module.torch_names().items():
         if prefix + name in state_dict:
             state_dict[prefix + path] = state_dict.pop(prefix + name)
 
 
-def _report_torch_names(module: TorchNamed, incompatible_keys: Any) -> None:
-    """Say what is missing under the name that the file would have it."""
+def _report_torch_names(module: TorchNamedModule, incompatible_keys: Any) -> None:
+    """Report missing keys under their torch.nn names."""
     missing = incompatible_keys.missing_keys
     for name, path in module.torch_names().items():
         for index, key in enumerate(missing):

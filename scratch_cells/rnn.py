@@ -1,4 +1,9 @@
-"""The Elman network, by hand."""
+"""The Elman RNN cell, written by hand.
+
+By default a layer, ``RNN(...)``, computes the same equations with a faster backend.
+``RNN(..., backend="plain")`` runs the code below, so a breakpoint in it is reached; so does a call
+of ``RNNCell`` itself.
+"""
 
 from typing import Any, NamedTuple
 
@@ -9,23 +14,24 @@ from scratch_cells.cell import Cell
 
 
 class RNNCell(Cell):
-    """Elman's recurrent cell: the new hidden state is one nonlinear mixture of x and h.
+    """Elman's recurrent cell: h' is a linear function of x and h, passed through a nonlinearity.
 
         n  = tanh(W_ih x + b_ih + W_hh h + b_hh)
         h' = n
 
-    With ``nonlinearity="relu"``, ReLU stands in tanh's place. There are no gates: the candidate n
-    is taken whole, which is why an RNN forgets so fast and why its gradient vanishes or explodes.
+    With ``nonlinearity="relu"``, ReLU replaces tanh. There are no gates: the candidate n becomes
+    the new state unchanged. This is why an RNN forgets quickly and why its gradient vanishes or
+    explodes over many time steps.
 
     Args:
         input_size, hidden_size, bias, device, dtype: as in :class:`~scratch_cells.cell.Cell`.
-        nonlinearity: ``"tanh"`` or ``"relu"``; looked at when the cell runs, as torch.nn does.
+        nonlinearity: ``"tanh"`` or ``"relu"``; validated at call time, as in torch.nn.RNNCell.
 
     Raises:
-        RuntimeError: from the call, for any other nonlinearity.
+        RuntimeError: at the call, if ``nonlinearity`` has any other value.
 
-    Source: J. L. Elman, Finding Structure in Time, Cognitive Science 14 (1990); the two biases
-    are those of torch.nn.RNNCell.
+    Source: J. L. Elman, Finding Structure in Time, Cognitive Science 14 (1990). The two biases
+    follow torch.nn.RNNCell.
     """
 
     class Gates(NamedTuple):

@@ -1,7 +1,7 @@
-"""The three ways to hand over sequences, made one.
+"""Convert batched, unbatched and packed input to one time-major form, and outputs back.
 
-Batched, unbatched or packed: whatever came in, the layers see time-major data and a state with a
-batch axis; whatever goes out is laid out as it came in.
+Inside a layer the data is time-major and the state has a batch dimension. The outputs and the final
+state have the layout of the input.
 """
 
 from abc import ABC, abstractmethod
@@ -15,10 +15,13 @@ from scratch_cells.validation import check_input_dim
 
 @dataclass(frozen=True)
 class Sequence(ABC):
-    """Sequences along the time axis.
+    """The input of a layer in time-major form.
 
-    ``data`` is (T, B, I); or for packed sequences (ΣT, I), step after step, each with the rows of
-    the sequences that are that long, longest first: ``batch_sizes`` counts them.
+    Attributes:
+        data: (T, B, I); for packed sequences (ΣT, I): for every time step the rows of the
+            sequences that have this step, longest sequence first.
+        batch: number of sequences, B.
+        batch_sizes: for packed sequences, the number of rows of ``data`` at each time step.
     """
 
     data: Tensor
@@ -27,20 +30,23 @@ class Sequence(ABC):
 
     @abstractmethod
     def restore(self, data: Tensor) -> Tensor | PackedSequence:
-        """Time-major ``data`` of any feature size, laid out as the input was."""
+        """Convert time-major ``data``, with any number of features, to the input's layout."""
 
     def take_state(self, part: Tensor) -> Tensor:
-        """The caller's state -> (layers * directions, B, size), rows as in ``data``."""
+        """Convert a part of the user's state to (layers * directions, B, size).
+
+        Its rows are in the order of the rows of ``data``.
+        """
         return part
 
     def give_state(self, part: Tensor) -> Tensor:
-        """(layers * directions, B, size) -> the caller's state."""
+        """Convert (layers * directions, B, size) to the layout of the user's state."""
         return part
 
 
 @dataclass(frozen=True)
 class Batched(Sequence):
-    """(T, B, I), or (B, T, I) if ``batch_first``."""
+    """Input (T, B, I), or (B, T, I) if ``batch_first``."""
 
     batch_first: bool = False
 
@@ -50,7 +56,7 @@ class Batched(Sequence):
 
 @dataclass(frozen=True)
 class Unbatched(Sequence):
-    """(T, I), whatever ``batch_first`` says."""
+    """Input (T, I); ``batch_first`` has no effect."""
 
     def restore(self, data: Tensor) -> Tensor:
         return data.squeeze(1)
@@ -64,7 +70,7 @@ class Unbatched(Sequence):
 
 @dataclass(frozen=True)
 class Packed(Sequence):
-    """A PackedSequence; its state comes and goes in the order in which it was packed."""
+    """A PackedSequence. The user's state has the order of the sequences before they were sorted."""
 
     packed: PackedSequence | None = None
 
@@ -86,7 +92,16 @@ def _reorder(part: Tensor, indices: Tensor | None) -> Tensor:
 
 
 def time_major(name: str, input: Tensor | PackedSequence, batch_first: bool) -> Sequence:
-    """The input of the layer ``name``, whichever of the three it is."""
+    """Convert the input of a layer to time-major form.
+
+    Args:
+        name: class name of the layer, for the error message.
+        input: batched (3-D), unbatched (2-D) or packed.
+        batch_first: whether batched input is (B, T, I).
+
+    Raises:
+        ValueError: the input is neither 2-D nor 3-D.
+    """
     if isinstance(input, PackedSequence):
         batch_sizes = tuple(input.batch_sizes.tolist())
         return Packed(input.data, batch_sizes[0], batch_sizes, packed=input)

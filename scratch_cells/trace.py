@@ -1,4 +1,4 @@
-"""Every gate of every step, of a hand-written layer or of torch.nn's own."""
+"""Record every gate and state of every time step, of a hand-written layer or of torch.nn's."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from shared_interface import State
 
 @dataclass(frozen=True)
 class CellTrace:
-    """What one cell of the stack did, step by step.
+    """Gates and states of one cell of a layer at every time step.
 
-    Every tensor is laid out as the layer's output is: (T, B, H), (B, T, H) if ``batch_first``,
-    (T, H) unbatched, a PackedSequence if packed. Step t is what the cell did when it read step t
-    of the input, in both directions.
+    Every tensor has the layout of the layer's output: (T, B, H), (B, T, H) if ``batch_first``,
+    (T, H) unbatched, a PackedSequence for packed input. In both directions, index t belongs to the
+    step at which the cell read time step t of the input.
 
     Attributes:
-        layer: which layer, from 0.
-        reverse: whether the cell reads from the last step to the first.
-        gates: the cell's ``Gates``: ``gates.forget``, ``gates.reset``, ..., activated.
-        states: the state after each step, by name: ``states["hidden"]``, for an LSTM also
+        layer: index of the layer, from 0.
+        reverse: True for the reverse direction.
+        gates: the cell's ``Gates`` tuple, activated: ``gates.forget``, ``gates.reset``, ...
+        states: the state after each time step, by name: ``states["hidden"]``, and for an LSTM
             ``states["cell"]``.
     """
 
@@ -38,22 +38,23 @@ class CellTrace:
 
     @property
     def hidden(self) -> Any:
-        """h after each step."""
+        """h after each time step."""
         return self.states["hidden"]
 
     @property
     def cell(self) -> Any:
-        """c after each step, of an LSTM."""
+        """c after each time step (LSTM only)."""
         return self.states["cell"]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a layer did with one input.
+    """Outputs, gates and states of one call of a layer.
 
     Attributes:
-        output, state: what the layer returned.
-        cells: one :class:`CellTrace` each, layer by layer, forward before reverse.
+        output, state: the output and the final state, as the layer returns them.
+        cells: one :class:`CellTrace` per layer and direction, layer by layer, forward before
+            reverse.
     """
 
     output: Tensor | PackedSequence
@@ -61,7 +62,7 @@ class Trace:
     cells: tuple[CellTrace, ...]
 
     def of(self, layer: int = 0, reverse: bool = False) -> CellTrace:
-        """The cell of one layer and direction; ``layer`` counts from the end if negative."""
+        """Return the trace of one layer and direction; a negative ``layer`` counts from the end."""
         directions = 1 + any(cell.reverse for cell in self.cells)
         layer = range(len(self.cells) // directions)[layer]
         return next(c for c in self.cells if c.layer == layer and c.reverse == reverse)
@@ -71,18 +72,19 @@ class Trace:
 
 
 def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None = None) -> Trace:
-    """Run ``layer`` and keep every gate, h and c of every step.
+    """Run ``layer`` and record every gate and every state of every time step.
 
     Args:
-        layer: a layer of this package, of a cell of your own, or torch.nn's RNN, GRU or LSTM; the
-            latter is replayed through its hand-written twin with its weights.
-        input, state: what the layer would be called with.
+        layer: a layer of this package, a layer made by ``layer_of``, or torch.nn's RNN, GRU or
+            LSTM. A layer of torch.nn is converted with ``from_torch`` first.
+        input, state: the arguments of the layer's call.
 
     Returns:
-        The trace; its output is the layer's own, and gradients flow through all of it.
+        The trace. Its output equals the layer's output, and every tensor in it is part of the
+        autograd graph.
 
     Raises:
-        TypeError: ``layer`` is neither.
+        TypeError: ``layer`` is not such a layer.
     """
     scratch = layer if isinstance(layer, RecurrentStack) else from_torch(layer)
     if not isinstance(scratch, RecurrentStack):
@@ -97,11 +99,20 @@ def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None 
     def record(
         cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
     ) -> tuple[Tensor, State]:
-        gates, states, finals = zip(
-            *iterate_steps(cell, input, state, batch_sizes, reverse), strict=True
+        gates: list[tuple[Tensor, ...]] = []  # one Gates tuple per time step
+
+        def step(projected: Tensor, state: Any) -> Any:
+            gates.append(cell.gates(projected, state))
+            if getattr(cell.step, "__func__", None) is Cell.step:
+                return cell.update(gates[-1], state)
+            return cell.step(projected, state)  # overridden: it may compute something else
+
+        states, finals = zip(
+            *iterate_steps(cell, input, state, batch_sizes, reverse, step), strict=True
         )
 
-        def along(steps: tuple[Tensor, ...]) -> Any:  # one per step -> laid out as the output
+        def restore(steps: tuple[Tensor, ...]) -> Any:
+            """Join one tensor per time step to a sequence in the layout of the layer's output."""
             return sequence.restore(join_steps(list(steps), batch_sizes, reverse))
 
         by_gate = zip(*gates, strict=True)
@@ -110,8 +121,8 @@ def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None 
             CellTrace(
                 layer=len(cells) // directions,
                 reverse=reverse,
-                gates=cell.Gates(*map(along, by_gate)),
-                states=dict(zip(cell.state_names, map(along, by_part), strict=True)),
+                gates=cell.Gates(*map(restore, by_gate)),
+                states=dict(zip(cell.state_names, map(restore, by_part), strict=True)),
             )
         )
         return join_steps([hidden(state) for state in states], batch_sizes, reverse), finals[-1]

@@ -1,12 +1,13 @@
-"""One cell along a sequence.
+"""Reference implementation: one cell applied to a sequence by a plain Python loop.
 
-The plain loop, and the truth: whatever is faster must equal it.
+This loop defines what a layer computes. Every faster backend must give the same results.
 
-A sequence is (T, B, I), or packed: (ΣT, I) with ``batch_sizes``, the number of sequences that have
-a step 0, a step 1, ... They are sorted by length, so it is always the first rows that are running.
+A sequence has shape (T, B, I). Packed sequences have shape (ΣT, I) and ``batch_sizes``: the number
+of sequences that have a time step 0, a time step 1, and so on. They are sorted by length, longest
+first, so the sequences that are active at a time step are always the first rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +18,7 @@ from shared_interface import State
 
 
 class Unroll(Protocol):
-    """What runs a cell along a sequence: :func:`unroll`, or anything that gives the same."""
+    """The signature of :func:`unroll`, shared by everything that applies a cell to a sequence."""
 
     def __call__(
         self,
@@ -36,22 +37,22 @@ def unroll(
     batch_sizes: tuple[int, ...] | None = None,
     reverse: bool = False,
 ) -> tuple[Tensor, State]:
-    """Run ``cell`` along a sequence.
+    """Apply ``cell`` to every time step of a sequence.
 
     Args:
         cell: any cell.
         input: (T, B, I), or (ΣT, I) for packed sequences.
-        state: the state before the first step, (B, size) each part.
-        batch_sizes: for packed sequences, the number of rows at each step.
-        reverse: walk from each sequence's last step to its first. The outputs stay in reading
-            order: output t is the hidden state after step t.
+        state: the initial state, (B, size) each part.
+        batch_sizes: for packed sequences, the number of active sequences at each time step.
+        reverse: process each sequence from its last time step to its first. The outputs keep the
+            order of the input: output t is the hidden state after the cell has read step t.
 
     Returns:
-        The hidden state at every step, (T, B, size) or (ΣT, size), and the state after each
-        sequence's last step of the walk, (B, size) each part.
+        The hidden state after every time step, (T, B, size) or (ΣT, size), and the final state of
+        every sequence, (B, size) each part.
     """
     outputs, final = [], state
-    for _, updated, final in iterate_steps(cell, input, state, batch_sizes, reverse):  # noqa: B007
+    for updated, final in iterate_steps(cell, input, state, batch_sizes, reverse):  # noqa: B007
         outputs.append(hidden(updated))
     return join_steps(outputs, batch_sizes, reverse), final
 
@@ -62,36 +63,44 @@ def iterate_steps(
     state: State,
     batch_sizes: tuple[int, ...] | None,
     reverse: bool,
-) -> Iterator[tuple[Any, State, State]]:
-    """Take step after step; yield each one's gates, new states, and the state of all sequences.
+    step: Callable[[Tensor, Any], Any] | None = None,
+) -> Iterator[tuple[State, State]]:
+    """Apply the cell step by step; after each time step yield two states.
 
-    Packed sequences of unequal length run only where they have a step. The others' rows stay as
-    they are: walking forward these are the finished ones, which so keep their final state; in
-    reverse the ones that have not begun, which so keep their initial state.
+    Args:
+        cell, input, state, batch_sizes, reverse: as in :func:`unroll`.
+        step: used instead of ``cell.step`` if given; :mod:`~scratch_cells.trace` passes one that
+            also records the gates.
+
+    Yields:
+        The new state of the sequences that are active at this time step, and the current state of
+        all B sequences. The state of an inactive sequence does not change: in the forward
+        direction a finished sequence keeps its final state; in the reverse direction a sequence
+        that has not started keeps its initial state.
     """
-    projected = cell.project(input)  # W_ih x + b_ih for all steps at once
+    step = step or cell.step
+    projected = cell.project(input)  # W_ih x + b_ih for all time steps at once
     steps = projected.unbind(0) if batch_sizes is None else projected.split(batch_sizes)
-    for step in reversed(steps) if reverse else steps:
-        running = first_rows(state, step.size(0))
-        gates = cell.gates(step, running)
-        updated = cell.update(gates, running)
+    for projected_step in reversed(steps) if reverse else steps:
+        active = first_rows(state, projected_step.size(0))
+        updated = step(projected_step, active)
         state = replace_first_rows(state, updated)
-        yield gates, updated, state
+        yield updated, state
 
 
 def join_steps(steps: list[Tensor], batch_sizes: tuple[int, ...] | None, reverse: bool) -> Tensor:
-    """One tensor per step, in the order of the walk -> the whole sequence, in reading order."""
+    """Join one tensor per time step, in the order computed, to a sequence in input order."""
     steps = steps[::-1] if reverse else steps
     return torch.stack(steps) if batch_sizes is None else torch.cat(steps)
 
 
 def first_rows(state: State, rows: int) -> State:
-    """The state of the first ``rows`` sequences."""
+    """Return the state of the first ``rows`` sequences."""
     return map_state(lambda part: part if part.size(0) == rows else part[:rows], state)
 
 
 def replace_first_rows(state: State, updated: State) -> State:
-    """``state`` with the rows of ``updated`` in place of as many of its first."""
+    """Return ``state`` with its first rows replaced by the rows of ``updated``."""
     return map_state(
         lambda old, new: (
             new if old.size(0) == new.size(0) else torch.cat([new, old[new.size(0) :]])

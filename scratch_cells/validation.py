@@ -1,16 +1,13 @@
-"""The argument checks, with torch.nn's own exceptions, words and order."""
+"""Argument checks that raise the exceptions of torch.nn, with its messages, in its order."""
 
 import numbers
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from scratch_cells.cell import Cell
 
 
 def check_layer_arguments(
@@ -22,7 +19,14 @@ def check_layer_arguments(
     dropout: float,
     proj_size: int,
 ) -> None:
-    """Refuse what torch.nn.RNN, GRU and LSTM refuse to be built from."""
+    """Validate constructor arguments as torch.nn.RNN, GRU and LSTM do.
+
+    Raises:
+        TypeError, ValueError: as torch.nn.
+
+    Warns:
+        UserWarning: ``dropout`` has no effect because there is only one layer.
+    """
     if (
         not isinstance(dropout, numbers.Number)
         or isinstance(dropout, bool)
@@ -56,7 +60,7 @@ def check_layer_arguments(
 
 
 def _callers_stacklevel() -> int:
-    """Where the line that builds the layer stands, counted from the function that warns."""
+    """Return the ``stacklevel`` of the line that constructs the layer, for the caller's warning."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__package__") == __package__:
         level, frame = level + 1, frame.f_back
@@ -70,19 +74,25 @@ def check_backend(backend: str, known: Iterable[str]) -> None:
 
 
 def check_nonlinearity(nonlinearity: str) -> None:
-    """Refuse what torch.nn.RNN does not know."""
+    """Raise ValueError, as torch.nn.RNN does, unless ``nonlinearity`` is "tanh" or "relu"."""
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
 
 
 def check_no_projection(keywords: dict[str, Any]) -> None:
-    """Refuse ``proj_size=`` for RNN and GRU, whatever its value."""
+    """Raise ValueError, as torch.nn.RNN and GRU do, if ``proj_size=`` is given, even as 0."""
     if "proj_size" in keywords:
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
 
 
-def state_parts(name: str, hx: Any, expected: int) -> tuple[Tensor, ...]:
-    """The parts of the state that ``name`` is called with; refuse another number of them."""
+def check_state_parts(name: str, hx: Any, expected: int) -> tuple[Tensor, ...]:
+    """Return the parts of a state as a tuple; raise RuntimeError if their number is wrong.
+
+    Args:
+        name: the start of torch.nn's message, for example ``lstm``.
+        hx: the state that the user passed: a tensor, or a tuple of ``expected`` tensors.
+        expected: number of parts.
+    """
     if expected == 1:
         return (hx,)
     if not isinstance(hx, tuple | list) or len(hx) != expected:
@@ -92,28 +102,33 @@ def state_parts(name: str, hx: Any, expected: int) -> tuple[Tensor, ...]:
 
 
 def check_input_dim(name: str, input: Tensor) -> None:
-    """Refuse a sequence that is neither (T, I) nor batched."""
+    """Raise ValueError unless the input is 2-D (unbatched) or 3-D (batched)."""
     if input.dim() not in (2, 3):
-        tensor = " tensor" if name == "RNN" else ""  # torch.nn.RNN says it so
+        tensor = " tensor" if name == "RNN" else ""  # only torch.nn.RNN's message has this word
         raise ValueError(
             f"{name}: Expected input to be 2D or 3D, got {input.dim()}D{tensor} instead"
         )
 
 
 def check_state_dim(input: Tensor, state: tuple[Tensor, ...]) -> None:
-    """Refuse a state that has a batch axis where the input has none, or the other way round."""
+    """Raise RuntimeError unless every part of the state has as many dimensions as the input."""
     dims = [part.dim() for part in state]
     if any(dim != input.dim() for dim in dims):
         batched = "batched" if input.dim() == 3 else "unbatched"
-        want = f"For {batched} {input.dim()}-D input, hx {{}}should also be {input.dim()}-D but got"
+        rule = f"For {batched} {input.dim()}-D input, hx {{}}should also be {input.dim()}-D but got"
         if len(dims) == 1:
-            raise RuntimeError(f"{want.format('')} {dims[0]}-D tensor")
+            raise RuntimeError(f"{rule.format('')} {dims[0]}-D tensor")
         got = ", ".join(f"{dim}-D" for dim in dims)
-        raise RuntimeError(f"{want.format('and cx ')} ({got}) tensors")
+        raise RuntimeError(f"{rule.format('and cx ')} ({got}) tensors")
 
 
 def check_input(input: Tensor, expected_dim: int, input_size: int, dtype: torch.dtype) -> None:
-    """Refuse a sequence of another dtype or feature size than the weights'."""
+    """Raise unless the input has the dtype of the weights (or autocast is on) and their size.
+
+    Raises:
+        ValueError: wrong dtype.
+        RuntimeError: wrong number of dimensions or wrong feature size.
+    """
     if input.dtype != dtype and not torch.is_autocast_enabled(input.device.type):
         raise ValueError(
             f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). "
@@ -129,7 +144,7 @@ def check_input(input: Tensor, expected_dim: int, input_size: int, dtype: torch.
 
 
 def check_state(state: tuple[Tensor, ...], expected: list[tuple[int, int, int]]) -> None:
-    """Refuse other sizes than (layers * directions, batch, size) of each part of a state."""
+    """Raise RuntimeError unless each part is (layers * directions, batch, size) as expected."""
     for index, (part, size) in enumerate(zip(state, expected, strict=True)):
         if part.size() != size:
             which = "hidden" if len(state) == 1 else f"hidden[{index}]"
@@ -137,7 +152,10 @@ def check_state(state: tuple[Tensor, ...], expected: list[tuple[int, int, int]])
 
 
 def check_state_dtype(state: tuple[Tensor, ...], input: Tensor) -> None:
-    """Refuse a state that would silently turn the outputs into another dtype."""
+    """Raise RuntimeError unless the state has the input's dtype, or autocast is on.
+
+    Without this check, type promotion would silently change the dtype of the outputs.
+    """
     for part in state:
         if part.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
             raise RuntimeError(
@@ -147,34 +165,46 @@ def check_state_dtype(state: tuple[Tensor, ...], input: Tensor) -> None:
 
 
 def check_time(time: int) -> None:
-    """Refuse a sequence without a step."""
+    """Raise RuntimeError if the sequence has no time step."""
     if time == 0:
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
 
 
-def check_cell_call(cell: "Cell", input: Tensor, hx: Any) -> None:
-    """Refuse what torch.nn.RNNCell, GRUCell and LSTMCell refuse to be called with."""
-    name = type(cell).__name__
+def check_cell_call(
+    name: str, input_size: int, state_sizes: tuple[int, ...], input: Tensor, hx: Any
+) -> None:
+    """Validate the arguments of a call of a cell as torch.nn.RNNCell, GRUCell and LSTMCell do.
+
+    Args:
+        name: class name of the cell.
+        input_size: number of features that the cell expects.
+        state_sizes: size of each part of the state.
+        input, hx: the arguments of the call.
+
+    Raises:
+        ValueError: the input or a part of the state is neither 1-D nor 2-D.
+        RuntimeError: any other wrong shape, or a wrong number of parts.
+    """
     if input.dim() not in (1, 2):
         raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
     c_name = f"{name.removesuffix('Cell').lower()}_cell"
-    state = () if hx is None else state_parts(c_name, hx, len(cell.state_names))
+    state = () if hx is None else check_state_parts(c_name, hx, len(state_sizes))
     for index, part in enumerate(state):
         if part.dim() not in (1, 2):
-            which = "hidden" if len(cell.state_names) == 1 else f"hx[{index}]"
+            which = "hidden" if len(state_sizes) == 1 else f"hx[{index}]"
             raise ValueError(f"{name}: Expected {which} to be 1D or 2D, got {part.dim()}D instead")
-    if input.size(-1) != cell.input_size:
+    if input.size(-1) != input_size:
         raise RuntimeError(
-            f"input has inconsistent input_size: got {input.size(-1)} expected {cell.input_size}"
+            f"input has inconsistent input_size: got {input.size(-1)} expected {input_size}"
         )
     if state:
-        for index, (part, size) in enumerate(zip(state, cell.state_sizes, strict=True)):
+        for index, (part, size) in enumerate(zip(state, state_sizes, strict=True)):
             _check_cell_state(f"hidden{index}", part, size, input)
 
 
 def _check_cell_state(name: str, part: Tensor, size: int, input: Tensor) -> None:
     if part.dim() != input.dim():
-        # torch.nn gives an unbatched call a batch axis first, and counts it.
+        # torch.nn first adds a batch dimension to unbatched input and state, and counts it.
         dim = part.dim() + 2 - input.dim()
         raise RuntimeError(f"Expected 2D {name} (batch x hidden_size), but got {dim}D tensor")
     if part.dim() == 2 and part.size(0) != input.size(0):

@@ -1,4 +1,4 @@
-"""Labelled images, read as sequences, in batches that live on the training device."""
+"""Labelled images as sequences, in batches on the training device."""
 
 from sequenced_mnist.batches import Batch, Batches
 from sequenced_mnist.idx import DataError

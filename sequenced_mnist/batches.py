@@ -1,7 +1,7 @@
-"""A labelled image set, whole on the training device, handed out in batches by index.
+"""Batches of a labelled image set that is kept whole on the training device.
 
-A set of 60,000 images of 28 x 28 bytes is one tensor of 47 MB. Kept where the model is, a batch
-is one indexing operation, with no Python for a single image and nothing copied to the device.
+60,000 images of 28 x 28 bytes are one tensor of 47 MB. With the set on the model's device, a batch
+is one indexing operation, without a Python loop over images and without a copy to the device.
 """
 
 from collections.abc import Iterator
@@ -15,60 +15,60 @@ from sequenced_mnist.sequencing import sequence_shape, to_sequences
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> Tensor:
-    """The order in which an epoch visits the images: a pure function of seed and epoch.
+    """Return the order of the images in one epoch, which depends only on seed and epoch.
 
-    It is drawn on the CPU by a generator of its own, so that every device, every implementation
-    and a run that is taken up again in mid-epoch see the same order, and torch's global
-    generator is left for weights and dropout.
+    It is drawn by a separate generator on the CPU. So the order is the same on every device, for
+    every implementation and after a resume within an epoch, and torch's global generator is used
+    only for weights and dropout.
 
     Args:
-        num_images: how many images the set holds.
-        seed: of the run, at least 0.
-        epoch: at least 0.
+        num_images: number of images in the set.
+        seed: seed of the run, at least 0.
+        epoch: index of the epoch, at least 0.
 
     Returns:
-        (num_images,) int64 on the CPU, every index once.
+        (num_images,) int64 on the CPU, a permutation of the indices.
     """
-    # Two numbers become one seed such that neighbouring seeds and epochs share nothing: with
-    # seed + epoch, say, run 0's second epoch would be run 1's first.
+    # SeedSequence mixes seed and epoch so that different pairs give independent orders. With
+    # seed + epoch, the second epoch of seed 0 would have the same order as the first of seed 1.
     mixed = np.random.SeedSequence(seed, spawn_key=(epoch,)).generate_state(1, np.uint64)
     generator = torch.Generator().manual_seed(int(mixed[0]))
     return torch.randperm(num_images, generator=generator)
 
 
 class Batch(NamedTuple):
-    """What one process reads of one batch.
+    """The part of one batch that one process reads: ``share`` images.
 
     Attributes:
         sequences: (share, time, features) float32.
         labels: (share,) int64.
-        images: (share,) int64: where in the set they stand.
-        size: images in the whole batch, over all processes.
+        indices: (share,) int64, the indices of the images in the set.
+        size: number of images in the whole batch, over all processes.
     """
 
     sequences: Tensor
     labels: Tensor
-    images: Tensor
+    indices: Tensor
     size: int
 
 
 class Batches:
     """Sequences and labels of one image set, in batches on one device.
 
-    Several processes that train together each hold the whole set, and each takes its share of
-    every batch: image 0, 2, 4, ... of the batch in the first of two. So all of them together see
-    the batches that one process alone would see.
+    In data-parallel training every process has the whole set and reads its share of every batch:
+    of two processes, the first reads images 0, 2, 4, ... of the batch. Together the processes read
+    the same batches as a single process.
 
     Args:
         images: (n, height, width) uint8.
         labels: (n,) int64.
-        sequence: how an image is read: ``rows``, ``columns``, ``pixels`` or ``permuted``.
-        batch_size: images in a batch; the last batch of a pass holds what is left.
-        device: where the set is kept and the batches are made.
-        process, num_processes: which of the processes that train together this one is, from 0.
+        sequence: order of the pixels: ``rows``, ``columns``, ``pixels`` or ``permuted``.
+        batch_size: number of images in a batch; the last batch of a pass may have fewer.
+        device: device of the set and of the batches.
+        process, num_processes: index of this process, from 0, and number of processes.
 
     Attributes:
-        time, features: steps of one sequence, and numbers in one step.
+        time, features: number of time steps of a sequence, and of features of a time step.
     """
 
     def __init__(
@@ -92,25 +92,25 @@ class Batches:
 
     @property
     def num_images(self) -> int:
-        """How many images one pass visits, over all processes."""
+        """Number of images in one pass, over all processes."""
         return len(self.labels)
 
     def __len__(self) -> int:
-        """How many batches one pass takes."""
+        """Number of batches in one pass."""
         return -(-self.num_images // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """One pass in the set's own order."""
+        """Yield the batches of one pass in the order of the set."""
         return self._take(torch.arange(self.num_images))
 
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """One pass in :func:`epoch_order`, from batch ``start`` on."""
+        """Yield the batches of one pass in :func:`epoch_order`, starting at batch ``start``."""
         return self._take(epoch_order(self.num_images, seed, epoch)[start * self.batch_size :])
 
     def _take(self, order: Tensor) -> Iterator[Batch]:
         order = order.to(self.images.device)
         for start in range(0, len(order), self.batch_size):
-            whole = order[start : start + self.batch_size]
-            mine = whole[self.process :: self.num_processes]
-            sequences = to_sequences(self.images[mine], self.sequence)
-            yield Batch(sequences, self.labels[mine], mine, len(whole))
+            batch = order[start : start + self.batch_size]
+            share = batch[self.process :: self.num_processes]
+            sequences = to_sequences(self.images[share], self.sequence)
+            yield Batch(sequences, self.labels[share], share, len(batch))

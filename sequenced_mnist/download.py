@@ -1,4 +1,4 @@
-"""MNIST and its two siblings, fetched by torchvision and put in place whole or not at all."""
+"""Download MNIST, Fashion-MNIST or KMNIST with torchvision, and move whole files into place."""
 
 import contextlib
 import io
@@ -17,82 +17,84 @@ from urllib.error import HTTPError
 
 from torchvision import datasets  # type: ignore[import-untyped]
 
-PATIENCE = 10.0  # seconds until a mirror that says nothing counts as out of reach
-STALL = 30.0  # seconds without a byte after which a download that had begun is given up
+CONNECT_TIMEOUT = 10.0  # seconds to wait for the first answer of any mirror
+READ_TIMEOUT = 30.0  # seconds without a received byte after which a running download fails
 
 
 class DownloadError(Exception):
-    """The files cannot be fetched; its message is the reason, in part of a line."""
+    """Raised when files cannot be downloaded; the message is the reason, without a line break."""
 
 
 def download(name: str, data_dir: Path, missing: Sequence[Path]) -> None:
-    """Fetch a data set through its torchvision class, which checks each archive's md5.
+    """Download a data set with its torchvision class, which checks the md5 of each archive.
 
-    torchvision unpacks straight to the final names, and later takes whatever bears them for good.
-    So it works in a folder of its own here, and only whole files are moved to where they belong.
+    torchvision decompresses directly to the final names and later trusts any file with such a
+    name. Therefore it writes to a temporary folder here, and whole files are moved from there.
 
     Args:
         name: torchvision's class of the data set: ``MNIST``, ``FashionMNIST`` or ``KMNIST``.
-        data_dir: torchvision's ``root``, made if need be.
-        missing: the files wanted, ``data_dir/name/raw/FILE``; others are left as they are.
+        data_dir: torchvision's ``root``; created if needed.
+        missing: the files to create, ``data_dir/name/raw/FILE``; other files do not change.
 
     Raises:
-        DownloadError: no mirror answers, a download breaks off, or the files cannot be written.
+        DownloadError: no mirror answers, a download fails, or the files cannot be written.
     """
-    kind = getattr(datasets, name)
-    _require_a_mirror([f"{mirror}{kind.resources[0][0]}" for mirror in kind.mirrors])
+    dataset_class = getattr(datasets, name)
+    archive = dataset_class.resources[0][0]
+    _require_mirror([f"{mirror}{archive}" for mirror in dataset_class.mirrors])
     print(f"downloading {name} into {data_dir}", flush=True)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".download-", dir=data_dir) as folder:
-            with _stall_limit(), _bars_on_a_terminal_only():
-                kind(root=folder, download=True)
+            with _read_timeout(), _progress_bars_on_terminal_only():
+                dataset_class(root=folder, download=True)
             for path in missing:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(folder) / path.relative_to(data_dir), path)
     except (OSError, RuntimeError, HTTPException) as error:
-        raise DownloadError(_in_one_line(error)) from error
+        raise DownloadError(_reason(error)) from error
 
 
-def _require_a_mirror(urls: list[str]) -> None:
-    """Return as soon as one of the URLs answers; raise DownloadError if none does in time.
+def _require_mirror(urls: list[str]) -> None:
+    """Return when one of the URLs answers; raise DownloadError if none does in time.
 
-    A machine behind a silent firewall would otherwise wait for every address of every mirror in
-    turn, and for the name look-up before that, which no socket timeout covers: minutes in all.
+    All URLs are tried at once, in threads. Behind a firewall that drops packets, torchvision would
+    wait for every address of every mirror in turn, and for DNS, which has no socket timeout:
+    minutes in total.
     """
-    answers: queue.Queue[str] = queue.Queue()
+    errors: queue.Queue[str] = queue.Queue()
     for url in urls:
-        threading.Thread(target=_ask, args=(url, answers), daemon=True).start()
-    deadline = time.monotonic() + PATIENCE
+        threading.Thread(target=_try_url, args=(url, errors), daemon=True).start()
+    deadline = time.monotonic() + CONNECT_TIMEOUT
     for _ in urls:
         try:
-            fault = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            error = errors.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            fault = f"silent for {PATIENCE:g} s"
-        if not fault:
+            error = f"no response within {CONNECT_TIMEOUT:g} s"
+        if not error:
             return
-    raise DownloadError(f"no mirror answers: {fault}")
+    raise DownloadError(f"no mirror answers: {error}")
 
 
-def _ask(url: str, answers: "queue.Queue[str]") -> None:
-    """Put what is wrong with the URL, nothing where it answers."""
+def _try_url(url: str, errors: "queue.Queue[str]") -> None:
+    """Request the URL; put an error message into the queue, or "" on success."""
     request = urllib.request.Request(url, headers={"User-Agent": "pytorch/vision"})
     try:
-        urllib.request.urlopen(request, timeout=PATIENCE).close()
+        urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT).close()
     except HTTPError as error:
-        error.close()  # it is the response, too
-        answers.put(f"{error}")
+        error.close()  # an HTTPError is also the open response
+        errors.put(f"{error}")
     except (OSError, HTTPException) as error:
-        answers.put(_in_one_line(error))
+        errors.put(_reason(error))
     else:
-        answers.put("")
+        errors.put("")
 
 
 @contextlib.contextmanager
-def _stall_limit() -> Iterator[None]:
-    """Sockets give up after STALL seconds of silence: torchvision sets no limit of its own."""
+def _read_timeout() -> Iterator[None]:
+    """Set READ_TIMEOUT as the default of sockets, because torchvision sets no timeout."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(STALL)
+    socket.setdefaulttimeout(READ_TIMEOUT)
     try:
         yield
     finally:
@@ -100,8 +102,8 @@ def _stall_limit() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _bars_on_a_terminal_only() -> Iterator[None]:
-    """Show torchvision's progress bars, which go to stderr, only where they can be seen as such."""
+def _progress_bars_on_terminal_only() -> Iterator[None]:
+    """Hide torchvision's progress bars, which it writes to stderr, if that is not a terminal."""
     if sys.stderr.isatty():
         yield
     else:
@@ -109,6 +111,7 @@ def _bars_on_a_terminal_only() -> Iterator[None]:
             yield
 
 
-def _in_one_line(error: Exception) -> str:
-    reason = getattr(error, "reason", error)  # a URLError's own text wraps it in brackets
+def _reason(error: Exception) -> str:
+    """Return the message of an error in one line."""
+    reason = getattr(error, "reason", error)  # the message of a URLError has brackets around it
     return " ".join(str(reason).split())

@@ -1,4 +1,4 @@
-"""Which images there are to train on, and the one way to them: :func:`load_images`."""
+"""The available data sets, and :func:`load_images`, which loads one of them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ from torch import Tensor
 
 from sequenced_mnist.idx import DataError, locate, read_images, read_labels
 
-SIDE = 28  # pixels: MNIST and its siblings are 28 x 28
-HELD_OUT = 5  # of the embedded digits, one in five is held out for testing
-VALIDATION = 12  # of the training images, one in twelve is held out for choosing: 5,000 of MNIST's
-DIGITS = tuple("0123456789")
+IMAGE_SIZE = 28  # height and width, in pixels, of MNIST, Fashion-MNIST and KMNIST
+TEST_EVERY = 5  # of the embedded digits, every fifth of each class is a test image
+VALIDATION_DIVISOR = 12  # 1/12 of the training images becomes validation images: 5,000 of MNIST
+DIGIT_NAMES = tuple("0123456789")
 
 
-class Kind(NamedTuple):
-    """A data set of MNIST's format: torchvision's class of it, and what its labels stand for."""
+class IDXDataset(NamedTuple):
+    """A data set in MNIST's format: torchvision's class for it, and the names of its classes."""
 
     torchvision_class: str
     class_names: tuple[str, ...]
 
 
-KINDS = {
-    "mnist": Kind("MNIST", DIGITS),
-    "fashion-mnist": Kind(
+IDX_DATASETS = {
+    "mnist": IDXDataset("MNIST", DIGIT_NAMES),
+    "fashion-mnist": IDXDataset(
         "FashionMNIST",
         (
             "T-shirt/top",
@@ -40,9 +40,9 @@ KINDS = {
             "Ankle boot",
         ),
     ),
-    "kmnist": Kind("KMNIST", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
+    "kmnist": IDXDataset("KMNIST", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
 }
-DATASETS = ("auto", *KINDS, "digits")
+DATASETS = ("auto", *IDX_DATASETS, "digits")
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -56,11 +56,11 @@ class ImageSets:
     """Training and test images of one data set, in grey levels from 0 (background) to 255 (ink).
 
     Attributes:
-        name: the data set actually loaded: never ``auto``.
+        name: name of the loaded data set; never ``auto``.
         train_images, test_images: (n, height, width) uint8.
         train_labels, test_labels: (n,) int64, from 0 to num_classes - 1.
-        class_names: what each label stands for.
-        note: one line for the user where another set was loaded than MNIST, else empty.
+        class_names: name of the class of each label.
+        note: one line for the user if ``auto`` could not load MNIST, else empty.
     """
 
     name: str
@@ -73,16 +73,15 @@ class ImageSets:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the labels tell apart."""
+        """Number of classes."""
         return len(self.class_names)
 
     def for_validation(self) -> Self:
-        """The training images alone: the last twelfth of them takes the test images' place.
+        """Split the training images: the last twelfth replaces the test images.
 
-        What is chosen by looking at the outcome, a learning rate say, is chosen on these, so that
-        the test images stay unseen.
+        Use this to select hyperparameters, for example the learning rate, without the test images.
         """
-        kept = len(self.train_images) - len(self.train_images) // VALIDATION
+        kept = len(self.train_images) - len(self.train_images) // VALIDATION_DIVISOR
         return dataclasses.replace(
             self,
             train_images=self.train_images[:kept],
@@ -92,104 +91,114 @@ class ImageSets:
         )
 
 
-class MissingError(DataError):
-    """Files are missing and cannot be downloaded; ``what`` says so without a remedy."""
+class MissingFilesError(DataError):
+    """Raised when files are missing and cannot be downloaded.
 
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(f"{what}: {remedy}")
-        self.what = what
+    Attributes:
+        problem: the message without the remedy.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}: {remedy}")
+        self.problem = problem
 
 
 def load_images(dataset: str, data_dir: Path) -> ImageSets:
-    """Load a data set, fetching it first if need be.
+    """Load a data set, downloading missing files first.
 
-    ``auto`` is MNIST from ``data_dir``, or downloaded there; where neither can be had, the
-    embedded digits, with a note that says why. Files that are there but damaged are an error for
-    ``auto`` too: who put them there wants MNIST.
+    ``auto`` loads MNIST; if its files are missing and cannot be downloaded, it loads the embedded
+    digits and explains this in ``note``. Damaged files raise an error even with ``auto``, because
+    the user wanted MNIST.
 
     Args:
         dataset: one of :data:`DATASETS`.
-        data_dir: the folder that holds, or shall hold, ``MNIST/raw`` (``FashionMNIST/raw``,
-            ``KMNIST/raw``): what torchvision calls ``root``. Not used for ``digits``.
+        data_dir: the folder of ``MNIST/raw``, ``FashionMNIST/raw`` or ``KMNIST/raw`` (torchvision's
+            ``root``); created if needed. Not used for ``digits``.
 
     Raises:
-        DataError: a file is damaged; files are missing and cannot be downloaded; or there is no
-            such data set.
+        DataError: ``dataset`` is unknown, a file is damaged, or files are missing and cannot be
+            downloaded.
     """
     if dataset not in DATASETS:
         raise DataError(f"dataset is {dataset!r}: expected one of {', '.join(DATASETS)}")
     if dataset == "digits":
         return load_digits()
     if dataset != "auto":
-        return _load_kind(dataset, data_dir)
+        return _load_idx(dataset, data_dir)
     try:
-        return _load_kind("mnist", data_dir)
-    except MissingError as error:
-        return load_digits(note=f"{error.what}: taking the embedded digits instead")
+        return _load_idx("mnist", data_dir)
+    except MissingFilesError as error:
+        return load_digits(note=f"{error.problem}: using the embedded digits instead")
 
 
 def load_digits(note: str = "") -> ImageSets:
-    """The handwritten digits that come with scikit-learn: 1,797 images of 8 x 8.
+    """Load the handwritten digits that scikit-learn contains: 1,797 images of 8 x 8 pixels.
 
-    Alpaydin & Kaynak (1998), "Optical Recognition of Handwritten Digits". Every fifth image of
-    each digit is held out for testing, in the order of the set: the same split everywhere.
+    Every fifth image of each digit, in the order of the set, is a test image. So the split is
+    always the same. ``note`` is stored in the result.
+
+    Source: Alpaydin & Kaynak (1998), "Optical Recognition of Handwritten Digits".
     """
-    # Imported here because it takes a second, which no other data set should have to wait.
+    # Imported here because the import takes about a second and other data sets do not need it.
     from sklearn.datasets import load_digits as load  # type: ignore[import-untyped]
 
     digits = load()
-    images = torch.from_numpy(digits.images)  # (1797, 8, 8) float64, whole numbers from 0 to 16
+    images = torch.from_numpy(digits.images)  # (1797, 8, 8) float64, integers from 0 to 16
     grey = (images * (255 / 16)).round().to(torch.uint8)
     labels = torch.from_numpy(digits.target).long()
     test = torch.zeros(len(labels), dtype=torch.bool)
-    for digit in range(len(DIGITS)):
-        test[(labels == digit).nonzero()[::HELD_OUT]] = True
+    for digit in range(len(DIGIT_NAMES)):
+        test[(labels == digit).nonzero()[::TEST_EVERY]] = True
     return ImageSets(
         name="digits",
         train_images=grey[~test],
         train_labels=labels[~test],
         test_images=grey[test],
         test_labels=labels[test],
-        class_names=DIGITS,
+        class_names=DIGIT_NAMES,
         note=note,
     )
 
 
-def _load_kind(dataset: str, data_dir: Path) -> ImageSets:
-    kind = KINDS[dataset]
-    num_classes = len(kind.class_names)
-    train_images, train_labels, test_images, test_labels = _files(kind, data_dir)
-    train = read_images(train_images, SIDE, SIDE)
-    test = read_images(test_images, SIDE, SIDE)
+def _load_idx(name: str, data_dir: Path) -> ImageSets:
+    dataset = IDX_DATASETS[name]
+    num_classes = len(dataset.class_names)
+    train_images, train_labels, test_images, test_labels = _files(dataset, data_dir)
+    train = read_images(train_images, IMAGE_SIZE, IMAGE_SIZE)
+    test = read_images(test_images, IMAGE_SIZE, IMAGE_SIZE)
     return ImageSets(
-        name=dataset,
+        name=name,
         train_images=train,
         train_labels=read_labels(train_labels, len(train), num_classes),
         test_images=test,
         test_labels=read_labels(test_labels, len(test), num_classes),
-        class_names=kind.class_names,
+        class_names=dataset.class_names,
     )
 
 
-def _files(kind: Kind, data_dir: Path) -> list[Path]:
-    """The set's four files in the order of FILES, downloaded where they are missing."""
-    folder = data_dir / kind.torchvision_class / "raw"
+def _files(dataset: IDXDataset, data_dir: Path) -> list[Path]:
+    """Return the four files of the data set in the order of FILES, after downloading missing ones.
+
+    A file may be compressed; then its path ends in ``.gz``.
+    """
+    folder = data_dir / dataset.torchvision_class / "raw"
     files = [folder / name for name in FILES]
     missing = [file for file in files if not locate(file)]
     if missing:
-        _download(kind, data_dir, missing)
+        _download(dataset, data_dir, missing)
     return [locate(file) or file for file in files]
 
 
-def _download(kind: Kind, data_dir: Path, missing: list[Path]) -> None:
-    # Imported here because torchvision takes a second or two, which is saved once the files lie
-    # there.
+def _download(dataset: IDXDataset, data_dir: Path, missing: list[Path]) -> None:
+    # Imported here because torchvision takes a second or two to import, and existing files do not
+    # need it.
     from sequenced_mnist.download import DownloadError, download
 
     try:
-        download(kind.torchvision_class, data_dir, missing)
+        download(dataset.torchvision_class, data_dir, missing)
     except DownloadError as error:
-        raise MissingError(
+        raise MissingFilesError(
             f"{missing[0]} is missing and cannot be downloaded ({error})",
-            remedy=f"put the set's four IDX files into {missing[0].parent}, or take the digits",
+            remedy=f"put the data set's four IDX files into {missing[0].parent}, or use "
+            "--dataset digits",
         ) from error

@@ -1,13 +1,13 @@
-"""From images to sequences: a digit read a row, a column or a pixel at a time.
+"""Convert images to sequences: one row, one column or one pixel per time step.
 
-| sequence | step t of an image | 28 x 28 gives (time, features) |
+| sequence | time step t of an image | (time, features) of 28 x 28 pixels |
 |----------|--------------------|--------------------------------|
 | rows     | row t, from the top     | (28, 28) |
 | columns  | column t, from the left | (28, 28) |
 | pixels   | pixel t, row by row     | (784, 1) |
 | permuted | pixel order[t], one fixed random order for every image | (784, 1) |
 
-The last two are the long-memory tasks of Le, Jaitly & Hinton (2015), "A Simple Way to Initialize
+The last two are the long-sequence tasks of Le, Jaitly & Hinton (2015), "A Simple Way to Initialize
 Recurrent Networks of Rectified Linear Units".
 """
 
@@ -17,14 +17,15 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Ink is 2, not 1: a digit is mostly background, and this brings the root mean square of MNIST's
-# pixels, a third of full ink, nearer to one. Background stays 0: an empty row is no input.
-HALF = 127.5
-PERMUTATION_SEED = 28  # any number would do, as long as it never changes
+# Grey levels 0 to 255 are divided by this and become values from 0 to 2. Most pixels are background
+# (0). With values from 0 to 1, the root mean square of MNIST's pixels would be about 1/3; the range
+# to 2 brings it nearer to 1.
+PIXEL_SCALE = 127.5
+PERMUTATION_SEED = 28  # arbitrary; a change would make results on permuted pixels incomparable
 
 
 def to_sequences(images: Tensor, sequence: str) -> Tensor:
-    """Images as sequences.
+    """Convert images to sequences.
 
     Args:
         images: (batch, height, width) uint8.
@@ -35,21 +36,21 @@ def to_sequences(images: Tensor, sequence: str) -> Tensor:
         of the images.
 
     Raises:
-        ValueError: there is no such ``sequence``.
+        ValueError: ``sequence`` has another value.
     """
     steps = _reader(sequence)(images)
-    return steps.to(torch.float32, memory_format=torch.contiguous_format).div_(HALF)
+    return steps.to(torch.float32, memory_format=torch.contiguous_format).div_(PIXEL_SCALE)
 
 
 def sequence_shape(height: int, width: int, sequence: str) -> tuple[int, int]:
-    """(time, features) of an image of height x width pixels."""
+    """Return (time, features) of the sequence of an image of height x width pixels."""
     time, features = _reader(sequence)(torch.empty(1, height, width)).shape[1:]
     return time, features
 
 
 @cache
 def pixel_order(num_pixels: int) -> Tensor:
-    """The fixed order in which ``permuted`` reads the pixels: (num_pixels,) int64, on the CPU."""
+    """Return the fixed pixel order of ``permuted``: (num_pixels,) int64 on the CPU."""
     generator = torch.Generator().manual_seed(PERMUTATION_SEED)
     return torch.randperm(num_pixels, generator=generator)
 

@@ -1,4 +1,4 @@
-"""What scratch, builtin and users' own recurrent layers have in common."""
+"""The interface that scratch, builtin and users' own recurrent layers share."""
 
 from shared_interface.classifier import SequenceClassifier
 from shared_interface.implementations import ImplementationError, implementation_target

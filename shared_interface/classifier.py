@@ -1,4 +1,4 @@
-"""A recurrent layer that reads a sequence to its end, and one linear readout that names it."""
+"""Sequence classification: a recurrent layer and a linear classification head."""
 
 from typing import cast
 
@@ -9,11 +9,11 @@ from shared_interface.recurrent import State, final_hidden
 
 
 class SequenceClassifier(nn.Module):
-    """Class scores from the final hidden state.
+    """A recurrent layer, and a linear readout of its final hidden state.
 
     Args:
         layer: any layer with torch.nn's interface: scratch, builtin, torch.nn's own, or the user's.
-        num_classes: how many classes the readout tells apart.
+        num_classes: number of classes.
     """
 
     def __init__(self, layer: nn.Module, num_classes: int) -> None:
@@ -24,7 +24,7 @@ class SequenceClassifier(nn.Module):
         self.readout = nn.Linear(self.directions * state_size, num_classes)
 
     def forward(self, input: Tensor | PackedSequence, hx: State | None = None) -> Tensor:
-        """Scores (logits) of shape (batch, num_classes) for whatever input the layer reads."""
+        """Compute logits, (batch, num_classes), for any input that the layer accepts."""
         _, state = self.layer(input, hx)
         logits: Tensor = self.readout(final_hidden(state, self.directions))
         return logits

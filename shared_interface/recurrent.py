@@ -1,4 +1,4 @@
-"""The contract that every recurrent layer of this project keeps, whoever wrote its arithmetic."""
+"""The interface of every recurrent layer in this project."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -8,19 +8,19 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 State = Tensor | tuple[Tensor, ...]
-"""What a layer carries from step to step: h, or for an LSTM the pair (h, c)."""
+"""The state between two time steps: h, or for an LSTM the pair (h, c)."""
 
 
 def final_hidden(state: State, directions: int) -> Tensor:
-    """The last layer's hidden state at each sequence's true end, both directions side by side.
+    """Return the last layer's final hidden state, with both directions concatenated.
 
-    For one direction this is the familiar ``output[:, -1]``. For two it is right where
-    ``output[:, -1]`` is wrong: there the reverse half has read one step only. For packed input
-    it is each sequence's own last step.
+    For one direction this equals ``output[:, -1]`` (with ``batch_first``). For two directions
+    ``output[:, -1]`` would be wrong: its reverse half has read only the last time step. For packed
+    input the result belongs to the last time step of each sequence.
 
     Args:
         state: final state of a layer: h_n of shape (layers * directions, batch, size), or a tuple
-            whose first part is h_n. Unbatched: without the batch axis.
+            whose first part is h_n. Without the batch dimension for unbatched input.
         directions: 1, or 2 for a bidirectional layer.
 
     Returns:
@@ -31,7 +31,10 @@ def final_hidden(state: State, directions: int) -> Tensor:
 
 
 class RecurrentLayer(nn.Module, ABC):
-    """A drop-in for torch.nn.RNN, GRU or LSTM: the same constructor, forward, state and errors."""
+    """A drop-in replacement for torch.nn.RNN, GRU or LSTM.
+
+    Constructor, forward, state and errors are the same as in torch.nn.
+    """
 
     input_size: int
     hidden_size: int
@@ -46,19 +49,15 @@ class RecurrentLayer(nn.Module, ABC):
     def forward(
         self, input: Tensor | PackedSequence, hx: Any = None
     ) -> tuple[Tensor | PackedSequence, Any]:
-        """Read a sequence.
+        """Process a sequence.
 
         Args:
             input: (time, batch, input_size); (batch, time, input_size) if ``batch_first``;
                 (time, input_size) unbatched; or a PackedSequence.
             hx: initial state, zeros if None: h_0 of shape (layers * directions, batch, size), or
-                for an LSTM the pair (h_0, c_0). Unbatched: without the batch axis.
+                for an LSTM the pair (h_0, c_0). Without the batch dimension for unbatched input.
 
         Returns:
-            The last layer's hidden state at every step, laid out as the input is, and the final
-            state, laid out as ``hx`` is.
+            The last layer's hidden state at every time step, with the layout of the input, and the
+            final state, with the layout of ``hx``.
         """
-
-    def final_hidden(self, state: State) -> Tensor:
-        """:func:`final_hidden` of this layer's final state: (batch, directions * size)."""
-        return final_hidden(state, directions=2 if self.bidirectional else 1)

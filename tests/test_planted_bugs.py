@@ -1,4 +1,4 @@
-"""The tests' own helpers catch every planted bug: a check never seen failing is not a check."""
+"""The comparison of the property tests detects every planted bug."""
 
 import dataclasses
 
@@ -14,8 +14,8 @@ from tests.helpers.strategies import Configuration, configurations
 NAMES = [*WRONG_CELLS, *WRONG_LAYERS]
 
 
-def caught(name: str, configuration: Configuration) -> bool:
-    """Whether the comparison that the property tests make tells the bug from torch.nn."""
+def is_detected(name: str, configuration: Configuration) -> bool:
+    """Whether the comparison of the property tests finds a difference from torch.nn."""
     options = {k: v for k, v in configuration.options.items() if k != "proj_size"}
     configuration = dataclasses.replace(configuration, options=options)
     theirs = configuration.build(nn)
@@ -27,12 +27,12 @@ def caught(name: str, configuration: Configuration) -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_drawn_configurations_catch_it(name: str) -> None:
-    """Among as many configurations as a quick property test draws, one at least tells."""
+def test_drawn_configurations_detect_the_bug(name: str) -> None:
+    """At least one of the configurations that a property test draws shows a difference."""
     find(
         configurations(kinds=kinds_of(name)),
-        lambda configuration: caught(name, configuration),
-        # as many as the quick profile draws, and the first one found will do
+        lambda configuration: is_detected(name, configuration),
+        # 60 as in the default profile; no shrinking, because any configuration is enough
         settings=settings(
             max_examples=60, derandomize=True, deadline=None, phases=[Phase.generate]
         ),
@@ -40,8 +40,8 @@ def test_drawn_configurations_catch_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_rich_configuration_catches_it(name: str) -> None:
-    """Every option on at once: each bug shows in a single call."""
+def test_one_configuration_with_all_options_detects_the_bug(name: str) -> None:
+    """With every option on, a single call shows each bug."""
     for kind in kinds_of(name):
         options = {
             "input_size": 4,
@@ -51,42 +51,42 @@ def test_one_rich_configuration_catches_it(name: str) -> None:
             "dropout": 0.4,
         }
         if name == "first-layer-input":
-            options["bidirectional"] = False  # so that a later layer has the input's features
+            options["bidirectional"] = False  # a later layer has as many features as the input
         if name == "wrong-nonlinearity":
             options["nonlinearity"] = "relu"
         configuration = Configuration(
             kind, options, layout="packed unsorted", time=5, batch=3, lengths=(2, 5, 3)
         )
-        assert caught(name, configuration), kind
+        assert is_detected(name, configuration), kind
 
 
-def test_the_right_cells_are_not_caught() -> None:
-    """The same path with nothing planted: what is caught is the bug and not the planting."""
+def test_correct_cells_show_no_difference() -> None:
+    """The same code without a bug: the helper itself does not cause a difference."""
     options = {"input_size": 3, "hidden_size": 4, "num_layers": 2, "bidirectional": True}
     for kind in ("RNN", "GRU", "LSTM"):
-        assert not caught("nothing", Configuration(kind, options))
+        assert not is_detected("nothing", Configuration(kind, options))
 
 
-def test_a_comparison_complains_of_all_it_should() -> None:
-    """The helper itself: shape, dtype, stride, NaN, a missing or surplus gradient, and place."""
+def test_differences_reports_every_kind_of_difference() -> None:
+    """Shape, dtype, stride, value, NaN, a missing and an unexpected gradient; and the index."""
     a = {"output": torch.arange(6.0).reshape(2, 3), "grad input": torch.ones(2)}
 
-    def tell(b: dict[str, torch.Tensor]) -> list[str]:
+    def compare(b: dict[str, torch.Tensor]) -> list[str]:
         return differences(b, a, torch.float32)
 
-    assert tell(dict(a)) == []
-    assert tell({"output": a["output"]}) == ["grad input: missing"]
-    assert tell(a | {"grad hx[0]": torch.ones(1)}) == ["grad hx[0]: not expected"]
+    assert compare(dict(a)) == []
+    assert compare({"output": a["output"]}) == ["grad input: missing"]
+    assert compare(a | {"grad hx[0]": torch.ones(1)}) == ["grad hx[0]: not expected"]
     for other in (
         torch.zeros(3, 2),
         a["output"].double(),
         a["output"].T.contiguous().T,
     ):
-        assert len(tell(a | {"output": other})) == 1
-    moved = a["output"].clone()
-    moved[1, 2] = float("nan")
-    (line,) = tell(a | {"output": moved})
+        assert len(compare(a | {"output": other})) == 1
+    with_nan = a["output"].clone()
+    with_nan[1, 2] = float("nan")
+    (line,) = compare(a | {"output": with_nan})
     assert "first at (1, 2): got nan, expected 5.0" in line
-    (line,) = tell(a | {"grad input": torch.tensor([1.0, 1.1])})
+    (line,) = compare(a | {"grad input": torch.tensor([1.0, 1.1])})
     assert "first at (1,)" in line
     assert "largest difference 0.1" in line

@@ -25,7 +25,7 @@ def score(
         Logits (num_images, classes) float32 in the set's own order, the same in every process.
     """
     model.eval()
-    parts = [(batch.images, model(batch.sequences).float()) for batch in batches]
+    parts = [(batch.indices, model(batch.sequences).float()) for batch in batches]
     images, logits = (torch.cat(each) for each in zip(*parts, strict=True))
     scores = logits.new_zeros(num_images, logits.size(1))
     scores[images] = logits

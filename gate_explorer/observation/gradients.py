@@ -45,9 +45,7 @@ def gradient_norms(layer: RecurrentStack, readout: nn.Linear, steps: Tensor) -> 
     def record(
         cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
     ) -> tuple[Tensor, State]:
-        states = [
-            updated for _, updated, _ in iterate_steps(cell, input, state, batch_sizes, reverse)
-        ]
+        states = [updated for updated, _ in iterate_steps(cell, input, state, batch_sizes, reverse)]
         recorded.append((cell, states[::-1] if reverse else states))
         return join_steps([hidden(each) for each in states], batch_sizes, reverse), states[-1]
 

@@ -1,4 +1,4 @@
-"""benchmarks/accuracy.py: real runs, made once, and a table of them."""
+"""benchmarks/accuracy.py makes each run once and prints a table."""
 
 import json
 from pathlib import Path
@@ -16,37 +16,37 @@ def options(tmp_path: Path, **changed: object) -> Options:
     return Options(**given)
 
 
-def test_a_run_is_made_once_and_stands_in_the_table(tmp_path: Path) -> None:
-    asked = options(tmp_path, cells=("rnn",), implementations=("builtin",), recipes=("strong",))
+def test_a_run_is_made_once_and_is_in_the_table(tmp_path: Path) -> None:
+    chosen = options(tmp_path, cells=("rnn",), implementations=("builtin",), recipes=("strong",))
     row = Row("rnn", "builtin", "strong")
-    train_once(row, 0, asked)
-    folder = row.folder(asked, 0)
+    train_once(row, 0, chosen)
+    folder = row.folder(chosen, 0)
     before = (folder / "metrics.json").stat().st_mtime_ns
-    train_once(row, 0, asked)
+    train_once(row, 0, chosen)
     assert (folder / "metrics.json").stat().st_mtime_ns == before
 
-    for seed, share in ((1, 0.5), (2, 0.75)):  # two more, made up
-        other = row.folder(asked, seed)
+    for seed, share in ((1, 0.5), (2, 0.75)):  # two more runs, with invented results
+        other = row.folder(chosen, seed)
         other.mkdir()
         (other / "config.json").write_text((folder / "config.json").read_text())
-        made_up = metrics(folder) | {"test_accuracy": share, "seconds": 9e9}
-        (other / "metrics.json").write_text(json.dumps(made_up))
+        invented = metrics(folder) | {"test_accuracy": share, "seconds": 9e9}
+        (other / "metrics.json").write_text(json.dumps(invented))
     first = 100 * metrics(folder)["test_accuracy"]
-    line = table([row], asked).splitlines()[-1]
+    line = table([row], chosen).splitlines()[-1]
     middle = sorted([first, 50, 75])[1]
     assert line == (
         f"| strong | RNN | builtin | {middle:.2f} % | {first:.2f}, 50.00, 75.00 | 9000000000 |"
     )
 
 
-def test_a_run_that_fails_is_told(tmp_path: Path) -> None:
-    (tmp_path / "runs").write_text("in the way")
+def test_a_run_that_fails_raises(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file, not a directory")
     with pytest.raises(ConfigError, match=r"failed: train.py: error: run_dir is .*cannot write"):
         train_once(Row("rnn", "builtin", "strong"), 0, options(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["epochs", "workers"])
-def test_counts_are_positive(name: str, tmp_path: Path) -> None:
+def test_a_count_of_zero_raises(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{name} is 0"):
         options(tmp_path, **{name: 0})
 

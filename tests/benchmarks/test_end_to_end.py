@@ -1,4 +1,4 @@
-"""benchmarks/end_to_end.py: the arithmetic of its comparison, and the program compared with."""
+"""benchmarks/end_to_end.py: its ratios, its order of programs, and the tutorial program."""
 
 import sys
 from pathlib import Path
@@ -11,17 +11,17 @@ from benchmarks import tutorial_baseline as tutorial
 from benchmarks.end_to_end import Options, summary, time_rounds, write_mnist
 from command_line.errors import ConfigError
 from sequenced_mnist import load_images
-from tests.helpers.mnist_files import write_mnist as write_made_up
+from tests.helpers.mnist_files import write_mnist as write_random_mnist
 
 
-def test_ratios_are_taken_within_a_round() -> None:
+def test_ratios_are_computed_within_a_round() -> None:
     seconds = {"tutorial": [10.0, 20.0, 40.0], "builtin": [7.0, 16.0, 20.0]}
     assert summary("gru", "builtin", seconds) == (
         "gru  builtin: 16.0 s, tutorial 20.0 s, ratio 0.70 (0.50 to 0.80)"
     )
 
 
-def test_the_order_of_the_programs_changes_from_round_to_round(
+def test_the_order_of_the_programs_alternates(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[str] = []
@@ -40,28 +40,26 @@ def test_the_order_of_the_programs_changes_from_round_to_round(
     assert calls == ["tutorial", "builtin", "builtin", "tutorial", "tutorial", "builtin"]
 
 
-def test_a_program_that_fails_is_no_measurement(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_program_that_fails_raises(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match="builtin rnn ended with exit status 2"):
         end_to_end.run("builtin", "rnn", epochs=0, data_dir=tmp_path)
     assert "epochs is 0" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["rounds", "epochs", "train_images"])
-def test_counts_are_positive(option: str) -> None:
+def test_a_count_of_zero_raises(option: str) -> None:
     with pytest.raises(ConfigError, match=f"{option} is 0"):
         Options(**{option: 0})
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-def test_the_tutorials_program_reads_the_subset_that_is_laid_out(
+def test_the_tutorial_program_reads_the_written_subset(
     cell: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    write_made_up(tmp_path / "whole")
+    write_random_mnist(tmp_path / "whole")
     whole = load_images("mnist", tmp_path / "whole")
     write_mnist(tmp_path / "part", whole, count=20)
     part = load_images("mnist", tmp_path / "part")

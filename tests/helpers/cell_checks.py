@@ -1,4 +1,4 @@
-"""What is asked of each hand-written cell, against torch.nn's cell and the equations."""
+"""Checks of one hand-written cell: against torch.nn's cell, the equations, finite differences."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ def parts_of(state: Any) -> Parts:
 
 
 def pair(kind: str, *sizes: int, seed: int = 0, **options: Any) -> tuple[nn.Module, nn.Module]:
-    """Our cell and torch.nn's, from one seed."""
-    made = []
+    """Our cell and torch.nn's, initialized from the same seed."""
+    cells = []
     for package in (scratch_cells, nn):
         torch.manual_seed(seed)
-        made.append(getattr(package, f"{kind}Cell")(*sizes, **options))
-    return made[0], made[1]
+        cells.append(getattr(package, f"{kind}Cell")(*sizes, **options))
+    return cells[0], cells[1]
 
 
 def draw_state(kind: str, *shape: int) -> Any:
@@ -36,7 +36,7 @@ def draw_state(kind: str, *shape: int) -> Any:
 
 
 def check_against_torch(kind: str, **options: Any) -> None:
-    """Outputs, and gradients of x, state and every weight, over drawn sizes."""
+    """Compare outputs and the gradients of x, state and every weight, for drawn sizes."""
 
     @given(
         input_size=st.integers(1, 4),
@@ -80,6 +80,7 @@ def check_against_torch(kind: str, **options: Any) -> None:
 
 
 def check_against_equations(kind: str) -> None:
+    """Compare the new state with the transcribed equations, sample by sample."""
     torch.manual_seed(0)
     cell = getattr(scratch_cells, f"{kind}Cell")(3, 4, dtype=torch.float64)
     x, state = torch.randn(2, 3, dtype=torch.float64), draw_state(kind, 2, 4)
@@ -92,7 +93,7 @@ def check_against_equations(kind: str) -> None:
 
 
 def check_gradients(kind: str, **options: Any) -> None:
-    """First and second derivatives by finite differences, for x, state and every weight."""
+    """Compare first and second derivatives with finite differences: x, state, every weight."""
     torch.manual_seed(0)
     cell = getattr(scratch_cells, f"{kind}Cell")(2, 3, dtype=torch.float64, **options)
     x = torch.randn(2, 2, dtype=torch.float64).requires_grad_()

@@ -1,4 +1,4 @@
-"""Files in MNIST's format and layout, a few images each, made up by a seed."""
+"""Small files of random images in MNIST's format and folder layout."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ TEST_LABELS = "t10k-labels-idx1-ubyte"
 
 
 def idx(content: Tensor) -> bytes:
-    """An IDX file that holds ``content``, any shape, uint8."""
+    """The bytes of an IDX file that contains ``content``, uint8 of any shape."""
     sizes = b"".join(size.to_bytes(4, "big") for size in content.shape)
     return bytes([0, 0, 8, content.dim()]) + sizes + bytes(content.flatten().tolist())
 
 
-def made_up(train: int = 30, test: int = 12, seed: int = 0) -> dict[str, Tensor]:
-    """What the four files shall hold: random images, labels 0, 1, ... 9, 0, 1, ..."""
+def random_images(train: int = 30, test: int = 12, seed: int = 0) -> dict[str, Tensor]:
+    """The content of the four files: random images, and labels 0, 1, ..., 9, 0, 1, ..."""
     generator = torch.Generator().manual_seed(seed)
 
     def images(count: int) -> Tensor:
@@ -36,9 +36,9 @@ def made_up(train: int = 30, test: int = 12, seed: int = 0) -> dict[str, Tensor]
 
 
 def write_mnist(data_dir: Path, kind: str = "MNIST") -> Path:
-    """Lay :func:`made_up` out in ``data_dir`` as torchvision does; the folder of the files."""
+    """Write :func:`random_images` where torchvision expects them; return the files' folder."""
     raw = data_dir / kind / "raw"
     raw.mkdir(parents=True)
-    for name, content in made_up().items():
+    for name, content in random_images().items():
         (raw / name).write_bytes(idx(content))
     return raw

@@ -1,8 +1,8 @@
-"""What to expect, and how to complain.
+"""Two oracles for the layers, and the comparison that reports a difference.
 
-Two of the three oracles live here: torch.nn with shared weights, compared in everything that it
-returns and every gradient; and the equations of each cell, transcribed gate by gate and sample by
-sample, using nothing of the package. The third is torch.autograd.gradcheck.
+The first oracle is torch.nn with the same weights: everything that it returns and every gradient.
+The second is the equations of each cell, transcribed gate by gate for one sample, without code of
+the package. The third oracle, finite differences, is torch.autograd.gradcheck.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ GRADIENT_TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
 def observe(layer: nn.Module, configuration: Configuration) -> dict[str, Tensor]:
-    """Call the layer and return all that can be seen of the call, gradients included.
+    """Call the layer and return outputs, final state and every gradient, by name.
 
-    Every element of the outputs and of the final state has a weight of its own in the loss, so no
-    two errors cancel. Gradients are read from the leaves' own ``grad``: a leaf that got none is
-    absent.
+    The loss weights every element of the outputs and of the final state differently, so that two
+    errors do not cancel. Gradients are read from ``grad`` of each leaf; a leaf without a gradient
+    is absent.
     """
     sequence, leaf = configuration.input()
     state = configuration.state()
@@ -52,7 +52,7 @@ def observe(layer: nn.Module, configuration: Configuration) -> dict[str, Tensor]
     )
     loss.backward()
     leaves = {"input": leaf, **{f"hx[{index}]": part for index, part in enumerate(state)}}
-    # state_dict, not named_parameters: there both kinds of layer have torch.nn's names
+    # state_dict, not named_parameters: its keys are torch.nn's names for every layer
     leaves |= layer.state_dict(keep_vars=True)
     gradients = {f"grad {name}": leaf.grad for name, leaf in leaves.items()}
     return seen | {name: gradient for name, gradient in gradients.items() if gradient is not None}
@@ -61,7 +61,7 @@ def observe(layer: nn.Module, configuration: Configuration) -> dict[str, Tensor]
 def differences(
     got: dict[str, Tensor], expected: dict[str, Tensor], dtype: torch.dtype
 ) -> list[str]:
-    """One line for each thing that differs: what, by how much, where first. Empty: the same."""
+    """One line per difference: what differs, by how much, and the first index. Empty if equal."""
     lines = [f"{name}: missing" for name in expected.keys() - got.keys()]
     lines += [f"{name}: not expected" for name in got.keys() - expected.keys()]
     for name in sorted(expected.keys() & got.keys()):
@@ -74,11 +74,11 @@ def differences(
             continue
         if b.numel() == 0:
             continue
-        table = GRADIENT_TOLERANCE if name.startswith("grad") else OUTPUT_TOLERANCE
-        bound = table[dtype] * max(1.0, b.abs().max().item())
-        off = ~((a - b).abs() <= bound)  # so that NaN differs
-        if off.any():
-            where = tuple(off.nonzero()[0].tolist())
+        tolerances = GRADIENT_TOLERANCE if name.startswith("grad") else OUTPUT_TOLERANCE
+        bound = tolerances[dtype] * max(1.0, b.abs().max().item())
+        differs = ~((a - b).abs() <= bound)  # True for NaN, too
+        if differs.any():
+            where = tuple(differs.nonzero()[0].tolist())
             largest = (a - b).abs().max().item()
             lines.append(
                 f"{name}: largest difference {largest:.3g}, allowed {bound:.3g}; first at "
@@ -90,7 +90,7 @@ def differences(
 def assert_same(
     ours: nn.Module, theirs: nn.Module, configuration: Configuration, dtype: torch.dtype
 ) -> None:
-    """Both layers give the same outputs, states and gradients, or fail with what reproduces it."""
+    """Assert equal outputs, states and gradients; a failure shows the configuration."""
     lines = differences(observe(ours, configuration), observe(theirs, configuration), dtype)
     assert not lines, "\n".join([*lines, "with", repr(configuration)])
 
@@ -107,11 +107,11 @@ def tanh(x: Tensor) -> Tensor:
 
 
 Weights = dict[str, Tensor]
-"""weight_ih, weight_hh and, unless without bias, bias_ih, bias_hh: torch.nn's cell weights."""
+"""The weights of a cell of torch.nn: weight_ih, weight_hh and, with bias, bias_ih and bias_hh."""
 
 
 def affine(weights: Weights, kind: str, gate: int, size: int, x: Tensor) -> Tensor:
-    """W x + b with the rows of one gate, for one sample."""
+    """Compute W x + b for one gate and one sample."""
     rows = slice(gate * size, (gate + 1) * size)
     product = torch.stack([(row * x).sum() for row in weights[f"weight_{kind}"][rows]])
     bias = weights.get(f"bias_{kind}")

@@ -1,4 +1,4 @@
-"""Wrong cells and wrong layers: each a mistake that people make, as the smallest change to ours."""
+"""Wrong cells and wrong layers: each has one common mistake, as a small change of a correct one."""
 
 from typing import Any
 
@@ -55,9 +55,7 @@ def stored_tanh(*gates_and_state: Tensor) -> State:
     return h, torch.tanh(c)
 
 
-def only_outputs_without_tanh(
-    i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor
-) -> State:
+def missing_output_tanh(i: Tensor, f: Tensor, g: Tensor, o: Tensor, h: Tensor, c: Tensor) -> State:
     c = f * c + i * g
     return o * c, c
 
@@ -111,7 +109,7 @@ class AlwaysTanh(RNNCell):
 
 
 class GRUWithAnotherReset(GRUCell):
-    """The GRU with the candidate left open: n_x, r, h, W_hn, b_hn -> pre-activation."""
+    """A GRU whose subclass defines the candidate: n_x, r, h, W_hn, b_hn -> pre-activation."""
 
     candidate: Any
 
@@ -165,7 +163,7 @@ WRONG_CELLS: dict[str, type[Cell]] = {
         "J", lambda i, f, g, o, h, c: standard(i, f, g, o, h, torch.zeros_like(c))
     ),
     "tanh-stored-cell": lstm_update("K", stored_tanh),
-    "missing-output-tanh": lstm_update("L", only_outputs_without_tanh),
+    "missing-output-tanh": lstm_update("L", missing_output_tanh),
     "tanh-after-output-gate": lstm_update("M", tanh_after_output_gate),
     "output-from-old-cell": lstm_update("N", output_from_old_cell),
     "state-order": lstm_update("O", lambda *all_: standard(*all_)[::-1]),
@@ -209,32 +207,34 @@ class DropoutInsideRecurrence(RecurrentStack):
 
 class ReverseNotFlipped(RecurrentStack):
     def forward(self, input: Any, hx: Any = None) -> Any:
-        def walked(*arguments: Any, reverse: bool) -> Any:
+        def not_flipped(*arguments: Any, reverse: bool) -> Any:
             output, state = unroll(*arguments, reverse=reverse)
             return output.flip(0) if reverse else output, state
 
-        return self.run(input, hx, walked)
+        return self.run(input, hx, not_flipped)
 
 
-class ReverseForgotten(RecurrentStack):
+class ReverseIgnored(RecurrentStack):
     def forward(self, input: Any, hx: Any = None) -> Any:
         return self.run(input, hx, lambda *arguments, reverse: unroll(*arguments, reverse=False))
 
 
-class FinalStateAtTheEndOfTheBatch(RecurrentStack):
-    """Padded ends read as if they were steps: the state keeps moving where a sequence is over."""
+class FinalStateAfterPadding(RecurrentStack):
+    """Padding is processed as time steps: the state of a finished sequence still changes."""
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        def to_the_end(cell: Cell, data: Tensor, state: State, sizes: Any, reverse: bool) -> Any:
+        def through_the_padding(
+            cell: Cell, data: Tensor, state: State, sizes: Any, reverse: bool
+        ) -> Any:
             output, final = unroll(cell, data, state, sizes, reverse=reverse)
             if sizes is None or reverse or sizes[-1] == sizes[0]:
                 return output, final
-            blank = data.new_zeros(sizes[0], data.size(-1))
-            moved = cell.step(cell.project(blank), final)
-            running = torch.arange(sizes[0]).unsqueeze(1) < sizes[-1]
-            return output, map_state(lambda old, new: torch.where(running, old, new), final, moved)
+            padding = data.new_zeros(sizes[0], data.size(-1))
+            updated = cell.step(cell.project(padding), final)
+            active = torch.arange(sizes[0]).unsqueeze(1) < sizes[-1]
+            return output, map_state(lambda old, new: torch.where(active, old, new), final, updated)
 
-        return self.run(input, hx, to_the_end)
+        return self.run(input, hx, through_the_padding)
 
 
 class SharedInitialState(RecurrentStack):
@@ -261,54 +261,54 @@ class DirectionLayerState(RecurrentStack):
 
 
 class FirstLayerInput(RecurrentStack):
-    """A later layer of as many features as the input is fed the input."""
+    """A later layer reads the input of the first layer, if the feature sizes are equal."""
 
     def run(self, input: Any, hx: Any, unroll: Any) -> Any:
-        first = []
+        inputs = []
 
-        def fed(cell: Cell, data: Tensor, *arguments: Any, **options: Any) -> Any:
-            first.append(data)
-            same = first[0].size(-1) == data.size(-1)
-            return unroll(cell, first[0] if same else data, *arguments, **options)
+        def with_first_input(cell: Cell, data: Tensor, *arguments: Any, **options: Any) -> Any:
+            inputs.append(data)
+            same_size = inputs[0].size(-1) == data.size(-1)
+            return unroll(cell, inputs[0] if same_size else data, *arguments, **options)
 
-        return super().run(input, hx, fed)
+        return super().run(input, hx, with_first_input)
 
 
-class NoGradientForTheState(RecurrentStack):
+class NoGradientForState(RecurrentStack):
     def initial_state(self, *arguments: Any) -> State:
         return map_state(Tensor.detach, super().initial_state(*arguments))
 
 
 class ZeroGradients(RecurrentStack):
-    """Outputs exact, every gradient zero: what a comparison that reads no gradient lets pass."""
+    """Exact outputs and zero gradients: only a comparison of gradients can detect this."""
 
     def run(self, *arguments: Any) -> Any:
         output, state = super().run(*arguments)
-        dead = sum((w * 0).sum() for w in self.parameters())
+        zero = sum((w * 0).sum() for w in self.parameters())
         if isinstance(output, Tensor):
-            output = output.detach() + dead
-            return output, map_state(lambda part: part.detach() + dead, state)
-        output = output._replace(data=output.data.detach() + dead)
-        return output, map_state(lambda part: part.detach() + dead, state)
+            output = output.detach() + zero
+            return output, map_state(lambda part: part.detach() + zero, state)
+        output = output._replace(data=output.data.detach() + zero)
+        return output, map_state(lambda part: part.detach() + zero, state)
 
 
 WRONG_LAYERS: dict[str, type[RecurrentStack]] = {
-    "dropout on the last layer": DropoutOnLastLayer,
-    "dropout inside the recurrence": DropoutInsideRecurrence,
+    "dropout-on-last-layer": DropoutOnLastLayer,
+    "dropout-inside-recurrence": DropoutInsideRecurrence,
     "reverse-not-flipped": ReverseNotFlipped,
-    "reverse forgotten": ReverseForgotten,
-    "final state at the end of the batch": FinalStateAtTheEndOfTheBatch,
+    "reverse-ignored": ReverseIgnored,
+    "final-state-after-padding": FinalStateAfterPadding,
     "shared-initial-state": SharedInitialState,
     "state-not-used": StateNotUsed,
     "state-layout": DirectionLayerState,
     "first-layer-input": FirstLayerInput,
-    "no gradient for the state": NoGradientForTheState,
-    "zero gradients": ZeroGradients,
+    "no-gradient-for-state": NoGradientForState,
+    "zero-gradients": ZeroGradients,
 }
 
 
 def wrong_layer(name: str, kind: str) -> type[RecurrentStack]:
-    """The layer class with the planted bug ``name``, for the cells of ``kind``."""
+    """The layer class of ``kind`` with the planted bug ``name``; "nothing" plants no bug."""
     if name in WRONG_CELLS:
         return layer_of(WRONG_CELLS[name])
     cell_class = {"RNN": RNNCell, "GRU": GRUCell, "LSTM": LSTMCell}[kind]
@@ -317,7 +317,7 @@ def wrong_layer(name: str, kind: str) -> type[RecurrentStack]:
 
 
 def kinds_of(name: str) -> tuple[str, ...]:
-    """The kinds of layer in which the bug can be planted."""
+    """The kinds of layer that can have the bug."""
     if name not in WRONG_CELLS:
         return ("RNN", "GRU", "LSTM")
     cell = WRONG_CELLS[name]

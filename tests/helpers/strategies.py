@@ -1,4 +1,4 @@
-"""What to draw: a whole configuration of a layer and of one call of it."""
+"""Hypothesis strategies: the configuration of a layer and of one call of it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ LAYOUTS = ("batched", "unbatched", "packed sorted", "packed unsorted")
 
 @dataclass(frozen=True)
 class Configuration:
-    """One layer and one call of it; its repr is all that is needed to run it again."""
+    """One layer and one call of it. Its repr is enough to reproduce the call."""
 
     kind: str
     options: dict[str, Any]
@@ -33,13 +33,13 @@ class Configuration:
         object.__setattr__(self, "directions", 1 + bool(self.options.get("bidirectional")))
 
     def build(self, package: Any) -> nn.Module:
-        """The layer, of ``torch.nn`` or any package with its names, weights drawn from the seed."""
+        """Create the layer from a package with torch.nn's class names, initialized by the seed."""
         torch.manual_seed(self.seed)
         layer: nn.Module = getattr(package, self.kind)(**self.options, dtype=self.dtype)
         return layer.to(self.device).train(self.training)
 
     def input(self) -> tuple[Tensor | PackedSequence, Tensor]:
-        """What the layer is called with, and the leaf tensor in it that collects the gradient."""
+        """The input of the call, and the leaf tensor that receives its gradient."""
         generator = torch.Generator().manual_seed(self.seed + 1)
         size = self.options["input_size"]
         shape = {
@@ -58,7 +58,7 @@ class Configuration:
         return packed, leaf
 
     def state(self) -> tuple[Tensor, ...]:
-        """The parts of the given initial state, none of them zero."""
+        """The parts of a random initial state."""
         generator = torch.Generator().manual_seed(self.seed + 2)
         hidden = self.options["hidden_size"]
         sizes = [self.options.get("proj_size") or hidden]
@@ -81,7 +81,7 @@ def configurations(
     layouts: tuple[str, ...] = LAYOUTS,
     device: str = "cpu",
 ) -> Configuration:
-    """Every option of the constructor, every way to hand over a sequence, sizes of 1 and 0."""
+    """Draw every constructor option and every layout of the input, including sizes 0 and 1."""
     kind = draw(st.sampled_from(kinds))
     layout = draw(st.sampled_from(layouts))
     num_layers = draw(st.integers(1, 3))
@@ -92,11 +92,11 @@ def configurations(
         "num_layers": num_layers,
         "bias": draw(st.booleans()),
         "batch_first": draw(st.booleans()),
-        # p = 1 zeroes everything between the layers; a single layer has no place for dropout
+        # p = 1 sets everything between the layers to zero; one layer has no dropout
         "dropout": draw(st.sampled_from([0.0, 0.4, 1.0])) if num_layers > 1 else 0.0,
         "bidirectional": draw(st.booleans()),
     }
-    # float32 leaves ReLU out: near its kink two right answers may round to different sides
+    # Not in float32: near 0, two correct results may be rounded to different sides of ReLU's kink
     if kind == "RNN" and dtype == torch.float64:
         options["nonlinearity"] = draw(st.sampled_from(["tanh", "relu"]))
     if kind == "LSTM" and hidden_size > 1:

@@ -1,4 +1,4 @@
-"""What torch.nn's recurrent layers cannot do, and plain tensor operations can."""
+"""Features of PyTorch that torch.nn's recurrent layers do not support and these layers do."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ def make(kind: str, **options: Any) -> nn.Module:
 
 
 @KINDS
-def test_double_backward(kind: str) -> None:
-    """The gradient of a gradient penalty, against finite differences of the penalty."""
+def test_double_backward_equals_finite_differences(kind: str) -> None:
+    """The gradient of a gradient penalty, compared with finite differences of the penalty."""
     layer = make(kind, num_layers=2)
     x = torch.randn(5, 2, 3, dtype=torch.float64)
 
@@ -50,8 +50,8 @@ def penalty_value(penalty: Any, x: Tensor) -> Tensor:
 
 
 @KINDS
-def test_forward_mode(kind: str) -> None:
-    """jvp in float32 too, where torch.nn.LSTM on the CPU fails, against the reverse mode."""
+def test_forward_mode_equals_reverse_mode(kind: str) -> None:
+    """jvp in float32, for which torch.nn.LSTM fails on the CPU, compared with reverse mode."""
     layer = make(kind, num_layers=2).float()
     x, direction = torch.randn(2, 5, 2, 3)
     _, forward = jvp(lambda x: layer(x)[0].sum(), (x,), (direction,))
@@ -60,7 +60,7 @@ def test_forward_mode(kind: str) -> None:
 
 
 @KINDS
-def test_hessian(kind: str) -> None:
+def test_hessian_is_symmetric_and_not_zero(kind: str) -> None:
     layer = make(kind)
     x = torch.randn(3, 1, 3, dtype=torch.float64)
     curvature = hessian(lambda x: layer(x)[0].pow(2).sum())(x).reshape(9, 9)
@@ -69,7 +69,7 @@ def test_hessian(kind: str) -> None:
 
 
 @KINDS
-def test_vmap_over_the_batch(kind: str) -> None:
+def test_vmap_equals_a_loop_over_the_batch(kind: str) -> None:
     layer = make(kind, num_layers=2, bidirectional=True)
     x = torch.randn(6, 5, 3, dtype=torch.float64)
     one_by_one = torch.stack([layer(sample)[0] for sample in x])
@@ -77,7 +77,7 @@ def test_vmap_over_the_batch(kind: str) -> None:
 
 
 @KINDS
-def test_an_ensemble_of_models_at_once(kind: str) -> None:
+def test_vmap_over_models_equals_a_loop_over_them(kind: str) -> None:
     models = [getattr(scratch_cells, kind)(3, 4, 2, dtype=torch.float64) for _ in range(3)]
     parameters, buffers = stack_module_state(models)
     x = torch.randn(5, 2, 3, dtype=torch.float64)
@@ -91,7 +91,7 @@ def test_an_ensemble_of_models_at_once(kind: str) -> None:
 
 
 @KINDS
-def test_per_sample_gradients(kind: str) -> None:
+def test_per_sample_gradients_equal_a_loop_over_samples(kind: str) -> None:
     layer = make(kind, num_layers=2)
     x = torch.randn(5, 6, 3, dtype=torch.float64)
     parameters = {name: weight.detach() for name, weight in layer.named_parameters()}
@@ -108,7 +108,7 @@ def test_per_sample_gradients(kind: str) -> None:
 
 
 @KINDS
-def test_export(kind: str) -> None:
+def test_an_exported_layer_accepts_another_batch_size(kind: str) -> None:
     layer = make(kind, num_layers=2, bidirectional=True, batch_first=True)
     x = torch.randn(2, 5, 3, dtype=torch.float64)
     batch = torch.export.Dim("batch", min=1)
@@ -118,8 +118,8 @@ def test_export(kind: str) -> None:
 
 
 @KINDS
-def test_compile_without_a_graph_break(kind: str) -> None:
-    """Dynamo's graph of the whole layer, forward and backward, run as it was captured."""
+def test_compile_has_no_graph_break(kind: str) -> None:
+    """Dynamo captures the whole layer in one graph, and its forward and backward run unchanged."""
     layer = make(kind, num_layers=2, bidirectional=True)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
@@ -130,14 +130,14 @@ def test_compile_without_a_graph_break(kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch 2.11's
-def test_compile_with_the_default_compiler() -> None:
+def test_the_default_compiler_gives_the_same_output() -> None:
     layer = make("LSTM").float()
     x = torch.randn(3, 2, 3)
     torch.testing.assert_close(torch.compile(layer)(x)[0], layer(x)[0])
 
 
 @KINDS
-def test_functional_call_with_other_weights(kind: str) -> None:
+def test_functional_call_uses_the_given_weights(kind: str) -> None:
     layer, other = make(kind), getattr(scratch_cells, kind)(3, 4, dtype=torch.float64)
     other.reset_parameters()
     x = torch.randn(5, 2, 3, dtype=torch.float64)
@@ -147,7 +147,7 @@ def test_functional_call_with_other_weights(kind: str) -> None:
 
 
 @KINDS
-def test_double_backward_through_packed_sequences(kind: str) -> None:
+def test_double_backward_supports_packed_sequences(kind: str) -> None:
     layer = make(kind, bidirectional=True)
     x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
 

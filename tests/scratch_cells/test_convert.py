@@ -1,4 +1,4 @@
-"""Swapping every recurrent layer inside a model keeps its weights and its outputs."""
+"""Converting the recurrent layers inside a model keeps its weights and its outputs."""
 
 import warnings
 from typing import Any
@@ -16,8 +16,8 @@ from tests.helpers.oracles import assert_same
 from tests.helpers.strategies import Configuration, configurations
 
 
-class Speller(nn.Module):
-    """Layers and cells in every corner: nested, in lists, shared, frozen."""
+class NestedModel(nn.Module):
+    """A model with layers and cells that are nested, in lists, shared and frozen."""
 
     def __init__(self, package: Any) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class Speller(nn.Module):
         return result
 
 
-def test_every_layer_and_cell_is_swapped() -> None:
-    model = Speller(nn).eval()
-    by_hand = from_torch(model)
-    back = to_torch(by_hand)
+def test_every_layer_and_cell_is_replaced() -> None:
+    model = NestedModel(nn).eval()
+    scratch = from_torch(model)
+    restored = to_torch(scratch)
     x = torch.randn(6, 2, 3)
-    for converted, package in ((by_hand, scratch_cells), (back, nn)):
+    for converted, package in ((scratch, scratch_cells), (restored, nn)):
         torch.testing.assert_close(converted(x), model(x))
         assert isinstance(converted.encoder, package.LSTM)
         assert isinstance(converted.steps[0], package.RNNCell)
@@ -57,22 +57,22 @@ def test_every_layer_and_cell_is_swapped() -> None:
             name for name, w in converted.state_dict(keep_vars=True).items() if not w.requires_grad
         ]
         assert frozen == ["encoder.weight_hh_l0"]
-    assert isinstance(model.encoder, nn.LSTM)  # the given model is left as it is
+    assert isinstance(model.encoder, nn.LSTM)  # the given model does not change
 
 
 @given(configurations())
-def test_a_layer_alone(configuration: Configuration) -> None:
+def test_a_converted_layer_equals_the_original(configuration: Configuration) -> None:
     theirs = configuration.build(nn)
     ours = from_torch(theirs)
     assert type(ours) is getattr(scratch_cells, configuration.kind)
     assert ours.extra_repr() == theirs.extra_repr()
     assert_same(ours, theirs, configuration, torch.float64)
-    back = to_torch(ours)
-    assert type(back) is type(theirs)
-    assert_same(back, theirs, configuration, torch.float64)
+    restored = to_torch(ours)
+    assert type(restored) is type(theirs)
+    assert_same(restored, theirs, configuration, torch.float64)
 
 
-def test_builtin_wrappers_are_torchs_too() -> None:
+def test_builtin_layers_are_converted_like_torchs() -> None:
     assert type(from_torch(builtin_models.GRU(3, 4))) is scratch_cells.GRU
 
 
@@ -84,7 +84,7 @@ def test_tied_weights_stay_tied() -> None:
     assert converted[0].weight_hh_l0 is not model[0].weight_hh_l0
 
 
-def test_conversion_draws_no_random_number_and_does_not_warn_again() -> None:
+def test_conversion_leaves_the_random_state_and_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = nn.GRU(3, 4, dropout=0.5)
@@ -93,7 +93,7 @@ def test_conversion_draws_no_random_number_and_does_not_warn_again() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_an_overridden_forward_is_not_torchs_arithmetic() -> None:
+def test_a_subclass_with_its_own_forward_is_not_converted() -> None:
     class Residual(nn.GRU):
         def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
             output, state = super().forward(input, hx)
@@ -102,6 +102,6 @@ def test_an_overridden_forward_is_not_torchs_arithmetic() -> None:
     assert type(from_torch(Residual(3, 3))) is Residual
 
 
-def test_what_torch_has_no_twin_of_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"torch\.nn has no twin of MinimalGated"):
+def test_to_torch_raises_for_a_custom_cell() -> None:
+    with pytest.raises(TypeError, match=r"torch\.nn has no counterpart of MinimalGated"):
         to_torch(nn.Sequential(layer_of(MinimalGatedCell)(3, 4)))

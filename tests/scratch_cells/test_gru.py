@@ -1,4 +1,4 @@
-"""GRUCell: torch.nn's, the equations, and finite differences agree."""
+"""GRUCell against torch.nn, the equations and finite differences."""
 
 import torch
 
@@ -14,12 +14,12 @@ def test_equals_the_equations() -> None:
     check_against_equations("GRU")
 
 
-def test_first_and_second_derivatives() -> None:
+def test_derivatives_equal_finite_differences() -> None:
     check_gradients("GRU")
 
 
 def test_reset_multiplies_the_product_with_its_bias() -> None:
-    """With r shut the candidate sees x alone: neither W_hn h nor b_hn."""
+    """With r = 0 the candidate depends only on x: neither W_hn h nor b_hn contributes."""
     cell = GRUCell(2, 3)
     with torch.no_grad():
         cell.bias_hh.fill_(5.0)  # b_hn too

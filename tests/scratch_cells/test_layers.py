@@ -1,4 +1,4 @@
-"""RNN, GRU and LSTM are torch.nn's: whole configurations drawn, everything compared."""
+"""RNN, GRU and LSTM equal torch.nn's: outputs, states and gradients of drawn configurations."""
 
 import pytest
 import torch
@@ -16,21 +16,21 @@ KINDS = ("RNN", "GRU", "LSTM")
 
 
 @given(configurations())
-def test_same_seed_same_everything(configuration: Configuration) -> None:
+def test_same_seed_gives_the_same_results(configuration: Configuration) -> None:
     ours, theirs = configuration.build(scratch_cells), configuration.build(nn)
     assert_same(ours, theirs, configuration, torch.float64)
 
 
 @given(configurations())
-def test_weights_shared_from_torch(configuration: Configuration) -> None:
+def test_weights_loaded_from_torch_give_the_same_results(configuration: Configuration) -> None:
     ours, theirs = configuration.build(scratch_cells), configuration.build(nn)
-    ours.reset_parameters()  # moves the weights apart
+    ours.reset_parameters()  # now the weights differ
     ours.load_state_dict(theirs.state_dict())
     assert_same(ours, theirs, configuration, torch.float64)
 
 
 @given(configurations())
-def test_weights_shared_with_torch(configuration: Configuration) -> None:
+def test_weights_loaded_into_torch_give_the_same_results(configuration: Configuration) -> None:
     ours, theirs = configuration.build(scratch_cells), configuration.build(nn)
     ours.reset_parameters()
     theirs.load_state_dict(ours.state_dict())
@@ -38,20 +38,20 @@ def test_weights_shared_with_torch(configuration: Configuration) -> None:
 
 
 @given(configurations(dtype=torch.float32))
-def test_same_in_float32(configuration: Configuration) -> None:
+def test_same_results_in_float32(configuration: Configuration) -> None:
     ours, theirs = configuration.build(scratch_cells), configuration.build(nn)
     assert_same(ours, theirs, configuration, torch.float32)
 
 
 @given(configurations())
-def test_builtin_is_torch(configuration: Configuration) -> None:
+def test_builtin_equals_torch(configuration: Configuration) -> None:
     ours, theirs = configuration.build(builtin_models), configuration.build(nn)
     assert_same(ours, theirs, configuration, torch.float64)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_equations_along_a_sequence(kind: str) -> None:
-    """Against the transcription: sample by sample, step by step, from a given state."""
+def test_a_layer_equals_the_equations(kind: str) -> None:
+    """The transcribed equations, one sample and one time step at a time, from a given state."""
     torch.manual_seed(0)
     layer = getattr(scratch_cells, kind)(3, 4, dtype=torch.float64)
     weights = {name.removesuffix("_l0"): weight for name, weight in layer.state_dict().items()}
@@ -71,7 +71,7 @@ def test_the_equations_along_a_sequence(kind: str) -> None:
 
 @pytest.mark.parametrize("layout", ["batched", "packed unsorted"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_by_finite_differences(kind: str, layout: str) -> None:
+def test_gradients_equal_finite_differences(kind: str, layout: str) -> None:
     configuration = Configuration(
         kind,
         {"input_size": 2, "hidden_size": 2, "num_layers": 2, "bidirectional": True},
@@ -101,18 +101,18 @@ def test_gradients_by_finite_differences(kind: str, layout: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_dropout_is_read_when_the_layer_runs(kind: str) -> None:
+def test_dropout_is_read_at_call_time(kind: str) -> None:
     for package in (scratch_cells, nn):
         layer = getattr(package, kind)(3, 4, 2)
         layer.dropout = 1.0
         output, _ = layer(torch.randn(5, 2, 3))
-        # The second layer reads nothing but zeros: every sample gives the same, but not zero.
+        # The second layer reads only zeros: all samples give the same output, which is not zero.
         assert torch.equal(output[:, 0], output[:, 1])
         assert output.abs().max() > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_repr_names_sizes_then_what_is_not_default(kind: str) -> None:
+def test_repr_shows_sizes_then_values_that_are_not_the_default(kind: str) -> None:
     for options in ({}, {"num_layers": 2, "dropout": 0.1}, {"bias": False, "batch_first": True}):
         ours, theirs = (getattr(p, kind)(3, 4, **options) for p in (scratch_cells, nn))
         assert ours.extra_repr() == theirs.extra_repr()

@@ -1,4 +1,4 @@
-"""LSTMCell: torch.nn's, the equations, and finite differences agree."""
+"""LSTMCell against torch.nn, the equations and finite differences."""
 
 import torch
 
@@ -15,12 +15,12 @@ def test_equals_the_equations() -> None:
     check_against_equations("LSTM")
 
 
-def test_first_and_second_derivatives() -> None:
+def test_derivatives_equal_finite_differences() -> None:
     check_gradients("LSTM")
 
 
-def test_an_open_forget_gate_carries_c_unchanged() -> None:
-    """f = 1 and i = 0: the constant error carousel, and its gradient of one."""
+def test_an_open_forget_gate_keeps_c_unchanged() -> None:
+    """With f = 1 and i = 0 (the constant error carousel) the gradient with respect to c is 1."""
     cell = LSTMCell(2, 3)
     with torch.no_grad():
         cell.bias_ih[:3] = -100.0  # i = 0
@@ -34,7 +34,7 @@ def test_an_open_forget_gate_carries_c_unchanged() -> None:
     torch.testing.assert_close(gradient, torch.ones(4, 3))
 
 
-def test_projected_cell_is_one_step_of_torch_lstm() -> None:
+def test_projected_cell_equals_one_step_of_torch_lstm() -> None:
     torch.manual_seed(0)
     cell = ProjectedLSTMCell(3, 5, proj_size=2, dtype=torch.float64)
     layer = torch.nn.LSTM(3, 5, proj_size=2, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The weights answer to torch.nn's names, both ways, and are drawn as torch.nn draws them."""
+"""The weights have torch.nn's names, for saving and for loading, and torch.nn's initial values."""
 
 import copy
 import io
@@ -20,7 +20,7 @@ DEEP = {"num_layers": 2, "bidirectional": True}
 
 
 def both(kind: str, *sizes: int, **options: Any) -> tuple[nn.Module, nn.Module]:
-    """Our layer or cell and torch.nn's, their weights drawn from different seeds."""
+    """Our layer or cell and torch.nn's, with different initial weights."""
     return tuple(getattr(package, kind)(*sizes, **options) for package in (scratch_cells, nn))
 
 
@@ -32,7 +32,7 @@ def assert_same_weights(ours: nn.Module, theirs: nn.Module) -> None:
 
 
 @given(configurations())
-def test_a_seed_draws_torchs_weights_and_leaves_the_generator_alike(
+def test_a_seed_gives_the_weights_and_the_generator_state_of_torch(
     configuration: Configuration,
 ) -> None:
     ours = configuration.build(scratch_cells)
@@ -48,7 +48,7 @@ def test_a_seed_draws_torchs_weights_and_leaves_the_generator_alike(
 
 @pytest.mark.parametrize("kind", [f"{kind}Cell" for kind in KINDS])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_seed_draws_the_cells_weights(kind: str, bias: bool) -> None:
+def test_a_seed_gives_the_weights_of_torchs_cells(kind: str, bias: bool) -> None:
     states = []
     made = []
     for package in (scratch_cells, nn):
@@ -60,8 +60,8 @@ def test_a_seed_draws_the_cells_weights(kind: str, bias: bool) -> None:
     assert (made[0].bias_ih is None) == (made[1].bias_ih is None) == (not bias)
 
 
-class Tagger(nn.Module):
-    """A model with a recurrent layer deep inside."""
+class NestedModel(nn.Module):
+    """A model with a nested recurrent layer."""
 
     def __init__(self, package: Any, kind: str) -> None:
         super().__init__()
@@ -71,18 +71,18 @@ class Tagger(nn.Module):
 
 @pytest.mark.parametrize("assign", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_nested_in_a_model_both_ways(kind: str, assign: bool) -> None:
-    ours, theirs = Tagger(scratch_cells, kind), Tagger(nn, kind)
+def test_a_nested_layer_saves_and_loads_torchs_state_dict(kind: str, assign: bool) -> None:
+    ours, theirs = NestedModel(scratch_cells, kind), NestedModel(nn, kind)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict(), assign=assign)
     assert_same_weights(ours, theirs)
-    fresh = Tagger(nn, kind)
+    fresh = NestedModel(nn, kind)
     fresh.load_state_dict(ours.state_dict(), assign=assign)
     assert_same_weights(ours, fresh)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_assign_takes_the_very_tensors(kind: str) -> None:
+def test_assign_keeps_the_given_tensors(kind: str) -> None:
     ours, theirs = both(kind, 3, 4, **DEEP)
     given = theirs.state_dict()
     ours.load_state_dict(given, assign=True)
@@ -91,7 +91,7 @@ def test_assign_takes_the_very_tensors(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loading_leaves_the_given_dictionary_alone(kind: str) -> None:
+def test_loading_does_not_change_the_given_dictionary(kind: str) -> None:
     ours, theirs = both(kind, 3, 4, **DEEP)
     given = theirs.state_dict()
     before = dict(given)
@@ -99,7 +99,7 @@ def test_loading_leaves_the_given_dictionary_alone(kind: str) -> None:
     assert list(given) == list(before)
 
 
-def test_missing_and_unexpected_names_are_torchs() -> None:
+def test_missing_and_unexpected_keys_have_torch_names() -> None:
     ours, theirs = both("LSTM", 3, 4)
     weights = theirs.state_dict()
     weights["weight_ih_l9"] = weights.pop("bias_hh_l0")
@@ -107,21 +107,21 @@ def test_missing_and_unexpected_names_are_torchs() -> None:
         result = layer.load_state_dict(weights, strict=False)
         assert result.missing_keys == ["bias_hh_l0"]
         assert result.unexpected_keys == ["weight_ih_l9"]
-    for model in (Tagger(scratch_cells, "GRU"), Tagger(nn, "GRU")):
+    for model in (NestedModel(scratch_cells, "GRU"), NestedModel(nn, "GRU")):
         weights = model.state_dict()
         del weights["body.encoder.weight_hh_l1_reverse"]
         with pytest.raises(RuntimeError, match=r'"body\.encoder\.weight_hh_l1_reverse"'):
             model.load_state_dict(weights)
 
 
-def test_a_wrong_size_is_refused() -> None:
+def test_loading_a_wrong_size_raises() -> None:
     ours, _ = both("LSTM", 3, 4)
     with pytest.raises(RuntimeError, match=r"size mismatch for .*\[20, 3\].*\[16, 3\]"):
         ours.load_state_dict(nn.LSTM(3, 5).state_dict())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_weights_by_attribute(kind: str) -> None:
+def test_weights_are_attributes_with_torch_names(kind: str) -> None:
     ours, theirs = both(kind, 3, 4, **DEEP)
     ours.load_state_dict(theirs.state_dict())
     for name in theirs.state_dict():
@@ -139,7 +139,7 @@ def test_weights_by_attribute(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shared_and_frozen_weights_learn_as_torchs_do(kind: str) -> None:
+def test_shared_and_frozen_weights_get_the_gradients_of_torch(kind: str) -> None:
     configuration = Configuration(kind, {"input_size": 3, "hidden_size": 4, "num_layers": 2})
     layers = configuration.build(scratch_cells), configuration.build(nn)
     for layer in layers:
@@ -157,19 +157,19 @@ def test_copies_are_equal_and_independent(kind: str) -> None:
     buffer = io.BytesIO()
     torch.save(original, buffer)
     buffer.seek(0)
-    for twin in (
+    for copied in (
         copy.deepcopy(original),
         pickle.loads(pickle.dumps(original)),
         torch.load(buffer, weights_only=False),
     ):
-        assert_same(twin, configuration.build(nn), configuration, torch.float64)
-        twin.load_state_dict(configuration.build(nn).state_dict())  # its hooks are its own
+        assert_same(copied, configuration.build(nn), configuration, torch.float64)
+        copied.load_state_dict(configuration.build(nn).state_dict())  # its hooks rename its keys
         with torch.no_grad():
-            twin.weight_ih_l0.zero_()
+            copied.weight_ih_l0.zero_()
         assert original.weight_ih_l0.abs().max() > 0
 
 
-def test_safetensors(tmp_path: Any) -> None:
+def test_safetensors_files_load_into_torch(tmp_path: Any) -> None:
     ours, theirs = both("GRU", 3, 4, **DEEP)
     save_file(ours.state_dict(), tmp_path / "weights.safetensors")
     theirs.load_state_dict(load_file(tmp_path / "weights.safetensors"))
@@ -177,7 +177,7 @@ def test_safetensors(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_meta_device_default_dtype_and_device_context(kind: str) -> None:
+def test_meta_device_default_dtype_and_device_context_are_supported(kind: str) -> None:
     with torch.device("meta"):
         layer = getattr(scratch_cells, kind)(3, 4)
     assert {w.device.type for w in layer.parameters()} == {"meta"}
@@ -196,8 +196,8 @@ def test_meta_device_default_dtype_and_device_context(kind: str) -> None:
     [(torch.float16, 2e-3), (torch.bfloat16, 2e-2), (torch.complex64, 1e-6)],
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_other_dtypes(kind: str, dtype: torch.dtype, tolerance: float) -> None:
-    """The same weights bit for bit, and the same outputs within a few of the dtype's steps."""
+def test_other_dtypes_agree_with_torch(kind: str, dtype: torch.dtype, tolerance: float) -> None:
+    """Bit-exact weights, and outputs that differ by a few units in the last place at most."""
     made = []
     for package in (scratch_cells, nn):
         torch.manual_seed(0)
@@ -210,8 +210,8 @@ def test_other_dtypes(kind: str, dtype: torch.dtype, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_autocast(kind: str) -> None:
-    """The dtype that torch.nn gives under CPU autocast, dense and packed, and its numbers."""
+def test_autocast_gives_the_dtypes_and_values_of_torch(kind: str) -> None:
+    """The dtypes and values of torch.nn under CPU autocast, for batched and packed input."""
     torch.manual_seed(0)
     ours, theirs = both(kind, 3, 4, num_layers=2)
     ours.load_state_dict(theirs.state_dict())

@@ -1,4 +1,4 @@
-"""--precision and --compile, in processes of their own: both are settings of a whole process."""
+"""--precision and --compile, each in a separate process, because both are process-wide settings."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ OPTIONS = ("--dataset", "digits", "--epochs", 6, "--hidden-size", 32, "--device"
 
 
 @pytest.mark.parametrize("implementation", ["scratch", "builtin"])
-def test_bf16_learns_with_weights_in_fp32(implementation: str, tmp_path: Path) -> None:
+def test_bf16_trains_with_weights_in_fp32(implementation: str, tmp_path: Path) -> None:
     arguments = ("--precision", "bf16", "--implementation", implementation, "--run-dir", "run")
     done = run(*OPTIONS, *arguments, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -19,7 +19,7 @@ def test_bf16_learns_with_weights_in_fp32(implementation: str, tmp_path: Path) -
     assert {str(weight.dtype) for weight in weights(tmp_path / "run").values()} == {"torch.float32"}
 
 
-def test_fp16_on_a_cpu_is_refused(tmp_path: Path) -> None:
+def test_fp16_on_a_cpu_ends_with_an_error(tmp_path: Path) -> None:
     done = run(*OPTIONS, "--precision", "fp16", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -27,7 +27,7 @@ def test_fp16_on_a_cpu_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_compiled_model_follows_the_same_curve(tmp_path: Path) -> None:
+def test_a_compiled_model_has_the_same_losses(tmp_path: Path) -> None:
     small = ("--dataset", "digits", "--epochs", 1, "--cell", "rnn", "--hidden-size", 8)
     options = (*small, "--num-layers", 1, "--device", "cpu")
     for name, flag in (("eager", ()), ("compiled", ("--compile",))):

@@ -1,4 +1,4 @@
-"""RNNCell: torch.nn's, the equations, and finite differences agree."""
+"""RNNCell against torch.nn, the equations and finite differences."""
 
 from tests.helpers.cell_checks import check_against_equations, check_against_torch, check_gradients
 
@@ -11,7 +11,7 @@ def test_equals_the_equations() -> None:
     check_against_equations("RNN")
 
 
-def test_first_and_second_derivatives() -> None:
+def test_derivatives_equal_finite_differences() -> None:
     check_gradients("RNN")
 
 

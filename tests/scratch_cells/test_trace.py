@@ -1,4 +1,4 @@
-"""A trace shows what really ran: its output is the layer's own, its gates are the equations'."""
+"""A trace has the layer's output, and its gates equal the equations."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def parts(state: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 @given(configurations())
-def test_output_and_state_are_the_layers_own(configuration: Configuration) -> None:
+def test_output_and_state_equal_the_layers(configuration: Configuration) -> None:
     sequence, _ = configuration.input()
     state = configuration.state()
     hx = state if configuration.kind == "LSTM" else state[0]
@@ -36,7 +36,7 @@ def test_output_and_state_are_the_layers_own(configuration: Configuration) -> No
         pairs += zip(parts(seen.state), parts(final), strict=True)
         for got, expected in pairs:
             torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
-        # The last layer's hidden states, direction beside direction, are the output.
+        # The hidden states of the last layer, both directions concatenated, are the output.
         hidden = [data(cell.hidden) for cell in seen.cells[-configuration.directions :]]
         assert torch.equal(torch.cat(hidden, dim=-1), data(seen.output))
         assert [(cell.layer, cell.reverse) for cell in seen] == [
@@ -47,28 +47,28 @@ def test_output_and_state_are_the_layers_own(configuration: Configuration) -> No
 
 
 def expected_gates(kind: str, w: dict[str, Tensor], x: Tensor, h: Tensor) -> dict[str, Tensor]:
-    """Transcribed: the gates of one sample at one step, of a layer with 4 units."""
+    """Transcribed equations: the gates of one sample at one time step, with 4 units."""
 
-    def both(gate: int) -> Tensor:
+    def preactivation(gate: int) -> Tensor:
         return affine(w, "ih", gate, 4, x) + affine(w, "hh", gate, 4, h)
 
     if kind == "RNN":
-        return {"candidate": tanh(both(0))}
+        return {"candidate": tanh(preactivation(0))}
     if kind == "GRU":
-        r = sigmoid(both(0))
+        r = sigmoid(preactivation(0))
         n = tanh(affine(w, "ih", 2, 4, x) + r * affine(w, "hh", 2, 4, h))
-        return {"reset": r, "update": sigmoid(both(1)), "candidate": n}
+        return {"reset": r, "update": sigmoid(preactivation(1)), "candidate": n}
     return {
-        "input": sigmoid(both(0)),
-        "forget": sigmoid(both(1)),
-        "candidate": tanh(both(2)),
-        "output": sigmoid(both(3)),
+        "input": sigmoid(preactivation(0)),
+        "forget": sigmoid(preactivation(1)),
+        "candidate": tanh(preactivation(2)),
+        "output": sigmoid(preactivation(3)),
     }
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_gates_are_the_equations(kind: str, reverse: bool) -> None:
+def test_gates_equal_the_equations(kind: str, reverse: bool) -> None:
     torch.manual_seed(0)
     layer = getattr(nn, kind)(3, 4, bidirectional=True, batch_first=True, dtype=torch.float64)
     suffix = "_l0_reverse" if reverse else "_l0"
@@ -90,7 +90,7 @@ def test_gates_are_the_equations(kind: str, reverse: bool) -> None:
             h = seen.hidden[sample, t]
 
 
-def test_the_cell_state_is_kept() -> None:
+def test_the_cell_state_is_recorded() -> None:
     seen = trace(nn.LSTM(3, 4), torch.randn(5, 2, 3)).of(0)
     before = torch.cat([torch.zeros(1, 2, 4), seen.cell[:-1]])
     i, f, g, o = seen.gates
@@ -98,7 +98,7 @@ def test_the_cell_state_is_kept() -> None:
     torch.testing.assert_close(seen.hidden, o * seen.cell.tanh())
 
 
-def test_packed_sequences_are_traced_each_at_its_own_length() -> None:
+def test_packed_sequences_have_the_same_gates_as_single_ones() -> None:
     torch.manual_seed(0)
     layer = nn.GRU(3, 4, bidirectional=True, dtype=torch.float64)
     sequences = [torch.randn(length, 3, dtype=torch.float64) for length in (2, 5)]
@@ -116,10 +116,10 @@ def test_gradients_flow_through_a_trace() -> None:
     forget = trace(scratch_cells.LSTM(3, 4), x).of(0).gates.forget
     (gradient,) = torch.autograd.grad(forget[2].sum(), x)
     assert gradient[:3].abs().min() > 0
-    assert gradient[3:].abs().max() == 0  # a gate knows nothing of later steps
+    assert gradient[3:].abs().max() == 0  # a gate does not depend on later time steps
 
 
-def test_of_counts_layers_from_either_end() -> None:
+def test_of_accepts_negative_layer_indices() -> None:
     seen = trace(scratch_cells.GRU(3, 4, num_layers=3, bidirectional=True), torch.randn(5, 3))
     last: CellTrace = seen.of(-1, reverse=True)
     assert last is seen.cells[5]
@@ -128,6 +128,6 @@ def test_of_counts_layers_from_either_end() -> None:
         seen.of(3)
 
 
-def test_only_recurrent_layers_can_be_traced() -> None:
+def test_tracing_another_module_raises() -> None:
     with pytest.raises(TypeError, match="cannot trace Linear: expected a layer of scratch_cells"):
         trace(nn.Linear(3, 4), torch.zeros(2, 3))

@@ -1,4 +1,4 @@
-"""One cell along a sequence, dense and packed, forward and in reverse: against a loop by hand."""
+"""The reference loop, dense and packed, forward and reverse, against one call per time step."""
 
 import pytest
 import torch
@@ -18,10 +18,10 @@ def parts(state: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return state if isinstance(state, tuple) else (state,)
 
 
-def walk_alone(
+def run_sample(
     cell: Cell, x: Tensor, state: tuple[Tensor, ...], reverse: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """One sample through the cell's own call, step by step: outputs in reading order."""
+    """Call the cell once per time step of one sample: outputs in input order, and final state."""
     outputs: dict[int, Tensor] = {}
     for t in sorted(range(len(x)), reverse=reverse):
         state = parts(cell(x[t], state if len(state) > 1 else state[0]))
@@ -35,7 +35,7 @@ def walk_alone(
     reverse=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_every_sequence_runs_as_if_alone(
+def test_each_packed_sequence_gives_the_same_as_alone(
     cell_class: type[Cell], lengths: list[int], reverse: bool, seed: int
 ) -> None:
     torch.manual_seed(seed)
@@ -55,14 +55,14 @@ def test_every_sequence_runs_as_if_alone(
     )
     padded, _ = torch.nn.utils.rnn.pad_packed_sequence(packed._replace(data=output))
     for row, x in enumerate(sequences):
-        expected, end = walk_alone(cell, x, tuple(part[row] for part in state), reverse)
+        expected, end = run_sample(cell, x, tuple(part[row] for part in state), reverse)
         torch.testing.assert_close(padded[: len(x), row], expected, rtol=1e-12, atol=1e-12)
         for got, want in zip(parts(final), end, strict=True):
             torch.testing.assert_close(got[row], want, rtol=1e-12, atol=1e-12)
 
 
 @CELLS
-def test_the_input_is_projected_once_for_the_whole_sequence(cell_class: type[Cell]) -> None:
+def test_the_input_is_projected_once_per_sequence(cell_class: type[Cell]) -> None:
     cell = cell_class(2, 3)
     shapes = []
     cell.input_to_hidden.register_forward_hook(lambda _, args, out: shapes.append(args[0].shape))

@@ -1,6 +1,6 @@
-"""A bad argument or input raises torch.nn's own exception type, with torch.nn's words.
+"""An invalid argument or input raises torch.nn's exception type with torch.nn's message.
 
-Each call is made on torch.nn first: what it raises is what is expected.
+Each call is made on torch.nn first; its exception is the expected one.
 """
 
 import warnings
@@ -21,7 +21,7 @@ LAYERS = ("RNN", "GRU", "LSTM")
 
 
 def outcome(call: Callable[[], Any]) -> tuple[type, str]:
-    """The exception that a call raises: its type, its words."""
+    """The type and the message of the exception that a call raises."""
     with pytest.raises(Exception) as caught:  # noqa: PT011
         call()
     return caught.type, str(caught.value)
@@ -39,7 +39,7 @@ OURS = (scratch_cells,)
 
 # --- constructors -----------------------------------------------------------------------------
 
-BAD_ANYWHERE: list[dict[str, Any]] = [
+INVALID_OPTIONS: list[dict[str, Any]] = [
     {"dropout": -0.1},
     {"dropout": 1.1},
     {"dropout": True},
@@ -59,7 +59,7 @@ BAD_ANYWHERE: list[dict[str, Any]] = [
     {"num_layers": 0},
     {"num_layers": -2},
     {"num_layers": "2"},
-    # two at once: which is said first
+    # two invalid arguments: the order of the checks
     {"dropout": 2, "bias": 1},
     {"bias": 1, "batch_first": 1},
     {"batch_first": 1, "input_size": 0},
@@ -68,25 +68,25 @@ BAD_ANYWHERE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", BAD_ANYWHERE, ids=str)
+@pytest.mark.parametrize("options", INVALID_OPTIONS, ids=str)
 @pytest.mark.parametrize("kind", LAYERS)
-def test_constructor(kind: str, options: dict[str, Any]) -> None:
+def test_constructor_raises_as_torch(kind: str, options: dict[str, Any]) -> None:
     arguments = {"input_size": 3, "hidden_size": 4} | options
     assert_same_outcome(lambda package: getattr(package, kind)(**arguments), BOTH)
 
 
 @pytest.mark.parametrize("proj_size", [-1, 4, 5])
-def test_projection_size(proj_size: int) -> None:
+def test_invalid_proj_size_raises_as_torch(proj_size: int) -> None:
     assert_same_outcome(lambda package: package.LSTM(3, 4, proj_size=proj_size), BOTH)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU"])
-def test_projection_of_rnn_and_gru_is_refused_whatever_its_value(kind: str) -> None:
+def test_any_proj_size_raises_for_rnn_and_gru(kind: str) -> None:
     for proj_size in (0, 2):
         assert_same_outcome(lambda p, size=proj_size: getattr(p, kind)(3, 4, proj_size=size), BOTH)
 
 
-def test_nonlinearity() -> None:
+def test_invalid_nonlinearity_raises_as_torch() -> None:
     assert_same_outcome(lambda package: package.RNN(3, 4, nonlinearity="sigmoid"), BOTH)
     assert_same_outcome(lambda package: package.RNN(3, 4, 1, "sigmoid"), BOTH)
     for kind in ("GRU", "LSTM"):
@@ -95,7 +95,7 @@ def test_nonlinearity() -> None:
                 getattr(package, kind)(3, 4, nonlinearity="tanh")
 
 
-def test_an_unknown_argument() -> None:
+def test_an_unknown_argument_raises_as_torch() -> None:
     for kind in LAYERS:
         for package in (nn, *BOTH):
             with pytest.raises(TypeError, match="unexpected keyword argument 'depth'"):
@@ -105,8 +105,8 @@ def test_an_unknown_argument() -> None:
 
 
 @pytest.mark.parametrize("package", [nn, *BOTH])
-def test_positional_order(package: Any) -> None:
-    """Each argument at its torch.nn place; and where proj_size's slot is, no device can stand."""
+def test_positional_arguments_have_torchs_order(package: Any) -> None:
+    """Also: a positional device at the position of proj_size raises TypeError, as in torch.nn."""
     rnn = package.RNN(3, 4, 2, "relu", False, True, 0.5, True)
     assert rnn.nonlinearity == "relu"
     others = [package.GRU(3, 4, 2, False, True, 0.5, True)]
@@ -127,15 +127,15 @@ def test_positional_order(package: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_dropout_without_a_place_warns_at_the_callers_line(kind: str) -> None:
-    said = []
+def test_dropout_with_one_layer_warns_at_the_callers_line(kind: str) -> None:
+    messages = []
     for package in (nn, scratch_cells):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             getattr(package, kind)(3, 4, dropout=0.5)
         assert [w.category for w in caught] == [UserWarning]
-        said.append(str(caught[0].message))
-    assert said[0] == said[1]
+        messages.append(str(caught[0].message))
+    assert messages[0] == messages[1]
     assert caught[0].filename == __file__
 
 
@@ -148,12 +148,12 @@ def test_bidirectional_is_not_type_checked() -> None:
 
 Call = Callable[[nn.Module, Callable[..., Any]], Any]
 
-BAD_CALLS: dict[str, Call] = {
+INVALID_CALLS: dict[str, Call] = {
     "0-D": lambda layer, state: layer(zeros(())),
     "1-D": lambda layer, state: layer(zeros(3)),
     "4-D": lambda layer, state: layer(zeros(2, 2, 2, 3)),
-    "no step": lambda layer, state: layer(zeros(0, 2, 3)),
-    "no step, unbatched": lambda layer, state: layer(zeros(0, 3)),
+    "no time step": lambda layer, state: layer(zeros(0, 2, 3)),
+    "no time step, unbatched": lambda layer, state: layer(zeros(0, 3)),
     "features": lambda layer, state: layer(zeros(5, 2, 7)),
     "features, unbatched": lambda layer, state: layer(zeros(5, 7)),
     "dtype": lambda layer, state: layer(zeros(5, 2, 3, dtype=torch.float64)),
@@ -179,15 +179,15 @@ def state_maker(kind: str) -> Callable[..., Any]:
     return lambda *size: (zeros(size), zeros(size)) if kind == "LSTM" else zeros(size)
 
 
-@pytest.mark.parametrize("name", BAD_CALLS)
+@pytest.mark.parametrize("name", INVALID_CALLS)
 @pytest.mark.parametrize("kind", LAYERS)
-def test_call(kind: str, name: str) -> None:
+def test_an_invalid_call_raises_as_torch(kind: str, name: str) -> None:
     def call(package: Any) -> Any:
-        return BAD_CALLS[name](getattr(package, kind)(3, 4), state_maker(kind))
+        return INVALID_CALLS[name](getattr(package, kind)(3, 4), state_maker(kind))
 
     if name == "packed dtype" and kind == "LSTM":
-        # torch.nn.LSTM's packed path checks neither dtype nor features; ours says what its
-        # dense path says.
+        # torch.nn.LSTM checks neither dtype nor features of packed input. Ours raises the error
+        # that torch.nn.LSTM raises for batched input.
         with pytest.raises(ValueError, match="RNN input dtype"):
             call(scratch_cells)
         return
@@ -200,10 +200,10 @@ def test_call(kind: str, name: str) -> None:
     input_shape=st.lists(st.integers(0, 4), max_size=4),
     state_shape=st.lists(st.integers(1, 4), min_size=1, max_size=4),
 )
-def test_any_shapes(
+def test_any_shapes_give_the_result_or_the_error_of_torch(
     kind: str, batch_first: bool, input_shape: list[int], state_shape: list[int]
 ) -> None:
-    """Whatever shapes come: refused with torch.nn's words, or taken as torch.nn takes them."""
+    """The output has torch.nn's shape, or the exception has torch.nn's type and message."""
     seen = []
     for package in (nn, scratch_cells):
         torch.manual_seed(0)
@@ -217,7 +217,7 @@ def test_any_shapes(
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU"])
-def test_packed_features_and_state(kind: str) -> None:
+def test_invalid_packed_input_and_state_raise_as_torch(kind: str) -> None:
     packed = pack_padded_sequence(zeros(5, 2, 7), torch.tensor([5, 2]))
     assert_same_outcome(lambda package: getattr(package, kind)(3, 4)(packed), BOTH)
     packed = pack_padded_sequence(zeros(5, 2, 3), torch.tensor([5, 2]))
@@ -225,14 +225,14 @@ def test_packed_features_and_state(kind: str) -> None:
     assert_same_outcome(lambda p: getattr(p, kind)(3, 4)(packed, zeros(1, 4)), BOTH)
 
 
-def test_packed_features_of_an_lstm_are_checked_here() -> None:
-    """torch.nn.LSTM does not (pytorch issue 195803); the words are those of its dense path."""
+def test_lstm_checks_the_features_of_packed_input() -> None:
+    """torch.nn.LSTM does not (pytorch issue 195803); the message is that for batched input."""
     packed = pack_padded_sequence(zeros(5, 2, 7), torch.tensor([5, 2]))
     with pytest.raises(RuntimeError, match=r"must be equal to input_size. Expected 3, got 7"):
         scratch_cells.LSTM(3, 4)(packed)
 
 
-def test_half_a_state_of_an_lstm() -> None:
+def test_an_incomplete_lstm_state_raises() -> None:
     h = zeros(1, 2, 4)
     assert_same_outcome(lambda package: package.LSTM(3, 4)(zeros(5, 2, 3), (h, None)), BOTH)
     assert_same_outcome(
@@ -244,7 +244,7 @@ def test_half_a_state_of_an_lstm() -> None:
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-def test_a_state_of_another_dtype(kind: str) -> None:
+def test_a_state_with_another_dtype_raises(kind: str) -> None:
     state = state_maker(kind)(1, 2, 4)
     state = tuple(part.double() for part in state) if kind == "LSTM" else state.double()
     for package in (nn, scratch_cells):
@@ -254,7 +254,7 @@ def test_a_state_of_another_dtype(kind: str) -> None:
 
 # --- calls of cells -----------------------------------------------------------------------------
 
-BAD_CELL_CALLS: dict[str, Call] = {
+INVALID_CELL_CALLS: dict[str, Call] = {
     "0-D": lambda cell, state: cell(zeros(())),
     "3-D": lambda cell, state: cell(zeros(2, 2, 3)),
     "features": lambda cell, state: cell(zeros(2, 7)),
@@ -270,32 +270,32 @@ BAD_CELL_CALLS: dict[str, Call] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_CELL_CALLS)
+@pytest.mark.parametrize("name", INVALID_CELL_CALLS)
 @pytest.mark.parametrize("kind", LAYERS)
-def test_cell_call(kind: str, name: str) -> None:
+def test_an_invalid_cell_call_raises_as_torch(kind: str, name: str) -> None:
     def call(package: Any) -> Any:
-        return BAD_CELL_CALLS[name](getattr(package, f"{kind}Cell")(3, 4), state_maker(kind))
+        return INVALID_CELL_CALLS[name](getattr(package, f"{kind}Cell")(3, 4), state_maker(kind))
 
     expected, got = outcome(lambda: call(nn)), outcome(lambda: call(scratch_cells))
     if got[1].startswith("Expected 2D hidden"):
-        # torch 2.11 does not count a state's axes yet, and complains of a size that follows
+        # torch 2.11 does not check the number of dimensions yet and reports a wrong size instead
         expected = expected[0], expected[1] if "2D" in expected[1] else got[1]
     assert got == expected
 
 
-def test_half_a_state_of_an_lstm_cell() -> None:
+def test_an_incomplete_lstm_cell_state_raises_as_torch() -> None:
     x, h = zeros(2, 3), zeros(2, 4)
     for bad in ((h, None), (h, zeros(3, 4)), (h, zeros(2, 5)), (h,)):
         assert_same_outcome(lambda package, bad=bad: package.LSTMCell(3, 4)(x, bad), OURS)
 
 
-def test_nonlinearity_of_a_cell_is_looked_at_when_it_runs() -> None:
+def test_nonlinearity_of_a_cell_is_validated_at_call_time() -> None:
     for package in (nn, scratch_cells):
         package.RNNCell(3, 4, nonlinearity="sigmoid")
     assert_same_outcome(lambda p: p.RNNCell(3, 4, nonlinearity="sigmoid")(zeros(2, 3)), OURS)
 
 
-def test_repr_of_cells() -> None:
+def test_repr_of_cells_equals_torchs() -> None:
     for arguments in ((3, 4), (3, 4, False), (3, 4, True, "relu")):
         ours, theirs = (p.RNNCell(*arguments).extra_repr() for p in (scratch_cells, nn))
         assert ours == theirs

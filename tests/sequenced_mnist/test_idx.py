@@ -1,4 +1,4 @@
-"""sequenced_mnist/idx.py: what is read is what was written, and no damage goes unnoticed."""
+"""sequenced_mnist/idx.py reads what was written, and detects every damaged file."""
 
 import gzip
 from pathlib import Path
@@ -21,8 +21,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "some-idx-ubyte"
 
 
-def one_line_about(path: Path, error: pytest.ExceptionInfo[DataError]) -> str:
-    """The error's message, which names the file and the remedy in one line."""
+def message_about(path: Path, error: pytest.ExceptionInfo[DataError]) -> str:
+    """The message of the error, after checking that it is one line with file and remedy."""
     message = str(error.value)
     assert "\n" not in message
     assert str(path) in message
@@ -46,7 +46,7 @@ def test_reads_what_was_written(path: Path, compressed: bool) -> None:
     images = read_images(write(IMAGES), 4, 5)
     assert images.dtype == torch.uint8
     assert torch.equal(images, IMAGES)
-    images[0] = 0  # the caller's to change, with no warning about memory that is read-only
+    images[0] = 0  # the tensor is writable, without a warning from torch
     labels = read_labels(write(LABELS), count=3, num_classes=3)
     assert labels.dtype == torch.int64
     assert torch.equal(labels, LABELS.long())
@@ -62,20 +62,18 @@ def test_locate_prefers_the_plain_file(path: Path) -> None:
 
 
 @given(length=st.integers(0, len(idx(IMAGES)) - 1))
-def test_a_file_cut_anywhere_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, length: int
-) -> None:
+def test_a_file_cut_anywhere_raises(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "images"
     path.write_bytes(idx(IMAGES)[:length])
     with pytest.raises(DataError) as error:
         read_images(path, 4, 5)
-    message = one_line_about(path, error)
-    # With its header whole, what is wrong is the length; before, it may not even look like IDX.
+    message = message_about(path, error)
+    # With a complete header (16 bytes) the length is wrong; with less, the header may be, too.
     assert "truncated" in message or length < 16
 
 
 @given(bit=st.integers(0, 16 * 8 - 1))
-def test_a_header_with_any_bit_flipped_is_refused(
+def test_a_header_with_any_bit_flipped_raises(
     tmp_path_factory: pytest.TempPathFactory, bit: int
 ) -> None:
     content = bytearray(idx(IMAGES))
@@ -84,41 +82,41 @@ def test_a_header_with_any_bit_flipped_is_refused(
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
         read_images(path, 4, 5)
-    one_line_about(path, error)
+    message_about(path, error)
 
 
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"", "starts with nothing"),
-        (gzip.compress(idx(IMAGES), mtime=0), "starts with 1f8b0800, not 00000803"),
-        (idx(LABELS), "starts with 00000801, not 00000803"),
+        (b"", "its first bytes are missing, expected 00000803"),
+        (gzip.compress(idx(IMAGES), mtime=0), "its first bytes are 1f8b0800, expected 00000803"),
+        (idx(LABELS), "its first bytes are 00000801, expected 00000803"),
         (idx(IMAGES) + b"\0", "too long"),
-        (idx(IMAGES[:, :3]), "images of 3 x 5, not 4 x 5"),
-        (idx(IMAGES.transpose(1, 2)), "images of 5 x 4, not 4 x 5"),
-        (idx(IMAGES[:0]), "empty"),
+        (idx(IMAGES[:, :3]), "images of 3 x 5 pixels, expected 4 x 5"),
+        (idx(IMAGES.transpose(1, 2)), "images of 5 x 4 pixels, expected 4 x 5"),
+        (idx(IMAGES[:0]), "contains no elements"),
     ],
 )
-def test_damaged_images_are_refused(path: Path, content: bytes, fault: str) -> None:
+def test_damaged_images_raise(path: Path, content: bytes, fault: str) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
         read_images(path, 4, 5)
-    assert fault in one_line_about(path, error)
+    assert fault in message_about(path, error)
 
 
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (idx(IMAGES), "starts with 00000803, not 00000801"),
+        (idx(IMAGES), "its first bytes are 00000803, expected 00000801"),
         (idx(LABELS[:2]), "2 labels for 3 images"),
-        (idx(torch.tensor([0, 3, 1])), "label 3, but classes end at 2"),
+        (idx(torch.tensor([0, 3, 1])), "contains label 3, expected 0 to 2"),
     ],
 )
-def test_damaged_labels_are_refused(path: Path, content: bytes, fault: str) -> None:
+def test_damaged_labels_raise(path: Path, content: bytes, fault: str) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
         read_labels(path, count=3, num_classes=3)
-    assert fault in one_line_about(path, error)
+    assert fault in message_about(path, error)
 
 
 @pytest.mark.parametrize(
@@ -131,17 +129,17 @@ def test_damaged_labels_are_refused(path: Path, content: bytes, fault: str) -> N
     ],
     ids=["truncated", "corrupt", "not gzip", "empty"],
 )
-def test_damaged_compressed_files_are_refused(path: Path, damage) -> None:
+def test_damaged_compressed_files_raise(path: Path, damage) -> None:
     path.write_bytes(idx(IMAGES))
     compressed = compress(path)
     compressed.write_bytes(damage(compressed.read_bytes()))
     with pytest.raises(DataError) as error:
         read_images(compressed, 4, 5)
-    one_line_about(compressed, error)
+    message_about(compressed, error)
 
 
-def test_a_file_that_cannot_be_read_is_refused(path: Path) -> None:
+def test_a_file_that_cannot_be_read_raises(path: Path) -> None:
     path.mkdir()
     with pytest.raises(DataError) as error:
         read_images(path, 4, 5)
-    assert "Is a directory" in one_line_about(path, error)
+    assert "Is a directory" in message_about(path, error)

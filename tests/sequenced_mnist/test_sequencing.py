@@ -1,4 +1,4 @@
-"""sequenced_mnist/sequencing.py against the definition of each sequence, pixel by pixel."""
+"""sequenced_mnist/sequencing.py, compared pixel by pixel with the definition of each sequence."""
 
 import pytest
 import torch
@@ -12,14 +12,14 @@ from sequenced_mnist.sequencing import pixel_order
 
 @st.composite
 def image_batches(draw: st.DrawFn) -> Tensor:
-    """(batch, height, width) uint8: no image too, and images of one pixel."""
+    """Images (batch, height, width) uint8, including empty batches and images of one pixel."""
     shape = draw(st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(1, 9)))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     return torch.randint(256, shape, generator=generator).to(torch.uint8)
 
 
 def pixel_at(sequence: str, step: int, feature: int, height: int, width: int) -> tuple[int, int]:
-    """Row and column of the pixel that is this feature of this step."""
+    """Row and column of the pixel that becomes this feature of this time step."""
     if sequence == "rows":
         return step, feature
     if sequence == "columns":
@@ -31,7 +31,7 @@ def pixel_at(sequence: str, step: int, feature: int, height: int, width: int) ->
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 @given(images=image_batches())
-def test_every_step_is_the_pixels_it_should_be(sequence: str, images: Tensor) -> None:
+def test_every_time_step_has_the_expected_pixels(sequence: str, images: Tensor) -> None:
     batch, height, width = images.shape
     sequences = to_sequences(images, sequence)
     assert sequences.dtype == torch.float32
@@ -50,11 +50,11 @@ def test_every_step_is_the_pixels_it_should_be(sequence: str, images: Tensor) ->
     ("sequence", "shape"),
     [("rows", (28, 20)), ("columns", (20, 28)), ("pixels", (560, 1)), ("permuted", (560, 1))],
 )
-def test_sequence_shape(sequence: str, shape: tuple[int, int]) -> None:
+def test_sequence_shape_is_time_and_features(sequence: str, shape: tuple[int, int]) -> None:
     assert sequence_shape(28, 20, sequence) == shape
 
 
-def test_values_are_twice_those_of_to_tensor_and_the_images_stay_as_they_are() -> None:
+def test_values_are_twice_those_of_to_tensor_and_the_images_do_not_change() -> None:
     from torchvision.transforms.functional import to_tensor
 
     image = torch.arange(256).view(16, 16).to(torch.uint8)
@@ -64,20 +64,20 @@ def test_values_are_twice_those_of_to_tensor_and_the_images_stay_as_they_are() -
     assert torch.equal(image, before)
 
 
-def test_the_permutation_is_fixed_for_good() -> None:
-    """Results on permuted pixels can be compared only if no version and no run changes it."""
+def test_the_permutation_is_the_same_in_every_version() -> None:
+    """Otherwise results on permuted pixels could not be compared."""
     order = pixel_order(784)
     assert order[:8].tolist() == [369, 780, 119, 661, 672, 16, 13, 482]
     assert sorted(order.tolist()) == list(range(784))
 
 
-def test_the_permutation_takes_nothing_from_the_global_generator() -> None:
+def test_the_permutation_does_not_use_the_global_generator() -> None:
     before = torch.get_rng_state()
     pixel_order.__wrapped__(784)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("function", [to_sequences, lambda _, name: sequence_shape(8, 8, name)])
-def test_an_unknown_sequence_is_named(function) -> None:
+def test_an_unknown_sequence_raises(function) -> None:
     with pytest.raises(ValueError, match=r"'diagonals': expected one of rows, columns, pixels"):
         function(torch.zeros(1, 8, 8, dtype=torch.uint8), "diagonals")

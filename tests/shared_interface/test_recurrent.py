@@ -1,4 +1,4 @@
-"""The final hidden state, the classifier on it, and the way from a flag to a class."""
+"""The final hidden state, the classifier that uses it, and the --implementation option."""
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ import scratch_cells
 from shared_interface import (
     RecurrentLayer,
     SequenceClassifier,
+    final_hidden,
 )
 
 LAYERS = [
@@ -21,20 +22,23 @@ LAYERS = [
 
 @pytest.mark.parametrize("layer_class", LAYERS)
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_final_hidden(layer_class: type[RecurrentLayer], bidirectional: bool) -> None:
-    """Each sequence's own last step forward, its own first step in reverse."""
+def test_final_hidden_is_the_end_of_each_sequence_in_each_direction(
+    layer_class: type[RecurrentLayer], bidirectional: bool
+) -> None:
+    """Forward: each sequence's last time step. Reverse: its first time step."""
     torch.manual_seed(0)
     layer = layer_class(3, 4, 2, bidirectional=bidirectional)
     assert isinstance(layer, RecurrentLayer)
     sequences = [torch.randn(length, 3) for length in (2, 5, 3)]
     _, state = layer(pack_sequence(sequences, enforce_sorted=False))
-    final = layer.final_hidden(state)
-    assert final.shape == (3, 8 if bidirectional else 4)
+    directions = 2 if bidirectional else 1
+    final = final_hidden(state, directions)
+    assert final.shape == (3, 4 * directions)
     for sample, x in enumerate(sequences):
         output, alone = layer(x)
         torch.testing.assert_close(final[sample, :4], output[-1, :4])
         torch.testing.assert_close(final[sample, 4:], output[0, 4:])
-        torch.testing.assert_close(layer.final_hidden(alone), final[sample])
+        torch.testing.assert_close(final_hidden(alone, directions), final[sample])
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
@@ -49,6 +53,6 @@ def test_classifier_reads_the_final_hidden_state(layer_class: type[RecurrentLaye
     torch.testing.assert_close(both(x), both.readout(ends))
 
 
-def test_classifier_takes_any_layer_with_torchs_interface() -> None:
+def test_classifier_accepts_any_layer_with_the_interface_of_torch() -> None:
     model = SequenceClassifier(nn.LSTM(3, 4, proj_size=2, bidirectional=True), 10)
     assert model(torch.randn(5, 2, 3)).shape == (2, 10)
