@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scratch_cells import Cell
-from scratch_cells.cell import hidden, parts
+from scratch_cells.cell import parts
 from scratch_cells.layers import RecurrentStack
-from scratch_cells.unroll import iterate_steps, join_steps
-from shared_interface import State, final_hidden
+from scratch_cells.trace import StepRecorder
+from shared_interface import final_hidden
 
 
 @dataclass(frozen=True)
@@ -40,27 +39,21 @@ def gradient_norms(layer: RecurrentStack, readout: nn.Linear, steps: Tensor) -> 
         readout: maps the final hidden state to the scores.
         steps: one sequence, (T, features).
     """
-    recorded: list[tuple[Cell, list[State]]] = []
-
-    def record(
-        cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
-    ) -> tuple[Tensor, State]:
-        states = [updated for updated, _ in iterate_steps(cell, input, state, batch_sizes, reverse)]
-        recorded.append((cell, states[::-1] if reverse else states))
-        return join_steps([hidden(each) for each in states], batch_sizes, reverse), states[-1]
-
+    recorder = StepRecorder()
     x = steps.detach().clone().requires_grad_()
     with torch.enable_grad():
-        _, final = layer.run(x, None, record)
+        _, final = layer.run(x, None, recorder)
         scores = readout(final_hidden(final, 2 if layer.bidirectional else 1))
         predicted_score = scores[scores.argmax()]
-    nodes = [part for _, states in recorded for state in states for part in parts(state)]
+    nodes = [part for cell in recorder.cells for state in cell.states for part in parts(state)]
     d_x, *d_nodes = torch.autograd.grad(predicted_score, [x, *nodes], materialize_grads=True)
     # float64: the squares of a vanishing gradient underflow in float32
     norms = iter([d_node.double().norm() for d_node in d_nodes])
     by_cell = []
-    for cell, states in recorded:
-        by_step = [[next(norms) for _ in cell.state_names] for _ in states]
-        columns = [torch.stack(column) for column in zip(*by_step, strict=True)]
-        by_cell.append(dict(zip(cell.state_names, columns, strict=True)))
+    for recorded in recorder.cells:
+        names = recorded.cell.state_names
+        by_step = [[next(norms) for _ in names] for _ in recorded.states]
+        by_time = by_step[::-1] if recorded.reverse else by_step
+        columns = [torch.stack(column) for column in zip(*by_time, strict=True)]
+        by_cell.append(dict(zip(names, columns, strict=True)))
     return GradientNorms(d_x.double().norm(dim=1), tuple(by_cell))
