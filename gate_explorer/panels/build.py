@@ -21,10 +21,12 @@ from gate_explorer.panels.panel_types import (
     ModelPanels,
     Scale,
 )
-from training_loop.reports.saturation import HIGH, LOW
+from training_loop.reports.saturation import is_gate, saturated
 
-MIN_DIFFERENCE, MAX_DIFFERENCE = 1e-9, 1e-3
-"""Range of the log scale of the difference from torch.nn. Exact zeros are drawn at its low end."""
+DIFFERENCE_AXIS = 3e-10, 1e-3
+"""Range of the log scale of the difference from torch.nn."""
+MIN_DIFFERENCE = 1e-9
+"""Smaller differences, also exact zeros, are drawn here, where the line is visible."""
 MAX_GRADIENT_RANGE = 1e12
 """Highest by lowest gradient norm on the log scale; smaller norms are drawn at its low end."""
 STATE_SYMBOLS = {"hidden": "h", "cell": "c"}
@@ -142,10 +144,9 @@ def _gradient(observation: Observation, cell: CellObservation, common: _Common) 
 def _saturation(cell: CellObservation, bins: TimeBins) -> LineChart:
     lines = []
     for name, gate in cell.gates.items():
-        low = LOW if is_gate(name, gate) else -HIGH
-        lines.append(Line(name, bins.mean((gate > HIGH).mean(axis=1)), variant="open"))
-        shut = bins.mean((gate < low).mean(axis=1))
-        lines.append(Line(name, -shut, dashed=True, variant="shut"))
+        open_share, shut_share = (bins.mean(mask.mean(axis=1)) for mask in saturated(name, gate))
+        lines.append(Line(name, open_share, variant="open"))
+        lines.append(Line(name, -shut_share, dashed=True, variant="shut"))
     title = "saturated units"
     return LineChart("saturation", title, captions.SATURATION, tuple(lines), -1, 1)
 
@@ -156,8 +157,7 @@ def _difference(observation: Observation, bins: TimeBins) -> LineChart:
         largest = np.maximum(bins.max(observation.difference), MIN_DIFFERENCE)
         caption, lines = captions.DIFFERENCE, [Line("|scratch − torch.nn|", largest)]
     title = "difference from torch.nn"
-    limits = MIN_DIFFERENCE, MAX_DIFFERENCE
-    return LineChart("difference", title, caption, tuple(lines), *limits, log=True)
+    return LineChart("difference", title, caption, tuple(lines), *DIFFERENCE_AXIS, log=True)
 
 
 def _internals(cell: CellObservation, common: _Common) -> tuple[Heatmap, ...]:
@@ -196,11 +196,6 @@ def _internals(cell: CellObservation, common: _Common) -> tuple[Heatmap, ...]:
     ]
     gate_panels.sort(key=lambda panel: panel.scale is not GATE)
     return (*state_panels, *gate_panels)
-
-
-def is_gate(name: str, values: Array) -> bool:
-    """Whether these are shares from 0 to 1, and not values on both sides of zero."""
-    return name != "candidate" and values.min() >= 0 and values.max() <= 1
 
 
 def _signed_scale(cells: Sequence[CellObservation]) -> Scale:

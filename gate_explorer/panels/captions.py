@@ -60,8 +60,7 @@ SATURATION = (
 
 DIFFERENCE = (
     "The largest difference between the outputs of the hand-written layer and of torch.nn's, with "
-    "the same weights. Values up to about 1e-6 are rounding. Exact zeros are drawn at the left "
-    "edge."
+    "the same weights. Values up to about 1e-6 are rounding. Exact zeros are drawn at 1e-9."
 )
 
 NO_COUNTERPART = "torch.nn has no counterpart of this cell, so there is no comparison."
