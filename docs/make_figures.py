@@ -1,13 +1,13 @@
-"""Every figure of the study guide and the README: python docs/make_figures.py
+"""Draw the figures of the study guide and the README: python docs/make_figures.py
 
-Trains four small models on MNIST (a few minutes on a CPU) into build/figures, takes them from
-there the next time, and draws
+Trains four small models on MNIST into build/figures (a few minutes on a CPU), or loads them from
+there if they exist, and draws
 
-    explorer.png        the explorer's page, as a browser shows it (needs chromium)
-    rnn.png gru.png lstm.png   the explorer's picture of a 7, one a cell
-    compared.png        the three on one digit
-    training.png        the loss of the hand-written LSTM over that of torch.nn's
-    gradients.png       how fast the gradient vanishes over 784 steps, before any training
+    explorer.png        a screenshot of the explorer's page (needs chromium)
+    rnn.png gru.png lstm.png   the explorer's panels for a 7, one cell each
+    compared.png        the panels of all three cells for the same 7
+    training.png        the training loss of the hand-written LSTM and of torch.nn's
+    gradients.png       how fast the gradient vanishes over 784 steps, before training
 """
 
 import json
@@ -25,17 +25,17 @@ from command_line.program import clean_exit, parse_arguments
 from gate_explorer import observe
 from gate_explorer.__main__ import observe_run
 from gate_explorer.inputs.load_run import load_run
-from gate_explorer.inputs.select_image import choose_image
+from gate_explorer.inputs.select_image import select_image
 from gate_explorer.render.html import write_page
-from gate_explorer.render.png import write_picture
+from gate_explorer.render.png import write_png
 from shared_interface import SequenceClassifier
 from train import train
 from training_loop.config import Config
 
 FIGURES = Path(__file__).parent / "figures"
 RUNS = Path("build/figures")
-LABEL = 7
-UNITS = 64
+LABEL = 7  # the class of the image that the figures show
+HIDDEN_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -43,34 +43,35 @@ class Arguments:
     """Train four small models on MNIST and draw every figure from them."""
 
     data_dir: Path = Path("data")
-    """folder in which MNIST/raw is or shall be"""
+    """folder that contains MNIST/raw, or to which MNIST is downloaded"""
 
 
 def main(data_dir: Path) -> None:
-    """Train what is not there yet, and draw."""
+    """Train the models that do not exist yet, and draw all figures."""
     FIGURES.mkdir(exist_ok=True)
     cells = ("rnn", "gru", "lstm")
-    folders = {cell: trained(cell, "builtin", data_dir) for cell in cells}
-    draw_training({"torch.nn": folders["lstm"], "by hand": trained("lstm", "scratch", data_dir)})
+    folders = {cell: train_or_reuse(cell, "builtin", data_dir) for cell in cells}
+    scratch = train_or_reuse("lstm", "scratch", data_dir)
+    draw_training({"torch.nn": folders["lstm"], "hand-written": scratch})
     runs = {cell: load_run(folder, data_dir) for cell, folder in folders.items()}
-    index = choose_image(runs["lstm"], None, LABEL, wrong=False)
+    index = select_image(runs["lstm"], None, LABEL, wrong=False)
     title = f"test image {index} of MNIST"
     observations = [observe_run(run, index) for run in runs.values()]
     for cell, observation in zip(cells, observations, strict=True):
-        write_picture(FIGURES / f"{cell}.png", [observation], title)
-    write_picture(FIGURES / "compared.png", observations, title)
+        write_png(FIGURES / f"{cell}.png", [observation], title)
+    write_png(FIGURES / "compared.png", observations, title)
     draw_gradients(runs["lstm"].images.test_images[index])
     with TemporaryDirectory() as folder:
         page = Path(folder) / "explorer.html"
         write_page(page, observations[-1:], title)
-        photograph(page, FIGURES / "explorer.png")
+        screenshot(page, FIGURES / "explorer.png")
 
 
-def trained(cell: str, implementation: str, data_dir: Path) -> Path:
-    """The folder of a small model's run, trained now unless it was before."""
+def train_or_reuse(cell: str, implementation: str, data_dir: Path) -> Path:
+    """The run folder of a small model; the model is trained if the folder does not exist."""
     folder = RUNS / f"{implementation}-{cell}"
     if not (folder / "model.safetensors").is_file():
-        options = {"hidden_size": UNITS, "num_layers": 1, "epochs": 2, "device": "cpu"}
+        options = {"hidden_size": HIDDEN_SIZE, "num_layers": 1, "epochs": 2, "device": "cpu"}
         train(
             Config(
                 cell=cell,  # type: ignore[arg-type]
@@ -85,7 +86,7 @@ def trained(cell: str, implementation: str, data_dir: Path) -> Path:
 
 
 def draw_training(folders: dict[str, Path]) -> None:
-    """The loss of every step, one run over the other."""
+    """Draw the training loss of every step of both runs, one line on top of the other."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
     styles: tuple[dict[str, Any], ...] = (
@@ -103,35 +104,39 @@ def draw_training(folders: dict[str, Path]) -> None:
 
 
 def draw_gradients(image: torch.Tensor) -> None:
-    """Gradient norms of untrained models that read the image pixel by pixel."""
+    """Draw the gradient norms of untrained models that read the image pixel by pixel."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
-    for kind, part, opened in (
+    for kind, part, forget_bias in (
         ("RNN", "hidden", 0.0),
         ("GRU", "hidden", 0.0),
         ("LSTM", "cell", 0.0),
         ("LSTM", "cell", 4.0),
     ):
         torch.manual_seed(0)
-        layer = getattr(builtin_models, kind)(1, UNITS, batch_first=True)
+        layer = getattr(builtin_models, kind)(1, HIDDEN_SIZE, batch_first=True)
         model = SequenceClassifier(layer, 10).double()
         with torch.no_grad():
-            layer.bias_hh_l0[UNITS : 2 * UNITS] += opened  # an LSTM's forget gate
+            if kind == "LSTM":
+                layer.bias_hh_l0[HIDDEN_SIZE : 2 * HIDDEN_SIZE] += forget_bias
         norms = observe(model, image, sequence="pixels").cells[0].gradients[part]
-        wide = f", forget bias + {opened:g}" if opened else ""
-        axes.plot(norms, label=f"{kind}, {part} state{wide}")
+        suffix = f", forget bias + {forget_bias:g}" if forget_bias else ""
+        axes.plot(norms, label=f"{kind}, {part} state{suffix}")
     axes.set(xlabel="step (pixel)", ylabel="norm of the gradient", yscale="log")
-    axes.set_title("Of the winning score with respect to the state, before training", fontsize=11)
+    axes.set_title(
+        "Gradient of the predicted class's score with respect to the state, before training",
+        fontsize=11,
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(FIGURES / "gradients.png", dpi=110)
 
 
-def photograph(page: Path, target: Path) -> None:
-    """The page with the slider in mid-digit, as a browser shows it; nothing without a browser."""
+def screenshot(page: Path, target: Path) -> None:
+    """Save a screenshot of the page with the slider at step 14, if chromium is installed."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        print(f"no chromium is installed: {target} stays as it is")
+        print(f"chromium is not installed: {target} is unchanged")
         return
     from playwright.sync_api import sync_playwright
 

@@ -1,4 +1,4 @@
-"""See what a recurrent layer does while it reads a digit: gates, states, gradients, answers."""
+"""Shows a recurrent layer while it reads an image: gates, states, gradients and predictions."""
 
 from gate_explorer.errors import ExplorerError
 from gate_explorer.observation.observe import CellObservation, Observation, observe

@@ -9,12 +9,12 @@ import tyro
 from command_line.files import write_errors_as_config_errors
 from command_line.program import clean_exit, parse_arguments
 from gate_explorer.errors import ExplorerError
-from gate_explorer.inputs.load_run import Run, load_run
-from gate_explorer.inputs.select_image import choose_image
+from gate_explorer.inputs.load_run import LoadedRun, load_run
+from gate_explorer.inputs.select_image import select_image
 from gate_explorer.observation.observe import Observation, observe
 from gate_explorer.render.html import write_page
-from gate_explorer.render.npz import save_arrays
-from gate_explorer.render.png import write_picture
+from gate_explorer.render.npz import write_npz
+from gate_explorer.render.png import write_png
 
 MAX_COMPARED = 3
 """Runs that fit side by side on the page."""
@@ -66,7 +66,7 @@ def main(arguments: Arguments) -> None:
     paths = run_paths(arguments)
     runs = [load_run(path, arguments.data_dir) for path in paths]
     require_same_images(runs)
-    index = choose_image(runs[0], arguments.index, arguments.label, arguments.wrong)
+    index = select_image(runs[0], arguments.index, arguments.label, arguments.wrong)
     observations = [observe_run(run, index) for run in runs]
     title = f"test image {index} of {runs[0].images.name}"
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
@@ -76,11 +76,11 @@ def main(arguments: Arguments) -> None:
     print(f"{title} -> {page}")
     if arguments.png:
         with write_errors_as_config_errors("--png", arguments.png):
-            write_picture(arguments.png, observations, title)
+            write_png(arguments.png, observations, title)
         print(f"picture -> {arguments.png}")
     if arguments.npz:
         with write_errors_as_config_errors("--npz", arguments.npz):
-            save_arrays(arguments.npz, observations)
+            write_npz(arguments.npz, observations)
         print(f"arrays -> {arguments.npz}")
 
 
@@ -99,7 +99,7 @@ def run_paths(arguments: Arguments) -> tuple[Path, ...]:
     return arguments.compare
 
 
-def require_same_images(runs: list[Run]) -> None:
+def require_same_images(runs: list[LoadedRun]) -> None:
     """Raise unless all runs read the same images in the same way.
 
     Raises:
@@ -111,7 +111,7 @@ def require_same_images(runs: list[Run]) -> None:
             raise ExplorerError(f"--compare: one run reads {first}, another {other}")
 
 
-def observe_run(run: Run, index: int) -> Observation:
+def observe_run(run: LoadedRun, index: int) -> Observation:
     """Observe the run's model while it reads one test image."""
     return observe(
         run.model,

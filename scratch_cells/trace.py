@@ -93,13 +93,71 @@ def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None 
             "torch.nn.RNN, GRU or LSTM"
         )
     sequence = time_major(type(scratch).__name__, input, scratch.batch_first)
+    recorder = StepRecorder()
+    output, final = scratch.run(input, state, recorder)
     directions = 2 if scratch.bidirectional else 1
-    cells: list[CellTrace] = []
 
-    def record(
-        cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
+    def restore(steps: tuple[Tensor, ...], cell: CellSteps) -> Any:
+        """Join one tensor per time step to a sequence in the layout of the layer's output."""
+        return sequence.restore(join_steps(list(steps), cell.batch_sizes, cell.reverse))
+
+    cells = []
+    for index, recorded in enumerate(recorder.cells):
+        by_gate = zip(*recorded.gates, strict=True)
+        by_part = zip(*map(parts, recorded.states), strict=True)
+        gates = [restore(steps, recorded) for steps in by_gate]
+        states = [restore(steps, recorded) for steps in by_part]
+        cells.append(
+            CellTrace(
+                layer=index // directions,
+                reverse=recorded.reverse,
+                gates=recorded.cell.Gates(*gates),
+                states=dict(zip(recorded.cell.state_names, states, strict=True)),
+            )
+        )
+    return Trace(output, final, tuple(cells))
+
+
+@dataclass(frozen=True)
+class CellSteps:
+    """Gates and states of one cell, one entry per time step, in the order computed.
+
+    Attributes:
+        cell: the cell.
+        batch_sizes: as in :func:`~scratch_cells.unroll.unroll`.
+        reverse: True for the reverse direction: the first entry is the last time step.
+        gates: the ``Gates`` tuple of each time step, (B, H) each gate.
+        states: the state after each time step, (B, size) each part. The tensors are those that the
+            next time step uses, so autograd can differentiate with respect to them.
+    """
+
+    cell: Cell
+    batch_sizes: tuple[int, ...] | None
+    reverse: bool
+    gates: list[tuple[Tensor, ...]]
+    states: list[State]
+
+
+class StepRecorder:
+    """An :class:`~scratch_cells.unroll.Unroll` that records all gates and states.
+
+    Attributes:
+        cells: one :class:`CellSteps` per layer and direction, layer by layer, forward before
+            reverse.
+    """
+
+    def __init__(self) -> None:
+        self.cells: list[CellSteps] = []
+
+    def __call__(
+        self,
+        cell: Cell,
+        input: Tensor,
+        state: State,
+        batch_sizes: tuple[int, ...] | None,
+        reverse: bool,
     ) -> tuple[Tensor, State]:
-        gates: list[tuple[Tensor, ...]] = []  # one Gates tuple per time step
+        gates: list[tuple[Tensor, ...]] = []
 
         def step(projected: Tensor, state: Any) -> Any:
             gates.append(cell.gates(projected, state))
@@ -107,25 +165,8 @@ def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None 
                 return cell.update(gates[-1], state)
             return cell.step(projected, state)  # overridden: it may compute something else
 
-        states, finals = zip(
-            *iterate_steps(cell, input, state, batch_sizes, reverse, step), strict=True
-        )
-
-        def restore(steps: tuple[Tensor, ...]) -> Any:
-            """Join one tensor per time step to a sequence in the layout of the layer's output."""
-            return sequence.restore(join_steps(list(steps), batch_sizes, reverse))
-
-        by_gate = zip(*gates, strict=True)
-        by_part = zip(*map(parts, states), strict=True)
-        cells.append(
-            CellTrace(
-                layer=len(cells) // directions,
-                reverse=reverse,
-                gates=cell.Gates(*map(restore, by_gate)),
-                states=dict(zip(cell.state_names, map(restore, by_part), strict=True)),
-            )
-        )
-        return join_steps([hidden(state) for state in states], batch_sizes, reverse), finals[-1]
-
-    output, final = scratch.run(input, state, record)
-    return Trace(output, final, tuple(cells))
+        steps = list(iterate_steps(cell, input, state, batch_sizes, reverse, step))
+        states = [updated for updated, _ in steps]
+        self.cells.append(CellSteps(cell, batch_sizes, reverse, gates, states))
+        _, final = steps[-1]
+        return join_steps([hidden(each) for each in states], batch_sizes, reverse), final

@@ -25,8 +25,6 @@ class DataError(ValueError):
 
     exit_status = 2  # command_line.program.clean_exit prints the message and ends with this status
 
-    exit_status = 2
-
 
 def locate(path: Path) -> Path | None:
     """Return ``path`` if it exists, else ``path`` + ``.gz`` if that exists, else None."""

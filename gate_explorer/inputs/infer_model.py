@@ -1,4 +1,4 @@
-"""A classifier from its weights alone: their names and shapes say which layer they belong to."""
+"""Infer a classifier from its weights alone: parameter names and shapes determine the layer."""
 
 from collections.abc import Mapping
 
@@ -8,19 +8,20 @@ import builtin_models
 from gate_explorer.errors import ExplorerError
 from shared_interface import SequenceClassifier
 
-KINDS = {1: "RNN", 3: "GRU", 4: "LSTM"}
-"""How many times hidden_size the rows of the recurrent weight are -> torch.nn's class."""
+LAYER_BY_ROW_BLOCKS = {1: "RNN", 3: "GRU", 4: "LSTM"}
+"""Rows of the recurrent weight, in multiples of hidden_size -> the layer's class."""
 
 
-def classifier_of(weights: Mapping[str, Tensor]) -> SequenceClassifier:
-    """The SequenceClassifier, on a layer of torch.nn, that has these weights.
+def infer_classifier(weights: Mapping[str, Tensor]) -> SequenceClassifier:
+    """Build the SequenceClassifier, on a layer of torch.nn, that has these weights.
 
     Args:
-        weights: its state_dict: ``layer.weight_ih_l0``, ..., ``readout.weight``, ``readout.bias``.
-            An RNN's nonlinearity is not in its weights; tanh is taken.
+        weights: the classifier's state_dict: ``layer.weight_ih_l0``, ..., ``readout.weight``,
+            ``readout.bias``. The nonlinearity of an RNN cannot be inferred from its weights; it is
+            assumed to be tanh.
 
     Raises:
-        ExplorerError: a weight is missing, or of a shape that does not go with the others.
+        ExplorerError: a weight is missing, or its shape does not fit the other weights.
     """
     try:
         w_ih, w_hh = weights["layer.weight_ih_l0"], weights["layer.weight_hh_l0"]
@@ -32,13 +33,13 @@ def classifier_of(weights: Mapping[str, Tensor]) -> SequenceClassifier:
         ) from None
     projection = weights.get("layer.weight_hr_l0")
     hidden_size = w_hh.shape[-1] if projection is None else projection.shape[-1]
-    kind = KINDS.get(w_hh.shape[0] // hidden_size)
-    if kind is None or w_hh.shape[0] % hidden_size:
+    layer_name = LAYER_BY_ROW_BLOCKS.get(w_hh.shape[0] // hidden_size)
+    if layer_name is None or w_hh.shape[0] % hidden_size:
         raise ExplorerError(
             f"layer.weight_hh_l0 is {tuple(w_hh.shape)}: expected 1, 3 or 4 times hidden_size rows"
         )
     options = {} if projection is None else {"proj_size": projection.shape[0]}
-    layer = getattr(builtin_models, kind)(
+    layer = getattr(builtin_models, layer_name)(
         w_ih.shape[-1],
         hidden_size,
         num_layers=sum(
@@ -59,10 +60,10 @@ def load_weights(model: SequenceClassifier, weights: Mapping[str, Tensor]) -> No
     """Load ``weights`` into ``model``.
 
     Raises:
-        ExplorerError: one is missing, not expected, or of another shape.
+        ExplorerError: a weight is missing, unexpected, or has the wrong shape.
     """
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
-        _, *faults = str(error).splitlines()
-        raise ExplorerError(f"weights do not fit the model: {faults[0].strip()}") from error
+        _, *problems = str(error).splitlines()
+        raise ExplorerError(f"weights do not fit the model: {problems[0].strip()}") from error

@@ -1,41 +1,43 @@
-"""Which test image to show."""
-
-import torch
+"""Select the test image to show."""
 
 from gate_explorer.errors import ExplorerError
-from gate_explorer.inputs.load_run import Run
+from gate_explorer.inputs.load_run import LoadedRun
 from sequenced_mnist import Batches
+from training_loop.predict import score
+from training_loop.runtime.accelerator import start_accelerator
 
-BATCH = 200
+IMAGES_AT_ONCE = 200
+"""Images classified at once. The search stops after the batch with the first mistake."""
 
 
-def choose_image(run: Run, index: int | None, label: int | None, wrong: bool) -> int:
-    """The number of the test image that was asked for; the first if nothing was.
+def select_image(run: LoadedRun, index: int | None, label: int | None, wrong: bool) -> int:
+    """The index of the test image to show; 0 if no option selects one.
 
     Args:
-        index: its number itself.
-        label: the first image of this class.
-        wrong: the first image that the run's model names wrongly.
+        run: the run whose data set and model are used.
+        index: the index itself.
+        label: select the first image of this class.
+        wrong: select the first image that the run's model misclassifies.
 
     Raises:
-        ExplorerError: there is no such image, or more than one way to choose was given.
+        ExplorerError: there is no such image, or more than one of the options is given.
     """
     if sum((index is not None, label is not None, wrong)) > 1:
-        raise ExplorerError("--index, --label and --wrong each choose an image: give one of them")
-    count = len(run.images.test_labels)
+        raise ExplorerError("--index, --label and --wrong all select an image: give only one")
+    num_images = len(run.images.test_labels)
     if label is not None:
-        return _first_of(run, label)
+        return _first_of_class(run, label)
     if wrong:
-        return _first_wrong(run)
+        return _first_misclassified(run)
     index = index or 0
-    if not 0 <= index < count:
+    if not 0 <= index < num_images:
         raise ExplorerError(
-            f"--index is {index}: {run.images.name} has test images 0 to {count - 1}"
+            f"--index is {index}: {run.images.name} has test images 0 to {num_images - 1}"
         )
     return index
 
 
-def _first_of(run: Run, label: int) -> int:
+def _first_of_class(run: LoadedRun, label: int) -> int:
     found = (run.images.test_labels == label).nonzero()
     if not len(found):
         raise ExplorerError(
@@ -44,16 +46,18 @@ def _first_of(run: Run, label: int) -> int:
     return int(found[0])
 
 
-def _first_wrong(run: Run) -> int:
+def _first_misclassified(run: LoadedRun) -> int:
     images = run.images
-    seen = 0
-    model = run.model.eval()
-    for sequences, labels, *_ in Batches(
-        images.test_images, images.test_labels, run.sequence, BATCH
-    ):
-        with torch.no_grad():
-            wrong = (model(sequences).argmax(dim=1) != labels).nonzero()
-        if len(wrong):
-            return seen + int(wrong[0])
-        seen += len(labels)
-    raise ExplorerError(f"--wrong: {run.name} names all {seen} test images rightly")
+    accelerator = start_accelerator("cpu")
+    for start in range(0, len(images.test_labels), IMAGES_AT_ONCE):
+        part = slice(start, start + IMAGES_AT_ONCE)
+        labels = images.test_labels[part]
+        batches = Batches(images.test_images[part], labels, run.sequence, IMAGES_AT_ONCE)
+        scores = score(accelerator, run.model, batches, batches.num_images)
+        mistakes = (scores.argmax(dim=1) != labels).nonzero()
+        if len(mistakes):
+            return start + int(mistakes[0])
+    raise ExplorerError(
+        f"--wrong: {run.name} classifies all {len(images.test_labels)} test images correctly: "
+        "use --index or --label"
+    )

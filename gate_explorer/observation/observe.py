@@ -1,4 +1,4 @@
-"""Everything that the pictures show of one model reading one image, as NumPy arrays."""
+"""Everything that the panels show of one model that reads one image, as NumPy arrays."""
 
 import copy
 from dataclasses import dataclass
@@ -9,25 +9,27 @@ from torch.nn.utils.rnn import pack_sequence
 
 from gate_explorer.errors import ExplorerError
 from gate_explorer.observation.gradients import gradient_norms
-from gate_explorer.observation.time_bins import Array, Rows
+from gate_explorer.observation.time_bins import Array, TimeBins
 from scratch_cells import Trace, from_torch, to_torch, trace
 from scratch_cells.layers import RecurrentStack
 from sequenced_mnist import to_sequences
 from shared_interface import SequenceClassifier
 
-PREFIXES = 64  # of a sequence, read at once: bounds the memory that a bidirectional model takes
+PREFIX_BATCH = 64
+"""Number of prefixes in one batch; limits the memory that a bidirectional model needs."""
 
 
 @dataclass(frozen=True, eq=False)
 class CellObservation:
-    """What one cell did.
+    """Gates, states and gradients of one cell: one layer in one direction.
 
     Attributes:
-        layer, reverse: which cell of the stack: its layer, from 0, and its direction.
+        layer: index of the layer, from 0.
+        reverse: True for the reverse direction.
         gates: each gate by name, activated, (T, units).
-        states: the state after each step by name, (T, units): ``hidden``, of an LSTM also ``cell``.
-        gradients: norm of the gradient of the winning score with respect to each of ``states``,
-            (T,).
+        states: the state after each step by name, (T, units): ``hidden``, and ``cell`` of an LSTM.
+        gradients: norm of the gradient of the predicted class's score with respect to each of
+            ``states``, (T,).
     """
 
     layer: int
@@ -39,22 +41,24 @@ class CellObservation:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What a classifier did while it read one image.
+    """Everything that was recorded while a classifier read one image.
 
     Attributes:
-        name: what to call the model.
+        name: the name of the model that the page shows.
         image: (height, width) uint8, upright.
-        sequence: how it was read: ``rows``, ``columns``, ``pixels`` or ``permuted``.
-        steps: what was read, (T, features), from 0 (background) to 1 (ink).
-        class_names: what each class stands for.
-        label: the image's true class, None where it is not known.
-        probabilities: what the model would answer if the sequence ended here, (T, classes). Of a
-            bidirectional model and more steps than a picture has rows, NaN but where a row ends.
-        input_gradient: norm of the gradient of the winning score with respect to x_t, (T,).
+        sequence: how the image was read: ``rows``, ``columns``, ``pixels`` or ``permuted``.
+        steps: the input sequence, (T, features), from 0 (background) to 2 (ink).
+        class_names: the name of each class.
+        label: the image's correct class, or None if it is not known.
+        probabilities: the class probabilities if the sequence ended after step t, (T, classes).
+            For a bidirectional model and a long sequence they are computed only at the last step
+            of each time bin, and are NaN elsewhere.
+        input_gradient: norm of the gradient of the predicted class's score with respect to x_t,
+            (T,).
         difference: largest |scratch - builtin| of the layer's outputs at each step, (T,); None for
-            a cell that torch.nn has no twin of.
-        replayed: whether the model is torch.nn's, so that the gates are those of its hand-written
-            twin.
+            a custom cell, which has no counterpart in torch.nn.
+        replayed: True if the layer is torch.nn's. Its gates are then computed by the hand-written
+            layer with the same weights.
         cells: layer by layer, forward before reverse.
     """
 
@@ -72,12 +76,12 @@ class Observation:
 
     @property
     def time(self) -> int:
-        """T, how many steps the sequence has."""
+        """Number of steps of the sequence, T."""
         return len(self.steps)
 
     @property
-    def answer(self) -> int:
-        """The class that the model names at the end."""
+    def prediction(self) -> int:
+        """The class with the highest probability after the last step."""
         return int(self.probabilities[-1].argmax())
 
 
@@ -90,18 +94,22 @@ def observe(
     class_names: tuple[str, ...] | None = None,
     name: str = "",
 ) -> Observation:
-    """Watch ``model`` read ``image``; the model is left as it is.
+    """Run ``model`` on ``image`` and record gates, states, gradients and probabilities.
+
+    The model itself is not changed: a copy is moved to the CPU and set to evaluation mode.
 
     Args:
-        model: a SequenceClassifier on a layer of scratch_cells, of a cell of your own, or torch.nn.
+        model: a SequenceClassifier whose layer is from scratch_cells, made by ``layer_of``, or
+            torch.nn's RNN, GRU or LSTM.
         image: (height, width) uint8.
-        sequence: how the image is read.
-        label: its true class, if known.
-        class_names: what each class stands for; numbers if not given.
-        name: what to call the model; the layer's class if not given.
+        sequence: how the image is read: ``rows``, ``columns``, ``pixels`` or ``permuted``.
+        label: the image's correct class, if it is known.
+        class_names: the name of each class; ``"0"``, ``"1"``, ... by default.
+        name: the name of the model that the page shows; the layer's class by default.
 
     Raises:
-        ExplorerError: the model or the image is not of this kind, or one does not fit the other.
+        ExplorerError: the model or the image has the wrong type, or the image does not fit the
+            model's input_size.
     """
     _check(model, image)
     model = copy.deepcopy(model).to("cpu").eval()
@@ -112,12 +120,12 @@ def observe(
             f"image of {image.shape[0]} x {image.shape[1]} read by {sequence} has steps of "
             f"{steps.shape[1]}: expected {model.layer.input_size}, the layer's input_size"
         )
-    twin = scratch_twin(model.layer)
+    scratch_layer = as_scratch_layer(model.layer)
     with torch.no_grad():
-        seen = trace(twin, steps)
-        probabilities = scores_so_far(model, steps).softmax(dim=1)
-        difference = _difference(model.layer, seen, steps)
-    gradients = gradient_norms(twin, model.readout, steps)
+        traced = trace(scratch_layer, steps)
+        probabilities = scores_after_each_step(model, steps).softmax(dim=1)
+        difference = _difference(model.layer, traced, steps)
+    gradients = gradient_norms(scratch_layer, model.readout, steps)
     return Observation(
         name=name or type(model.layer).__name__,
         image=image.cpu().numpy(),
@@ -128,7 +136,7 @@ def observe(
         probabilities=probabilities.numpy(),
         input_gradient=gradients.input.numpy(),
         difference=None if difference is None else difference.numpy(),
-        replayed=twin is not model.layer,
+        replayed=scratch_layer is not model.layer,
         cells=tuple(
             CellObservation(
                 cell.layer,
@@ -137,42 +145,42 @@ def observe(
                 states={part: value.numpy() for part, value in cell.states.items()},
                 gradients={part: value.numpy() for part, value in norms.items()},
             )
-            for cell, norms in zip(seen, gradients.states, strict=True)
+            for cell, norms in zip(traced, gradients.states, strict=True)
         ),
     )
 
 
-def scratch_twin(layer: nn.Module) -> RecurrentStack:
-    """The layer itself if it is hand-written, otherwise its hand-written twin.
+def as_scratch_layer(layer: nn.Module) -> RecurrentStack:
+    """The layer itself if it is hand-written, otherwise its hand-written counterpart.
 
     Raises:
-        ExplorerError: it is neither hand-written nor torch.nn's.
+        ExplorerError: the layer is neither hand-written nor torch.nn's.
     """
-    twin = layer if isinstance(layer, RecurrentStack) else from_torch(layer)
-    if not isinstance(twin, RecurrentStack):
+    scratch = layer if isinstance(layer, RecurrentStack) else from_torch(layer)
+    if not isinstance(scratch, RecurrentStack):
         raise ExplorerError(
-            f"cannot look inside {type(layer).__name__}: expected a layer of scratch_cells, of a "
-            "Cell of your own, or torch.nn's RNN, GRU or LSTM"
+            f"cannot show the gates of {type(layer).__name__}: expected a layer of scratch_cells, "
+            "a layer made by layer_of(YourCell), or torch.nn's RNN, GRU or LSTM"
         )
-    return twin
+    return scratch
 
 
-def scores_so_far(model: SequenceClassifier, steps: Tensor) -> Tensor:
-    """What the model would answer if the sequence ended after each step: scores (T, classes).
+def scores_after_each_step(model: SequenceClassifier, steps: Tensor) -> Tensor:
+    """The scores (logits) of the model if the sequence ended after each step, (T, classes).
 
-    In one direction these are the readout of each step's hidden state. In two the reverse half
-    begins at the end, so that every shorter sequence is another walk: each prefix is read anew,
-    and of long sequences only those that end where a row of the picture ends; the others are NaN.
+    For one direction these are the readout of each step's hidden state. For two directions the
+    reverse pass starts at the last step, so every prefix of the sequence needs its own forward
+    pass. Only the prefixes that end with a time bin are computed; the other scores are NaN.
     """
     if model.directions == 1:
         outputs, _ = model.layer(steps)
         scores: Tensor = model.readout(outputs)  # (T, H) -> (T, classes)
         return scores
-    ends = Rows.for_time(len(steps)).ends
+    last_steps = TimeBins.for_time(len(steps)).last_steps
     scores = steps.new_full((len(steps), model.readout.out_features), torch.nan)
-    for start in range(0, len(ends), PREFIXES):
-        chunk = ends[start : start + PREFIXES]
-        prefixes = [steps[: end + 1] for end in chunk]
+    for start in range(0, len(last_steps), PREFIX_BATCH):
+        chunk = last_steps[start : start + PREFIX_BATCH]
+        prefixes = [steps[: last + 1] for last in chunk]
         scores[chunk] = model(pack_sequence(prefixes, enforce_sorted=False))
     return scores
 
@@ -181,7 +189,7 @@ def _difference(layer: nn.Module, traced: Trace, steps: Tensor) -> Tensor | None
     """Largest |scratch - builtin| over the units of the outputs at each step, (T,)."""
     try:
         builtin = to_torch(layer)
-    except TypeError:  # a cell of the user's own
+    except TypeError:  # a custom cell
         return None
     difference: Tensor = traced.output - builtin(steps)[0]
     return difference.abs().amax(dim=1)

@@ -1,4 +1,4 @@
-"""The rows of a picture: steps, or where there are more than can be seen, blocks of steps."""
+"""Time bins: groups of consecutive time steps, one group for each row that a panel draws."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-MAX_ROWS = 256
-"""Rows of a picture: more would be thinner than a pixel of the screen."""
+MAX_BINS = 256
+"""Maximum number of rows in a panel. More rows would each be thinner than a pixel of the screen."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of a picture, each ``size`` consecutive steps of a sequence.
+class TimeBins:
+    """A sequence of ``time`` steps in bins of ``size`` consecutive steps; the last may be smaller.
 
-    The last row holds what is left over.
+    A short sequence has bins of one step each.
     """
 
     time: int
@@ -24,40 +24,42 @@ class Rows:
 
     @classmethod
     def for_time(cls, time: int) -> Self:
-        """As few steps to a row as leave no more than MAX_ROWS rows."""
-        return cls(time, -(-time // MAX_ROWS))
+        """The smallest bin size that gives at most MAX_BINS bins."""
+        return cls(time, -(-time // MAX_BINS))
 
     def __len__(self) -> int:
         return -(-self.time // self.size)
 
     @property
-    def starts(self) -> list[int]:
-        """The first step of each row."""
+    def first_steps(self) -> list[int]:
+        """The first step of each bin."""
         return list(range(0, self.time, self.size))
 
     @property
-    def ends(self) -> list[int]:
-        """The last step of each row."""
-        return [min(start + self.size, self.time) - 1 for start in self.starts]
+    def last_steps(self) -> list[int]:
+        """The last step of each bin."""
+        return [min(first + self.size, self.time) - 1 for first in self.first_steps]
 
     @property
     def labels(self) -> list[str]:
-        """``"7"``, or for rows of several steps ``"28–31"``."""
+        """``"7"`` for a bin of one step, ``"28–31"`` for a bin of several steps."""
         if self.size == 1:
-            return [str(start) for start in self.starts]
-        return [f"{start}–{end}" for start, end in zip(self.starts, self.ends, strict=True)]
+            return [str(first) for first in self.first_steps]
+        return [
+            f"{first}–{last}" for first, last in zip(self.first_steps, self.last_steps, strict=True)
+        ]
 
     def mean(self, values: Array) -> Array:
-        """(T, ...) -> (rows, ...): the mean of each row's steps."""
-        sizes = np.diff([*self.starts, self.time]).reshape(-1, *[1] * (values.ndim - 1))
-        means: Array = np.add.reduceat(values, self.starts, axis=0) / sizes
+        """The mean over the steps of each bin: (T, ...) -> (bins, ...)."""
+        sizes = np.diff([*self.first_steps, self.time]).reshape(-1, *[1] * (values.ndim - 1))
+        means: Array = np.add.reduceat(values, self.first_steps, axis=0) / sizes
         return means.astype(values.dtype)
 
-    def largest(self, values: Array) -> Array:
-        """(T, ...) -> (rows, ...): the largest of each row's steps."""
-        return np.maximum.reduceat(values, self.starts, axis=0)
+    def max(self, values: Array) -> Array:
+        """The maximum over the steps of each bin: (T, ...) -> (bins, ...)."""
+        return np.maximum.reduceat(values, self.first_steps, axis=0)
 
     def last(self, values: Array) -> Array:
-        """(T, ...) -> (rows, ...): the value after each row's last step."""
-        taken: Array = values[self.ends]
-        return taken
+        """The value at the last step of each bin: (T, ...) -> (bins, ...)."""
+        selected: Array = values[self.last_steps]
+        return selected

@@ -1,4 +1,4 @@
-"""From observations to panels: what is shown, on which scale, with which words."""
+"""Build the panels from the observations: values, colour scales and captions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,97 +6,109 @@ from dataclasses import dataclass
 import numpy as np
 
 from gate_explorer.observation.observe import CellObservation, Observation
-from gate_explorer.observation.time_bins import Array, Rows
-from gate_explorer.panels import captions as words
-from gate_explorer.panels.downsample import every_kth, unit_orders, units_shown
-from gate_explorer.panels.panels import (
+from gate_explorer.observation.time_bins import Array, TimeBins
+from gate_explorer.panels import captions
+from gate_explorer.panels.downsample import evenly_spaced, unit_orders, units_per_heatmap
+from gate_explorer.panels.panel_types import (
     BLUE_TO_RED,
     GATE,
     INK,
     PROBABILITY,
     CellPanels,
-    Curves,
-    Heat,
+    Heatmap,
     Line,
-    RunPanels,
+    LineChart,
+    ModelPanels,
     Scale,
 )
-from training_loop.reports.saturation import HIGH, LOW
+from training_loop.reports.saturation import is_gate, saturated
 
-FLOOR = 1e-9
-"""Where zeros are drawn on the log scale of the differences."""
+DIFFERENCE_AXIS = 3e-10, 1e-3
+"""Range of the log scale of the difference from torch.nn."""
+MIN_DIFFERENCE = 1e-9
+"""Smaller differences, also exact zeros, are drawn here, where the line is visible."""
+MAX_GRADIENT_RANGE = 1e12
+"""Highest by lowest gradient norm on the log scale; smaller norms are drawn at its low end."""
+STATE_SYMBOLS = {"hidden": "h", "cell": "c"}
 
 
-def build_panels(observations: Sequence[Observation]) -> list[RunPanels]:
-    """The pictures of models that read the same image, on common scales."""
-    rows = Rows.for_time(observations[0].time)
-    every_cell = [cell for observation in observations for cell in observation.cells]
-    heatmaps = sum(len(cell.gates) + len(cell.states) for cell in every_cell)
-    shared = _Shared(
-        rows,
-        units=units_shown(heatmaps, len(rows)),
-        signed=_signed_scale(every_cell),
-        memory=_memory_scale(every_cell),
+def build_panels(observations: Sequence[Observation]) -> list[ModelPanels]:
+    """The panels of models that read the same image, on common scales."""
+    bins = TimeBins.for_time(observations[0].time)
+    all_cells = [cell for observation in observations for cell in observation.cells]
+    num_heatmaps = sum(len(cell.gates) + len(cell.states) for cell in all_cells)
+    common = _Common(
+        bins,
+        max_units=units_per_heatmap(num_heatmaps, len(bins)),
+        signed=_signed_scale(all_cells),
+        cell_state=_cell_state_scale(all_cells),
         gradients=_gradient_range(observations),
     )
     return [
-        RunPanels(
+        ModelPanels(
             observation,
-            rows,
-            tuple(_cell_panels(observation, cell, shared) for cell in observation.cells),
-            _notes(observation, shared),
+            bins,
+            tuple(_cell_panels(observation, cell, common) for cell in observation.cells),
+            _notes(observation, common),
         )
         for observation in observations
     ]
 
 
 @dataclass(frozen=True)
-class _Shared:
-    """What the pictures of one page have in common."""
+class _Common:
+    """What all panels of a page have in common, so that they can be compared.
 
-    rows: Rows
-    units: int
+    Attributes:
+        bins: the rows of the panels.
+        max_units: maximum number of units in a heatmap.
+        signed: colour scale of candidates and hidden states.
+        cell_state: colour scale of cell states.
+        gradients: range of the gradient norms' axis.
+    """
+
+    bins: TimeBins
+    max_units: int
     signed: Scale
-    memory: Scale
+    cell_state: Scale
     gradients: tuple[float, float]
 
 
-def _cell_panels(observation: Observation, cell: CellObservation, shared: _Shared) -> CellPanels:
+def _cell_panels(observation: Observation, cell: CellObservation, common: _Common) -> CellPanels:
     return CellPanels(
-        label=_label(observation, cell),
+        label=_cell_label(observation, cell),
         overview=(
-            _digit(observation),
-            _answer(observation, shared.rows),
-            _gradient(observation, cell, shared),
-            _saturation(cell, shared.rows),
-            _difference(observation, shared.rows),
+            _input(observation),
+            _prediction(observation, common.bins),
+            _gradient(observation, cell, common),
+            _saturation(cell, common.bins),
+            _difference(observation, common.bins),
         ),
-        inside=_inside(cell, shared),
+        internals=_internals(cell, common),
     )
 
 
-def _label(observation: Observation, cell: CellObservation) -> str:
-    """What the menu calls a cell."""
+def _cell_label(observation: Observation, cell: CellObservation) -> str:
+    """The cell's entry in the menu, for example "layer 0, reverse"."""
     label = f"layer {cell.layer}"
     if any(other.reverse for other in observation.cells):
         label += ", reverse" if cell.reverse else ", forward"
-    top = observation.cells[-1].layer
-    if top == 0:
+    last = observation.cells[-1].layer
+    if last == 0:
         return label
-    if cell.layer == top:
-        return f"{label} (gives the answer)"
-    return f"{label} (reads the image)" if cell.layer == 0 else label
+    role = {0: " (reads the input)", last: " (feeds the readout)"}
+    return label + role.get(cell.layer, "")
 
 
-def _digit(observation: Observation) -> Heat:
-    """The steps laid out as the picture that the cell reads: a picture's row for each row."""
+def _input(observation: Observation) -> Heatmap:
+    """The input sequence as an image: transposed if the model reads columns."""
     height, width = observation.image.shape
     if observation.sequence == "columns":
         height, width = width, height
-    return Heat(
-        "digit",
-        "the digit",
-        words.DIGIT[observation.sequence],
+    return Heatmap(
+        "input",
+        "input image",
+        captions.INPUT[observation.sequence],
         observation.steps.reshape(height, width),
         tuple(map(str, range(width))),
         "pixel",
@@ -104,140 +116,139 @@ def _digit(observation: Observation) -> Heat:
     )
 
 
-def _answer(observation: Observation, rows: Rows) -> Heat:
-    return Heat(
-        "answer",
-        "the answer so far",
-        words.ANSWER,
-        rows.last(observation.probabilities),
+def _prediction(observation: Observation, bins: TimeBins) -> Heatmap:
+    return Heatmap(
+        "prediction",
+        "prediction so far",
+        captions.PREDICTION,
+        bins.last(observation.probabilities),
         observation.class_names,
         "class",
         PROBABILITY,
     )
 
 
-def _gradient(observation: Observation, cell: CellObservation, shared: _Shared) -> Curves:
-    low, high = shared.gradients
+def _gradient(observation: Observation, cell: CellObservation, common: _Common) -> LineChart:
+    low, high = common.gradients
     with_respect_to = {"x": observation.input_gradient} | {
-        {"hidden": "h", "cell": "c"}.get(name, name): norms
-        for name, norms in cell.gradients.items()
+        STATE_SYMBOLS.get(name, name): norms for name, norms in cell.gradients.items()
     }
     lines = [
-        Line(name, np.maximum(shared.rows.mean(norms), low), dashed=name == "x")
+        Line(name, np.maximum(common.bins.mean(norms), low), dashed=name == "x")
         for name, norms in with_respect_to.items()
     ]
-    title = "which rows mattered"
-    return Curves("gradient", title, words.GRADIENT, tuple(lines), low, high, log=True)
+    title = "gradient norms"
+    return LineChart("gradient", title, captions.GRADIENT, tuple(lines), low, high, log=True)
 
 
-def _saturation(cell: CellObservation, rows: Rows) -> Curves:
+def _saturation(cell: CellObservation, bins: TimeBins) -> LineChart:
     lines = []
     for name, gate in cell.gates.items():
-        low = LOW if is_gate(name, gate) else -HIGH
-        lines.append(Line(name, rows.mean((gate > HIGH).mean(axis=1)), which="open"))
-        shut = rows.mean((gate < low).mean(axis=1))
-        lines.append(Line(name, -shut, dashed=True, which="shut"))
+        open_share, shut_share = (bins.mean(mask.mean(axis=1)) for mask in saturated(name, gate))
+        lines.append(Line(name, open_share, variant="open"))
+        lines.append(Line(name, -shut_share, dashed=True, variant="shut"))
     title = "saturated units"
-    return Curves("saturation", title, words.SATURATION, tuple(lines), -1, 1)
+    return LineChart("saturation", title, captions.SATURATION, tuple(lines), -1, 1)
 
 
-def _difference(observation: Observation, rows: Rows) -> Curves:
-    text, lines = words.NO_TWIN, []
+def _difference(observation: Observation, bins: TimeBins) -> LineChart:
+    caption, lines = captions.NO_COUNTERPART, []
     if observation.difference is not None:
-        largest = np.maximum(rows.largest(observation.difference), FLOOR)
-        text, lines = words.DIFFERENCE, [Line("|scratch - builtin|", largest)]
-    title = "scratch beside builtin"
-    return Curves("difference", title, text, tuple(lines), FLOOR, 1e-3, log=True)
+        largest = np.maximum(bins.max(observation.difference), MIN_DIFFERENCE)
+        caption, lines = captions.DIFFERENCE, [Line("|scratch − torch.nn|", largest)]
+    title = "difference from torch.nn"
+    return LineChart("difference", title, caption, tuple(lines), *DIFFERENCE_AXIS, log=True)
 
 
-def _inside(cell: CellObservation, shared: _Shared) -> tuple[Heat, ...]:
+def _internals(cell: CellObservation, common: _Common) -> tuple[Heatmap, ...]:
+    """States first, then gates from 0 to 1, then the candidate.
+
+    A gate that equals the hidden state, as an RNN's candidate does, is not shown twice.
+    """
     orders = unit_orders(cell)
     hidden = cell.states["hidden"]
-    gates = {name: g for name, g in cell.gates.items() if not np.array_equal(g, hidden)}
+    gates = {name: gate for name, gate in cell.gates.items() if not np.array_equal(gate, hidden)}
 
-    def heat(kind: str, name: str, text: str, values: Array, scale: Scale) -> Heat:
-        units = every_kth(orders[values.shape[1]], shared.units)
-        shown = shared.rows.mean(values[:, units])
-        columns = tuple(str(unit) for unit in units)
-        return Heat(f"{kind}-{name}", _symbol(name, kind), text, shown, columns, "unit", scale)
+    def heatmap(key: str, title: str, caption: str, values: Array, scale: Scale) -> Heatmap:
+        units = evenly_spaced(orders[values.shape[1]], common.max_units)
+        binned = common.bins.mean(values[:, units])
+        return Heatmap(key, title, caption, binned, tuple(map(str, units)), "unit", scale)
 
-    states = [
-        heat(
-            "state",
-            name,
-            words.of_state(name, len(gates)),
+    state_panels = [
+        heatmap(
+            f"state-{name}",
+            f"{name} state {STATE_SYMBOLS[name]}" if name in STATE_SYMBOLS else name,
+            captions.of_state(name, len(gates)),
             state,
-            shared.memory if name == "cell" else shared.signed,
+            common.cell_state if name == "cell" else common.signed,
         )
         for name, state in cell.states.items()
     ]
-    opened = [
-        heat(
-            "gate", name, words.of_gate(name), gate, GATE if is_gate(name, gate) else shared.signed
+    gate_panels = [
+        heatmap(
+            f"gate-{name}",
+            name if name == "candidate" else f"{name} gate",
+            captions.of_gate(name),
+            gate,
+            GATE if is_gate(name, gate) else common.signed,
         )
         for name, gate in gates.items()
     ]
-    opened.sort(key=lambda panel: panel.scale is not GATE)  # those from 0 to 1 side by side
-    return (*states, *opened)
-
-
-def is_gate(name: str, values: Array) -> bool:
-    """Whether these are shares from 0 to 1, and not values on both sides of zero."""
-    return name != "candidate" and values.min() >= 0 and values.max() <= 1
-
-
-def _symbol(name: str, kind: str = "state") -> str:
-    if kind == "gate":
-        return name if name == "candidate" else f"{name} gate"
-    return {"hidden": "hidden state h", "cell": "cell state c"}.get(name, name)
+    gate_panels.sort(key=lambda panel: panel.scale is not GATE)
+    return (*state_panels, *gate_panels)
 
 
 def _signed_scale(cells: Sequence[CellObservation]) -> Scale:
-    """From -1 to 1, or as far as an unbounded candidate or state goes."""
+    """From -1 to 1, or wider if an unbounded candidate or state exceeds this."""
     values = [state for cell in cells for name, state in cell.states.items() if name != "cell"]
-    values += [g for cell in cells for name, g in cell.gates.items() if not is_gate(name, g)]
+    values += [
+        gate for cell in cells for name, gate in cell.gates.items() if not is_gate(name, gate)
+    ]
     limit = max(1.0, *(float(np.abs(each).max()) for each in values))
-    return Scale("candidate and h", -limit, limit, BLUE_TO_RED)
+    only_known_states = all(cell.states.keys() <= STATE_SYMBOLS.keys() for cell in cells)
+    name = "candidate and h" if only_known_states else "candidate and states"
+    return Scale(name, -limit, limit, BLUE_TO_RED)
 
 
-def _memory_scale(cells: Sequence[CellObservation]) -> Scale:
-    """As far as 99 % of the cell states go: a few count far, and would leave the others pale."""
+def _cell_state_scale(cells: Sequence[CellObservation]) -> Scale:
+    """Up to the 99th percentile of |c|, so that outliers do not make all other values pale."""
     values = [np.abs(cell.states["cell"]).ravel() for cell in cells if "cell" in cell.states]
     limit = float(np.percentile(np.concatenate(values), 99)) if values else 1.0
     return Scale("cell state c", -limit, limit, BLUE_TO_RED, clipped=True)
 
 
 def _gradient_range(observations: Sequence[Observation]) -> tuple[float, float]:
-    """The positive gradient norms' range over everything shown, at most twelve decades."""
+    """Powers of ten that enclose all positive gradient norms, at most MAX_GRADIENT_RANGE apart."""
     norms = [observation.input_gradient for observation in observations]
     norms += [n for o in observations for cell in o.cells for n in cell.gradients.values()]
     every = np.concatenate(norms)
     positive = every[every > 0]
     if not len(positive):
-        return 1e-12, 1.0
+        return 1 / MAX_GRADIENT_RANGE, 1.0
     high = 10 ** np.ceil(np.log10(positive.max()))
     low = 10 ** np.floor(np.log10(positive.min()))
-    return float(max(low, high * 1e-12)), float(high)
+    return float(max(low, high / MAX_GRADIENT_RANGE)), float(high)
 
 
-def _notes(observation: Observation, shared: _Shared) -> tuple[str, ...]:
-    """What the page must admit: replayed gates, means over steps, units left out."""
+def _notes(observation: Observation, common: _Common) -> tuple[str, ...]:
+    """Disclaimers: replayed gates, averaged steps, omitted units."""
     notes = []
     if observation.replayed:
         assert observation.difference is not None
         notes.append(
-            "torch.nn does not show its gates: they are replayed through the hand-written twin "
-            "with the same weights. Largest difference between the replayed output and the "
+            "torch.nn does not expose its gates. They are recomputed by the hand-written layer "
+            "with the same weights. Largest difference between the recomputed outputs and the "
             f"model's own: {observation.difference.max():.1e}."
         )
-    if shared.rows.size > 1:
+    size = common.bins.size
+    if size > 1:
         notes.append(
-            f"{observation.time} steps are more than a screen can show: each row is the mean of "
-            f"{shared.rows.size} steps (for the answer the last of them, for scratch beside "
-            "builtin the largest)."
+            f"The sequence has {observation.time} steps, more than a screen can show. Each row is "
+            f"the mean of {size} steps; for the prediction it is the last of them, and for the "
+            "difference from torch.nn the largest."
         )
     widest = max(state.shape[1] for cell in observation.cells for state in cell.states.values())
-    if widest > shared.units:
-        shown = len(every_kth(np.arange(widest), shared.units))
-        notes.append(f"Of {widest} units {shown} are shown, evenly spread along their order.")
+    if widest > common.max_units:
+        shown = len(evenly_spaced(np.arange(widest), common.max_units))
+        notes.append(f"{shown} of {widest} units are shown, evenly spaced in their order.")
     return tuple(notes)

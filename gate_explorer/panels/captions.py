@@ -1,74 +1,78 @@
-"""What stands under each panel: what it is, and what to look for."""
+"""Captions of the panels: what each panel shows, and what to look for."""
 
 GATES = {
-    "input": "How much of the candidate each unit writes into its memory c. Look for: which rows "
-    "are written down, and that most units write only at some rows.",
-    "forget": "How much of its memory c each unit keeps. Look for: long brown columns, units that "
-    "keep what they know for many rows; a green row is a moment at which a unit clears it.",
-    "output": "How much of its memory each unit shows to the others and to the answer. Look for: "
-    "units that open only towards the end, when the answer counts.",
-    "reset": "How much of the past the candidate may see. Look for: green rows, where a unit "
-    "starts afresh from the row it reads.",
-    "update": "How much of the old h each unit keeps: 1 keeps all of it, 0 takes the candidate "
-    "instead. Look for: brown columns, units that wait.",
-    "candidate": "What each unit would like to take in from this row, from -1 to 1. Look for: "
-    "rows with ink, where it changes, beside blank rows, where it hardly does.",
+    "input": "How much of its candidate each unit adds to its cell state c: nothing at 0, all of "
+    "it at 1. Look for: the steps at which a unit writes.",
+    "forget": "How much of its cell state c each unit keeps: all of it at 1, nothing at 0. Look "
+    "for: brown columns, units that keep c for many steps, and green cells, steps at which a unit "
+    "clears its c.",
+    "output": "How much of tanh(c) each unit passes on as h. Look for: units that open only at "
+    "the last steps, which determine the prediction.",
+    "reset": "How much of the previous state enters each unit's candidate. Look for: green cells, "
+    "steps at which the candidate depends almost only on the current input.",
+    "update": "How much of its old h each unit keeps: all of it at 1; at 0 the candidate replaces "
+    "it. Look for: brown columns, units whose update gate stays near 1.",
+    "candidate": "The new value of each unit, computed from the current input and the previous "
+    "state, from -1 to 1. Look for: large changes at steps with ink, small changes at blank steps.",
 }
 
 STATES = {
-    "hidden": "The hidden state h after each row: all that the next row, the next layer and the "
-    "answer get to see. Units are sorted by when they peak, hence the diagonal.",
-    "cell": "The LSTM's memory c after each row: changed by products and sums only, so it may "
-    "grow beyond 1. Look for: columns that build up over many rows.",
+    "hidden": "The hidden state h after each step. The next step, the next layer and the readout "
+    "use it. Units are sorted by the step at which |h| peaks, which gives the diagonal.",
+    "cell": "The LSTM's cell state c after each step. It changes only by an elementwise product "
+    "and a sum, so it can grow beyond 1. Look for: columns whose colour grows "
+    "stronger over many steps.",
 }
 
-OWN_GATE = "A gate of this cell, unit by unit. Look for: rows at which many units change at once."
-OWN_STATE = "A part of what this cell carries from step to step, unit by unit."
+CUSTOM_GATE = "A gate of this custom cell. Look for: steps at which many units change at once."
+CUSTOM_STATE = "A part of the state that this custom cell passes from step to step."
 
-RNN_HIDDEN = (
-    "The hidden state h after each row. An RNN has no gates: each row overwrites all of it. Look "
-    "for: how little one row resembles the row before."
+HIDDEN_WITHOUT_GATES = (
+    "The hidden state h after each step. This cell has no gates: each step overwrites all of h. "
+    "Look for: how different two consecutive steps are."
 )
 
-DIGIT = {
-    "rows": "The digit; the cell reads one row at a time, from the top.",
-    "columns": "The digit on its side: the cell reads one column at a time, from the left, and "
-    "here each column is a row.",
-    "pixels": "The digit; the cell reads one pixel at a time, row by row.",
-    "permuted": "The digit as the cell reads it: one pixel at a time, in a fixed random order.",
+INPUT = {
+    "rows": "The image. The model reads one row per step, from the top.",
+    "columns": "The image, transposed. The model reads one column per step, from the left; each "
+    "column is drawn as a row.",
+    "pixels": "The image. The model reads one pixel per step, row by row from the top.",
+    "permuted": "The pixels in the order in which the model reads them: one per step, in a fixed "
+    "random order.",
 }
 
-ANSWER = (
-    "What the model would answer if the image ended here. Look for: the row at which it makes up "
-    "its mind, and classes it considers on the way."
+PREDICTION = (
+    "The class probabilities if the sequence ended after each step. Look for: the step at which "
+    "one class becomes the most likely, and the classes that were likely before."
 )
 
 GRADIENT = (
-    "How strongly the winning score depends on each row x and each state h: the norm of its "
-    "gradient, on a log scale. Look for: lines that fall towards the first step read, the "
-    "vanishing gradient."
+    "How strongly the predicted class's score depends on each input x and each state: the norm of "
+    "the gradient, on a log scale. Look for: lines that fall towards the first step that the cell "
+    "reads. This is the vanishing gradient."
 )
 
 SATURATION = (
-    "The share of units almost open (to the right) and almost shut (to the left). Look for: gates "
-    "that sit at one end; there they hardly learn."
+    "The share of units above 0.9 (open: solid line, to the right) and below 0.1 (shut: dotted "
+    "line, to the left). A candidate counts as shut below −0.9. Look for: gates with most units at "
+    "one end. Almost no gradient passes through them, so they learn slowly."
 )
 
 DIFFERENCE = (
-    "How far the hand-written layer and torch.nn's are apart. Look for: nothing above 1e-6, which "
-    "is rounding. Exact zeros are drawn at the left edge."
+    "The largest difference between the outputs of the hand-written layer and of torch.nn's, with "
+    "the same weights. Values up to about 1e-6 are rounding. Exact zeros are drawn at 1e-9."
 )
 
-NO_TWIN = "torch.nn has no twin of this cell, so there is nothing to compare it with."
+NO_COUNTERPART = "torch.nn has no counterpart of this cell, so there is no comparison."
 
 
 def of_gate(name: str) -> str:
-    """The words under a gate's heatmap."""
-    return GATES.get(name, OWN_GATE)
+    """The caption of a gate's heatmap."""
+    return GATES.get(name, CUSTOM_GATE)
 
 
-def of_state(name: str, gates: int) -> str:
-    """The words under a state's heatmap, of a cell that shows so many gates."""
-    if name == "hidden" and gates == 0:
-        return RNN_HIDDEN
-    return STATES.get(name, OWN_STATE)
+def of_state(name: str, num_gates: int) -> str:
+    """The caption of a state's heatmap; ``num_gates`` is the number of gates shown next to it."""
+    if name == "hidden" and num_gates == 0:
+        return HIDDEN_WITHOUT_GATES
+    return STATES.get(name, CUSTOM_STATE)

@@ -1,4 +1,4 @@
-"""The units of a cell in the order in which they are shown, and as many as can be seen."""
+"""The order of the units in the heatmaps, and a subset of them where there are too many to draw."""
 
 import numpy as np
 
@@ -6,22 +6,24 @@ from gate_explorer.observation.observe import CellObservation
 from gate_explorer.observation.time_bins import Array
 
 MAX_UNITS = 256
+"""Units in one heatmap. More columns would each be thinner than a pixel of the screen."""
 MIN_UNITS = 8
+"""Units in one heatmap, even if the page grows larger than MAX_VALUES allows."""
 MAX_VALUES = 1_200_000
-"""Numbers in all heatmaps of a page, at 5.3 bytes each: with plotly.js it stays below 15 MB."""
+"""Values in all heatmaps of a page, at 5.3 bytes each. With plotly.js a page is below 15 MB."""
 
 
 def peak_order(values: Array) -> Array:
-    """The units (columns) of (T, units) by the step at which each is largest in magnitude."""
+    """The units, columns of (T, units), sorted by the step at which their magnitude peaks."""
     order: Array = np.abs(values).argmax(axis=0).argsort(kind="stable")
     return order
 
 
 def unit_orders(cell: CellObservation) -> dict[int, Array]:
-    """One order of the units for all heatmaps of a cell: by when the hidden state peaks.
+    """The order of the units in all heatmaps of a cell, by number of units: {units: order}.
 
-    Where the hidden state is a projection its units are not those of the gates, which then follow
-    the cell state: so there is one order for each number of units.
+    Units are sorted by when the hidden state peaks. If the hidden state is a projection, its units
+    differ from those of the gates, which are then sorted by when the cell state peaks.
     """
     orders: dict[int, Array] = {}
     for state in cell.states.values():
@@ -31,11 +33,11 @@ def unit_orders(cell: CellObservation) -> dict[int, Array]:
     return orders
 
 
-def units_shown(heatmaps: int, rows: int) -> int:
-    """How many units each of so many heatmaps may show, so that the page does not grow too big."""
-    return max(MIN_UNITS, min(MAX_UNITS, MAX_VALUES // (heatmaps * rows)))
+def units_per_heatmap(num_heatmaps: int, num_bins: int) -> int:
+    """How many units each heatmap of a page may show, so that the page stays small enough."""
+    return max(MIN_UNITS, min(MAX_UNITS, MAX_VALUES // (num_heatmaps * num_bins)))
 
 
-def every_kth(order: Array, limit: int) -> Array:
-    """At most ``limit`` of the units, evenly spread along their order."""
+def evenly_spaced(order: Array, limit: int) -> Array:
+    """At most ``limit`` of the units, evenly spaced in their order."""
     return order[:: -(-len(order) // limit)]

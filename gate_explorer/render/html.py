@@ -1,4 +1,4 @@
-"""One self-contained HTML page: plotly.js, the charts, the words, a slider and menus."""
+"""One self-contained HTML page: plotly.js, the charts, captions, a slider and menus."""
 
 import base64
 import io
@@ -16,36 +16,36 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation
-from gate_explorer.observation.time_bins import Array, Rows
+from gate_explorer.observation.time_bins import Array, TimeBins
 from gate_explorer.panels.build import build_panels
-from gate_explorer.panels.panels import CellPanels, Curves, Panel, RunPanels, Scale
+from gate_explorer.panels.panel_types import CellPanels, LineChart, ModelPanels, Panel, Scale
 from gate_explorer.render.plotly_charts import (
     horizontal_axis,
     line_colours,
+    plotly_traces,
     row_labels,
-    traces,
     vertical_axis,
 )
 
-TOP, RIGHT, BOTTOM = 6, 14, 34
-"""Margins of a chart in pixels; page.css has them too, for the markers."""
+TOP_MARGIN, RIGHT_MARGIN, BOTTOM_MARGIN = 6, 14, 34
+"""Margins of a chart in pixels. page.css has the same values, to place the markers."""
 
 
 def write_page(path: Path, observations: Sequence[Observation], title: str) -> None:
-    """Write the page that shows ``observations``, of the same image, side by side.
+    """Write the page that shows ``observations`` of the same image, side by side.
 
     Raises:
         OSError: the file cannot be written.
     """
-    content = page(observations, title).encode()
+    content = render_page(observations, title).encode()
     with atomic_write(path) as file:
         file.write(content)
 
 
-def page(observations: Sequence[Observation], title: str) -> str:
-    """The page as HTML; ``title`` says which image it is."""
-    runs = build_panels(observations)
-    rows, first = runs[0].rows, observations[0]
+def render_page(observations: Sequence[Observation], title: str) -> str:
+    """The page as HTML; ``title`` identifies the image."""
+    models = build_panels(observations)
+    bins, first = models[0].bins, observations[0]
     return Template(_resource("page.html")).substitute(
         title=escape(title),
         subtitle=escape(_subtitle(first)),
@@ -53,13 +53,13 @@ def page(observations: Sequence[Observation], title: str) -> str:
         css=_resource("page.css"),
         js=_resource("page.js"),
         plotly=get_plotlyjs(),
-        left=_left(runs),
-        rows=len(rows),
-        last_row=len(rows) - 1,
-        layout="compared" if len(runs) > 1 else "alone",
-        answers="<span></span>" * len(runs),
-        runs="\n".join(map(_section, runs)),
-        data=_data(runs),
+        left_margin=_left_margin(models),
+        num_bins=len(bins),
+        last_bin=len(bins) - 1,
+        layout="compared" if len(models) > 1 else "single",
+        predictions="<span></span>" * len(models),
+        models="\n".join(map(_model_section, models)),
+        data=_page_data(models),
     )
 
 
@@ -69,10 +69,10 @@ def _resource(name: str) -> str:
 
 def _subtitle(observation: Observation) -> str:
     label = "" if observation.label is None else observation.class_names[observation.label]
-    truth = f"The image is a {label}. " if label else ""
+    correct = f"Correct class: {label}. " if label else ""
     return (
-        f"{truth}Read by {observation.sequence} in {observation.time} steps, from the top of every "
-        "panel to the bottom: move the slider to follow."
+        f"{correct}The model reads the image by {observation.sequence} in {observation.time} "
+        "steps. Time runs from top to bottom in every panel. Move the slider to select a step."
     )
 
 
@@ -83,48 +83,55 @@ def _thumbnail(image: Array) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
 
 
-def _left(runs: Sequence[RunPanels]) -> int:
-    """The left margin that the longest row label needs, the same in every chart."""
-    panels = runs[0].cells[0].all
-    return 16 + 6 * max(len(label) for panel in panels for label in row_labels(panel, runs[0].rows))
+def _left_margin(models: Sequence[ModelPanels]) -> int:
+    """The left margin in pixels that fits the longest row label, the same in every chart."""
+    panels, bins = models[0].cells[0].all, models[0].bins
+    return 16 + 6 * max(len(label) for panel in panels for label in row_labels(panel, bins))
 
 
-def _section(run: RunPanels) -> str:
-    """One run: its name, menu and notes, and a place for each chart."""
-    first = run.cells[0]
+def _model_section(model: ModelPanels) -> str:
+    """One model: its name, menu and notes, and an empty element for each chart."""
+    first = model.cells[0]
     options = "".join(
-        f'<option value="{number}">{escape(cell.label)}</option>'
-        for number, cell in enumerate(run.cells)
+        f'<option value="{index}">{escape(cell.label)}</option>'
+        for index, cell in enumerate(model.cells)
     )
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in run.notes)
-    observation = run.observation
-    answer = observation.class_names[observation.answer]
-    certainty = observation.probabilities[-1].max()
-    dot = "<i></i>" if observation.steps.shape[1] == 1 else ""  # which pixel of its row
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in model.notes)
+    observation = model.observation
+    predicted = observation.class_names[observation.prediction]
+    probability = observation.probabilities[-1].max()
+    reads_pixels = observation.steps.shape[1] == 1
+    dot = "<i></i>" if reads_pixels else ""  # shows which pixel of its row is read
     return (
-        f'<section class="run"><div class="run-head"><h2>{escape(observation.name)}</h2>'
-        f"<p>answers {escape(answer)} ({certainty:.1%})</p>"
+        f'<section class="model"><div class="model-head"><h2>{escape(observation.name)}</h2>'
+        f"<p>predicts {escape(predicted)} ({probability:.1%})</p>"
         f'<select aria-label="layer and direction" autocomplete="off">{options}</select>{notes}'
-        f'</div><div class="overview">{_places(first.overview, dot)}</div>'
+        f'</div><div class="overview">{_panel_articles(first.overview, dot)}</div>'
         f'<div class="scales">{_colour_bars(first)}</div>'
-        f'<div class="inside">{_places(first.inside)}</div></section>'
+        f'<div class="internals">{_panel_articles(first.internals)}</div></section>'
     )
 
 
-def _places(panels: Iterable[Panel], dot: str = "") -> str:
-    """A place for each panel; ``dot`` stands in the digit's marker."""
+def _panel_articles(panels: Iterable[Panel], dot: str = "") -> str:
+    """Title, legend, empty chart, marker and caption of each panel.
+
+    ``dot`` is the content of the input panel's marker.
+    """
     return "".join(
         f'<article class="panel" data-key="{escape(panel.key)}"><h3>{escape(panel.title)}</h3>'
         f'{_legend(panel)}<div class="plot"><div class="chart"></div>'
-        f'<div class="marker">{dot if panel.key == "digit" else ""}</div>'
-        f'</div><p class="words">{escape(panel.words)}</p></article>'
+        f'<div class="marker">{dot if panel.key == "input" else ""}</div>'
+        f'</div><p class="caption">{escape(panel.caption)}</p></article>'
         for panel in panels
     )
 
 
 def _legend(panel: Panel) -> str:
-    """The names of the panel's lines in their colours; empty, but as high, in the panels beside."""
-    if not isinstance(panel, Curves):
+    """The names of a line chart's groups in their colours.
+
+    Heatmaps get an empty legend of the same height, so that all plots of a row are level.
+    """
+    if not isinstance(panel, LineChart):
         return '<div class="legend"></div>'
     names = (
         f'<b style="--colour: {colour}">{escape(name)}</b>'
@@ -134,61 +141,61 @@ def _legend(panel: Panel) -> str:
 
 
 def _colour_bars(cell: CellPanels) -> str:
-    """One colour bar for each kind of heatmap."""
-    scales: dict[Scale, None] = dict.fromkeys(panel.scale for panel in cell.inside)
+    """One colour bar for each scale of the heatmaps."""
+    scales: dict[Scale, None] = dict.fromkeys(panel.scale for panel in cell.internals)
     return "".join(
-        f'<span class="scale">{escape(scale.name)}: {scale.ends[0]}'
+        f'<span class="scale">{escape(scale.name)}: {scale.end_labels[0]}'
         f'<i style="background: linear-gradient(to right, {", ".join(scale.colours)})"></i>'
-        f"{scale.ends[1]}</span>"
+        f"{scale.end_labels[1]}</span>"
         for scale in scales
     )
 
 
-def _data(runs: Sequence[RunPanels]) -> str:
-    """What page.js draws from, as JSON that may stand inside a script element."""
-    left, rows = _left(runs), runs[0].rows
+def _page_data(models: Sequence[ModelPanels]) -> str:
+    """The data that page.js draws, as JSON that is safe inside a script element."""
+    left_margin, bins = _left_margin(models), models[0].bins
     content = {
-        "rows": rows.labels,
-        "columns": _columns(runs[0].observation, rows),
-        "runs": [
+        "binLabels": bins.labels,
+        "binPositions": _bin_positions(models[0].observation, bins),
+        "models": [
             {
-                "answers": _answers(run.observation, rows),
+                "predictions": _prediction_texts(model.observation, bins),
                 "cells": [
-                    {"charts": {panel.key: _chart(panel, rows, left) for panel in cell.all}}
-                    for cell in run.cells
+                    {"charts": {panel.key: _chart(panel, bins, left_margin) for panel in cell.all}}
+                    for cell in model.cells
                 ],
             }
-            for run in runs
+            for model in models
         ],
     }
     return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _columns(observation: Observation, rows: Rows) -> list[float]:
-    """Where in its row of the digit each step is, from 0 to 1."""
-    pixels = observation.steps.size // observation.time
+def _bin_positions(observation: Observation, bins: TimeBins) -> list[float]:
+    """The horizontal centre of each bin in its row of pixels, from 0 to 1."""
+    pixels = observation.steps.size // observation.time  # of one step
     width = observation.image.shape[1]
-    return [(start * pixels % width + pixels * rows.size / 2) / width for start in rows.starts]
+    return [(first * pixels % width + pixels * bins.size / 2) / width for first in bins.first_steps]
 
 
-def _answers(observation: Observation, rows: Rows) -> list[str]:
-    """In a few words, what the model would answer after each row."""
+def _prediction_texts(observation: Observation, bins: TimeBins) -> list[str]:
+    """The predicted class and its probability after each bin."""
     return [
-        f"{observation.name}: {observation.class_names[int(now.argmax())]} ({now.max():.0%})"
-        for now in rows.last(observation.probabilities)
+        f"{observation.name}: {observation.class_names[int(row.argmax())]} ({row.max():.0%})"
+        for row in bins.last(observation.probabilities)
     ]
 
 
-def _chart(panel: Panel, rows: Rows, left: int) -> Any:
+def _chart(panel: Panel, bins: TimeBins, left_margin: int) -> Any:
     layout = {
         "xaxis": horizontal_axis(panel),
-        "yaxis": vertical_axis(panel, rows),
-        "margin": {"l": left, "r": RIGHT, "t": TOP, "b": BOTTOM},
+        "yaxis": vertical_axis(panel, bins),
+        "margin": {"l": left_margin, "r": RIGHT_MARGIN, "t": TOP_MARGIN, "b": BOTTOM_MARGIN},
         "font": {"size": 10},
         "showlegend": False,
         "dragmode": False,
         "hoverlabel": {"font": {"size": 12}},
         "plot_bgcolor": "#fff",
     }
-    figure = go.Figure(traces(panel, rows), layout, layout_template="none")
+    figure = go.Figure(plotly_traces(panel, bins), layout, layout_template="none")
     return json.loads(figure.to_json())

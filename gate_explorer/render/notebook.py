@@ -1,4 +1,4 @@
-"""``explore``: every panel in one plotly figure, for a notebook."""
+"""``explore``: all panels of one model in one plotly figure, for a notebook."""
 
 import math
 from typing import Any
@@ -8,14 +8,19 @@ from plotly.subplots import make_subplots  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from gate_explorer.observation.observe import observe
-from gate_explorer.observation.time_bins import Rows
+from gate_explorer.observation.time_bins import TimeBins
 from gate_explorer.panels.build import build_panels
-from gate_explorer.panels.panels import CellPanels, Curves, RunPanels, Scale
-from gate_explorer.render.plotly_charts import horizontal_axis, row_labels, traces, vertical_axis
+from gate_explorer.panels.panel_types import CellPanels, LineChart, ModelPanels, Scale
+from gate_explorer.render.plotly_charts import (
+    horizontal_axis,
+    plotly_traces,
+    row_labels,
+    vertical_axis,
+)
 
-ACCENT = "#d6006c"
+MARKER_COLOUR = "#d6006c"
 HEIGHT = 860  # pixels
-GAP = 0.03  # between panels, of the width
+MAX_GAP = 0.03  # between panels, as a share of the figure's width
 
 
 def explore(
@@ -26,127 +31,133 @@ def explore(
     label: int | None = None,
     class_names: tuple[str, ...] | None = None,
 ) -> go.Figure:
-    """Show what happens inside ``model`` while it reads ``image``.
+    """Show gates, states, gradients and predictions of ``model`` while it reads ``image``.
 
     Args:
-        model: a SequenceClassifier on a layer of scratch_cells, of a cell of your own, or torch.nn.
+        model: a SequenceClassifier whose layer is from scratch_cells, made by ``layer_of``, or
+            torch.nn's RNN, GRU or LSTM.
         image: (height, width) uint8.
-        sequence: how the image is read.
-        label: its true class, if known.
-        class_names: what each class stands for; numbers if not given.
+        sequence: how the image is read: ``rows``, ``columns``, ``pixels`` or ``permuted``.
+        label: the image's correct class, if it is known.
+        class_names: the name of each class; ``"0"``, ``"1"``, ... by default.
 
     Returns:
-        A figure with a slider through time and a menu for layer and direction.
+        A plotly figure with a slider over the time steps and a menu of layers and directions.
 
     Raises:
-        ExplorerError: the model or the image is not of this kind, or one does not fit the other.
+        ExplorerError: the model or the image has the wrong type, or the image does not fit the
+            model's input_size.
     """
-    observed = observe(model, image, sequence=sequence, label=label, class_names=class_names)
-    (run,) = build_panels([observed])
-    figure = _grid(run.cells[0])
-    for cell in run.cells:
-        _add(figure, cell, run.rows, visible=cell is run.cells[0])
+    observation = observe(model, image, sequence=sequence, label=label, class_names=class_names)
+    (panels,) = build_panels([observation])
+    figure = _empty_grid(panels.cells[0])
+    for cell in panels.cells:
+        _add_cell(figure, cell, panels.bins, visible=cell is panels.cells[0])
+    predicted = observation.class_names[observation.prediction]
     return figure.update_layout(
         template="none",
-        title={
-            "text": f"{observed.name} answers {observed.class_names[observed.answer]}",
-            "x": 0.03,
-        },
+        title={"text": f"{observation.name} predicts {predicted}", "x": 0.03},
         height=HEIGHT,
         margin={"l": 40, "r": 20, "t": 110, "b": 150},
         font_size=10,
-        sliders=[_slider(run)],
-        updatemenus=[_menu(run)],
-        shapes=_markers(run.cells[0], run.rows, len(run.rows) - 1),
+        sliders=[_slider(panels)],
+        updatemenus=[_menu(panels)],
+        shapes=_markers(panels.cells[0], panels.bins, len(panels.bins) - 1),
     )
 
 
-def _grid(cell: CellPanels) -> go.Figure:
-    """Empty axes: the overview in one row, the heatmaps of the cell in another."""
-    above, below = len(cell.overview), len(cell.inside)
+def _empty_grid(cell: CellPanels) -> go.Figure:
+    """Empty axes: the overview in the first row, the states and gates of the cell in the second."""
+    above, below = len(cell.overview), len(cell.internals)
     columns = math.lcm(above, below)
     specs: list[list[dict[str, int] | None]] = []
     for count in (above, below):
         span = columns // count
-        specs.append([{"colspan": span} if at % span == 0 else None for at in range(columns)])
+        specs.append(
+            [{"colspan": span} if column % span == 0 else None for column in range(columns)]
+        )
     return make_subplots(
         rows=2,
         cols=columns,
         specs=specs,
         subplot_titles=[panel.title for panel in cell.all],
-        horizontal_spacing=min(GAP, 0.9 / (columns - 1)),
+        horizontal_spacing=min(MAX_GAP, 0.9 / (columns - 1)),
         vertical_spacing=0.22,
     )
 
 
-def _places(cell: CellPanels) -> list[tuple[int, int]]:
-    """Row and column of the grid for each panel."""
-    above, below = len(cell.overview), len(cell.inside)
+def _grid_positions(cell: CellPanels) -> list[tuple[int, int]]:
+    """Row and column of the grid, from 1, for each panel."""
+    above, below = len(cell.overview), len(cell.internals)
     columns = math.lcm(above, below)
     return [
-        (row, 1 + number * (columns // count))
+        (row, 1 + index * (columns // count))
         for row, count in ((1, above), (2, below))
-        for number in range(count)
+        for index in range(count)
     ]
 
 
-def _add(figure: go.Figure, cell: CellPanels, rows: Rows, visible: bool) -> None:
-    seen: set[Scale] = set()
-    for number, (panel, (row, column)) in enumerate(zip(cell.all, _places(cell), strict=True), 1):
-        place = next(figure.select_xaxes(row=row, col=column)).domain
-        drawn = traces(panel, rows)
-        if isinstance(panel, Curves):
+def _add_cell(figure: go.Figure, cell: CellPanels, bins: TimeBins, visible: bool) -> None:
+    scales_drawn: set[Scale] = set()
+    positions = _grid_positions(cell)
+    for number, (panel, (row, column)) in enumerate(zip(cell.all, positions, strict=True), 1):
+        domain = next(figure.select_xaxes(row=row, col=column)).domain
+        traces = plotly_traces(panel, bins)
+        if isinstance(panel, LineChart):
             legend = f"legend{number}"
-            figure.update_layout({legend: {"x": place[0], "y": 0.54, "orientation": "h"}})
-            for trace, line in zip(drawn, panel.lines, strict=True):
-                named = len(panel.lines) > 1 and line.which != "shut"
-                trace.update(name=line.of, legend=legend, showlegend=named)
-        elif panel in cell.inside and panel.scale not in seen:  # one colour bar for each kind
-            seen.add(panel.scale)
-            drawn[0].update(showscale=True, colorbar=_colour_bar(panel.scale, place))
-        for trace in drawn:
+            figure.update_layout({legend: {"x": domain[0], "y": 0.54, "orientation": "h"}})
+            for trace, line in zip(traces, panel.lines, strict=True):
+                in_legend = len(panel.lines) > 1 and line.variant != "shut"
+                trace.update(name=line.group, legend=legend, showlegend=in_legend)
+        elif panel in cell.internals and panel.scale not in scales_drawn:
+            scales_drawn.add(panel.scale)
+            traces[0].update(showscale=True, colorbar=_colour_bar(panel.scale, domain))
+        for trace in traces:
             figure.add_trace(trace.update(visible=visible), row=row, col=column)
         figure.update_xaxes(horizontal_axis(panel), row=row, col=column)
-        figure.update_yaxes(vertical_axis(panel, rows), row=row, col=column)
+        figure.update_yaxes(vertical_axis(panel, bins), row=row, col=column)
 
 
-def _colour_bar(scale: Scale, place: tuple[float, float]) -> dict[str, Any]:
-    """Below the heatmap that spans ``place`` of the figure's width."""
+def _colour_bar(scale: Scale, domain: tuple[float, float]) -> dict[str, Any]:
+    """A colour bar below the heatmap that covers ``domain``, a range of the figure's width."""
     return {
         "orientation": "h",
-        "x": sum(place) / 2,
-        "len": place[1] - place[0],
+        "x": sum(domain) / 2,
+        "len": domain[1] - domain[0],
         "y": -0.08,
         "yanchor": "top",
         "thickness": 8,
         "tickvals": [scale.low, scale.high],
-        "ticktext": scale.ends,
+        "ticktext": scale.end_labels,
         "title": {"text": scale.name, "side": "bottom"},
     }
 
 
-def _menu(run: RunPanels) -> dict[str, Any]:
-    counts = [sum(len(traces(panel, run.rows)) for panel in cell.all) for cell in run.cells]
-    owners = [number for number, count in enumerate(counts) for _ in range(count)]
+def _menu(panels: ModelPanels) -> dict[str, Any]:
+    """A menu that shows the traces of one cell and hides those of the others."""
+    num_traces = [
+        sum(len(plotly_traces(panel, panels.bins)) for panel in cell.all) for cell in panels.cells
+    ]
+    cell_of_trace = [index for index, count in enumerate(num_traces) for _ in range(count)]
     buttons = [
         {
             "label": cell.label,
             "method": "restyle",
-            "args": [{"visible": [owner == number for owner in owners]}],
+            "args": [{"visible": [owner == index for owner in cell_of_trace]}],
         }
-        for number, cell in enumerate(run.cells)
+        for index, cell in enumerate(panels.cells)
     ]
     return {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.17, "yanchor": "top"}
 
 
-def _slider(run: RunPanels) -> dict[str, Any]:
+def _slider(panels: ModelPanels) -> dict[str, Any]:
     steps = [
         {
             "label": label,
             "method": "relayout",
-            "args": [{"shapes": _markers(run.cells[0], run.rows, row)}],
+            "args": [{"shapes": _markers(panels.cells[0], panels.bins, index)}],
         }
-        for row, label in enumerate(run.rows.labels)
+        for index, label in enumerate(panels.bins.labels)
     ]
     return {
         "steps": steps,
@@ -156,12 +167,12 @@ def _slider(run: RunPanels) -> dict[str, Any]:
     }
 
 
-def _markers(cell: CellPanels, rows: Rows, row: int) -> list[dict[str, Any]]:
-    """A band over one row, in every panel."""
+def _markers(cell: CellPanels, bins: TimeBins, bin_index: int) -> list[dict[str, Any]]:
+    """A band over one time bin, in every panel."""
     markers = []
     for number, panel in enumerate(cell.all, start=1):
         axis = "" if number == 1 else str(number)
-        height = len(row_labels(panel, rows)) / len(rows)  # the digit has rows of its own
+        height = len(row_labels(panel, bins)) / len(bins)  # the input panel has rows of pixels
         markers.append(
             {
                 "type": "rect",
@@ -169,10 +180,10 @@ def _markers(cell: CellPanels, rows: Rows, row: int) -> list[dict[str, Any]]:
                 "yref": f"y{axis}",
                 "x0": 0,
                 "x1": 1,
-                "y0": row * height - 0.5,
-                "y1": (row + 1) * height - 0.5,
-                "line": {"color": ACCENT, "width": 1},
-                "fillcolor": ACCENT,
+                "y0": bin_index * height - 0.5,
+                "y1": (bin_index + 1) * height - 0.5,
+                "line": {"color": MARKER_COLOUR, "width": 1},
+                "fillcolor": MARKER_COLOUR,
                 "opacity": 0.3,
             }
         )

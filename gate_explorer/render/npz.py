@@ -15,28 +15,28 @@ from scratch_cells import Trace
 
 
 def trace_to_arrays(trace: Trace) -> dict[str, Array]:
-    """Every gate and state of a trace.
+    """Convert every gate and state of a trace to NumPy arrays.
 
     Returns:
         ``layer0.gates.forget``, ``layer0.states.hidden``, ``layer0.reverse.gates.forget``, ... and
-        ``output``, laid out as in the trace; of packed sequences the packed data.
+        ``output``. Shapes are those of the trace; for packed sequences, of the packed data.
     """
     arrays = {"output": _array(trace.output)}
     for cell in trace:
-        place = _place(cell.layer, cell.reverse)
+        prefix = _prefix(cell.layer, cell.reverse)
         for name, gate in cell.gates._asdict().items():
-            arrays[f"{place}.gates.{name}"] = _array(gate)
+            arrays[f"{prefix}.gates.{name}"] = _array(gate)
         for name, state in cell.states.items():
-            arrays[f"{place}.states.{name}"] = _array(state)
+            arrays[f"{prefix}.states.{name}"] = _array(state)
     return arrays
 
 
 def observation_to_arrays(observation: Observation) -> dict[str, Array]:
-    """Everything observed: gates and states as above, and what belongs to the whole model.
+    """Convert everything in an observation to NumPy arrays.
 
     Returns:
-        ``image``, ``steps``, ``probabilities``, ``input_gradient``; ``difference`` where there is
-        one, ``label`` where it is known; and for each cell ``layer0.gates.forget``,
+        ``image``, ``steps``, ``probabilities`` and ``input_gradient``; ``difference`` and
+        ``label`` if they are not None; and for each cell ``layer0.gates.forget``,
         ``layer0.states.hidden``, ``layer0.gradients.hidden``, ...
     """
     arrays: dict[str, Array] = {
@@ -50,12 +50,12 @@ def observation_to_arrays(observation: Observation) -> dict[str, Array]:
     for cell in observation.cells:
         for kind in ("gates", "states", "gradients"):
             for name, values in getattr(cell, kind).items():
-                arrays[f"{_place(cell.layer, cell.reverse)}.{kind}.{name}"] = values
+                arrays[f"{_prefix(cell.layer, cell.reverse)}.{kind}.{name}"] = values
     return arrays
 
 
-def save_arrays(path: Path, observations: Sequence[Observation]) -> None:
-    """Write one .npz; of several observations each under its number: ``0.steps``, ``1.steps``.
+def write_npz(path: Path, observations: Sequence[Observation]) -> None:
+    """Write one .npz file. Names of several observations have its index: ``0.steps``, ``1.steps``.
 
     Raises:
         OSError: the file cannot be written.
@@ -64,15 +64,15 @@ def save_arrays(path: Path, observations: Sequence[Observation]) -> None:
         arrays = observation_to_arrays(observations[0])
     else:
         arrays = {
-            f"{number}.{name}": array
-            for number, observation in enumerate(observations)
+            f"{index}.{name}": array
+            for index, observation in enumerate(observations)
             for name, array in observation_to_arrays(observation).items()
         }
     with atomic_write(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def _place(layer: int, reverse: bool) -> str:
+def _prefix(layer: int, reverse: bool) -> str:
     return f"layer{layer}" + (".reverse" if reverse else "")
 
 

@@ -1,33 +1,33 @@
 "use strict";
 
-const page = JSON.parse(document.getElementById("page").textContent);
+const page = JSON.parse(document.getElementById("page-data").textContent);
 const slider = document.getElementById("slider");
-const CONFIG = { responsive: true, displayModeBar: false };
+const PLOTLY_CONFIG = { responsive: true, displayModeBar: false };
 
-// Move the marker of every panel to one row; say what each model would answer there.
-function showRow(row) {
-  const root = document.body.style;
-  root.setProperty("--row", row);
-  root.setProperty("--column", page.columns[row]);
-  document.querySelector(".step").textContent = `step ${page.rows[row]}`;
-  document.querySelectorAll(".answers span").forEach((answer, index) => {
-    answer.textContent = page.runs[index].answers[row];
+// Move the marker of every panel to one time bin, and show each model's prediction after it.
+function showBin(bin) {
+  const style = document.body.style;
+  style.setProperty("--bin", bin);
+  style.setProperty("--bin-position", page.binPositions[bin]);
+  document.querySelector(".step").textContent = `step ${page.binLabels[bin]}`;
+  document.querySelectorAll(".predictions span").forEach((span, index) => {
+    span.textContent = page.models[index].predictions[bin];
   });
 }
 
-// Draw one layer and direction of a run into its panels.
+// Draw the charts of one layer and direction into the panels of its model.
 function showCell(section, cell) {
   for (const [key, chart] of Object.entries(cell.charts)) {
     const target = section.querySelector(`[data-key="${key}"] .chart`);
-    Plotly.react(target, chart.data, chart.layout, CONFIG);
+    Plotly.react(target, chart.data, chart.layout, PLOTLY_CONFIG);
   }
 }
 
-document.querySelectorAll(".run").forEach((section, index) => {
-  const { cells } = page.runs[index];
+document.querySelectorAll(".model").forEach((section, index) => {
+  const { cells } = page.models[index];
   const menu = section.querySelector("select");
   menu.addEventListener("change", () => showCell(section, cells[menu.value]));
   showCell(section, cells[menu.value]);
 });
-slider.addEventListener("input", () => showRow(Number(slider.value)));
-showRow(Number(slider.value));
+slider.addEventListener("input", () => showBin(Number(slider.value)));
+showBin(Number(slider.value));

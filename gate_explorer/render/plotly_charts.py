@@ -1,6 +1,6 @@
-"""Panels drawn with plotly: each as a chart of its own, or all in one figure for a notebook.
+"""Panels as plotly traces and axes, shared by the HTML page and the notebook figure.
 
-The vertical axes are in rows of the picture: row r covers r - 0.5 to r + 0.5, row 0 at the top.
+The vertical axes count time bins from the top: bin b covers b - 0.5 to b + 0.5.
 """
 
 from itertools import cycle
@@ -9,31 +9,34 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from gate_explorer.observation.time_bins import Rows
-from gate_explorer.panels.panels import Curves, Heat, Panel, Scale
+from gate_explorer.observation.time_bins import TimeBins
+from gate_explorer.panels.panel_types import Heatmap, LineChart, Panel, Scale
 
 LINE_COLOURS = ("#1b6ca8", "#c2571a", "#2d8a4e", "#8a3ffc", "#9a6700", "#b3246b")
-TICKS = 7
+MAX_TICKS = 7  # on a vertical axis
 
 
-def traces(panel: Panel, rows: Rows) -> list[Any]:
+def plotly_traces(panel: Panel, bins: TimeBins) -> list[Any]:
     """The panel's plotly traces, without axes."""
-    return [_heatmap(panel, rows)] if isinstance(panel, Heat) else _curves(panel, rows)
+    if isinstance(panel, Heatmap):
+        return [_heatmap_trace(panel, bins)]
+    return _line_traces(panel, bins)
 
 
 def horizontal_axis(panel: Panel) -> dict[str, Any]:
     """The layout of the panel's horizontal axis."""
     axis: dict[str, Any] = {"fixedrange": True, "zeroline": False, "ticks": "outside", "ticklen": 3}
-    if isinstance(panel, Heat):
+    if isinstance(panel, Heatmap):
+        titles = {"unit": "units, sorted by peak step"}
         return axis | {
             "type": "category",
             "range": [-0.5, len(panel.columns) - 0.5],
-            "showticklabels": panel.of == "class",
+            "showticklabels": panel.column_kind == "class",
             "ticks": "",
             "showgrid": False,
             "tickangle": -90 if max(map(len, panel.columns)) > 2 else 0,
             "title": {
-                "text": {"unit": "units, by when they peak"}.get(panel.of, panel.of),
+                "text": titles.get(panel.column_kind, panel.column_kind),
                 "standoff": 6,
             },
         }
@@ -57,21 +60,21 @@ def horizontal_axis(panel: Panel) -> dict[str, Any]:
     }
 
 
-def row_labels(panel: Panel, rows: Rows) -> list[str]:
-    """What each row of the panel is called: its steps; of the digit, its row of pixels."""
-    if panel.key == "digit":
-        assert isinstance(panel, Heat)
+def row_labels(panel: Panel, bins: TimeBins) -> list[str]:
+    """The labels of the panel's rows: time steps, or rows of pixels for the input panel."""
+    if panel.key == "input":
+        assert isinstance(panel, Heatmap)
         return [str(row) for row in range(len(panel.values))]
-    return rows.labels
+    return bins.labels
 
 
-def vertical_axis(panel: Panel, rows: Rows) -> dict[str, Any]:
+def vertical_axis(panel: Panel, bins: TimeBins) -> dict[str, Any]:
     """The layout of the panel's vertical axis: the whole sequence, from the top."""
-    labels = row_labels(panel, rows)
+    labels = row_labels(panel, bins)
     return {
         "type": "category",
         "range": [len(labels) - 0.5, -0.5],
-        "tickvals": labels[:: -(-len(labels) // TICKS)],
+        "tickvals": labels[:: -(-len(labels) // MAX_TICKS)],
         "fixedrange": True,
         "zeroline": False,
         "showgrid": False,
@@ -80,56 +83,60 @@ def vertical_axis(panel: Panel, rows: Rows) -> dict[str, Any]:
     }
 
 
-def colour_scale(scale: Scale) -> list[list[Any]]:
-    """The colours as plotly wants them: [[0, first], ..., [1, last]]."""
+def plotly_colour_scale(scale: Scale) -> list[list[Any]]:
+    """The colours in plotly's form: [[0, first], ..., [1, last]]."""
     last = len(scale.colours) - 1
-    return [[place / last, colour] for place, colour in enumerate(scale.colours)]
+    return [[index / last, colour] for index, colour in enumerate(scale.colours)]
 
 
-def _heatmap(panel: Heat, rows: Rows) -> Any:
-    value = {"digit": "ink", "answer": "probability"}.get(panel.key, panel.title)
+def line_colours(panel: LineChart) -> dict[str, str]:
+    """The colour of each group of lines: {group: colour}."""
+    groups = dict.fromkeys(line.group for line in panel.lines)
+    return dict(zip(groups, cycle(LINE_COLOURS), strict=False))
+
+
+def _heatmap_trace(panel: Heatmap, bins: TimeBins) -> Any:
+    value = {"input": "ink", "prediction": "probability"}.get(panel.key, panel.title)
     return go.Heatmap(
         z=panel.values.astype(np.float32),
         x=panel.columns,
-        y=row_labels(panel, rows),
+        y=row_labels(panel, bins),
         zmin=panel.scale.low,
         zmax=panel.scale.high,
-        colorscale=colour_scale(panel.scale),
+        colorscale=plotly_colour_scale(panel.scale),
         showscale=False,
         hovertemplate=(
-            f"{panel.of} %{{x}}<br>{_step(panel, rows)} %{{y}}<br>{value} %{{z:.3f}}<extra></extra>"
+            f"{panel.column_kind} %{{x}}<br>{_row_kind(panel, bins)} %{{y}}<br>"
+            f"{value} %{{z:.3f}}<extra></extra>"
         ),
     )
 
 
-def _curves(panel: Curves, rows: Rows) -> list[Any]:
+def _line_traces(panel: LineChart, bins: TimeBins) -> list[Any]:
     value = "%{x:.2e}" if panel.log else "%{customdata:.0%}"
     colours = line_colours(panel)
     return [
         go.Scatter(
             x=line.values.astype(np.float32),
-            y=row_labels(panel, rows),
+            y=row_labels(panel, bins),
             customdata=np.abs(line.values).astype(np.float32),
             name=line.name,
             mode="lines",
             line={
-                "color": colours[line.of],
+                "color": colours[line.group],
                 "width": 1.8,
                 "dash": "dot" if line.dashed else "solid",
             },
-            hovertemplate=f"{line.name}<br>{_step(panel, rows)} %{{y}}<br>{value}<extra></extra>",
+            hovertemplate=(
+                f"{line.name}<br>{_row_kind(panel, bins)} %{{y}}<br>{value}<extra></extra>"
+            ),
         )
         for line in panel.lines
     ]
 
 
-def line_colours(panel: Curves) -> dict[str, str]:
-    """The colour of everything that the panel has a line, or a pair of lines, for."""
-    names = dict.fromkeys(line.of for line in panel.lines)
-    return dict(zip(names, cycle(LINE_COLOURS), strict=False))
-
-
-def _step(panel: Panel, rows: Rows) -> str:
-    if panel.key == "digit":
+def _row_kind(panel: Panel, bins: TimeBins) -> str:
+    """What a row of the panel is, for the hover text."""
+    if panel.key == "input":
         return "row"
-    return "step" if rows.size == 1 else "steps"
+    return "step" if bins.size == 1 else "steps"

@@ -1,4 +1,4 @@
-"""The same panels as a static picture, for papers and slides."""
+"""The panels as a static PNG image, drawn with matplotlib, for papers and slides."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,86 +10,91 @@ from matplotlib.figure import Figure, SubFigure
 
 from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation
-from gate_explorer.observation.time_bins import Rows
+from gate_explorer.observation.time_bins import TimeBins
 from gate_explorer.panels.build import build_panels
-from gate_explorer.panels.panels import Curves, Heat, Panel, RunPanels, Scale
-from gate_explorer.render.plotly_charts import TICKS, line_colours, row_labels
+from gate_explorer.panels.panel_types import Heatmap, LineChart, ModelPanels, Panel, Scale
+from gate_explorer.render.plotly_charts import MAX_TICKS, line_colours, row_labels
 
-WIDTH, HEIGHT = 13.0, 5.4  # inches, of one run
+WIDTH, HEIGHT = 13.0, 5.4  # inches, of one model
 DPI = 110
-FEWEST = 5  # columns: a single heatmap is drawn no wider than the digit
+MIN_COLUMNS = 5  # of a row of panels: a single heatmap is as wide as the input image
 
 
-def write_picture(path: Path, observations: Sequence[Observation], title: str) -> None:
-    """Write the picture of ``observations``, one below the other, as a PNG.
+def write_png(path: Path, observations: Sequence[Observation], title: str) -> None:
+    """Draw the panels of ``observations``, one model below the other, into a PNG file.
 
-    Of each run the cell is shown that gives the answer: the last layer, forward.
+    Shows the last layer, forward.
 
     Raises:
         OSError: the file cannot be written.
     """
-    figure = draw_picture(observations, title)
+    figure = draw_figure(observations, title)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=DPI)
 
 
-def draw_picture(observations: Sequence[Observation], title: str) -> Figure:
-    """The picture of :func:`write_picture` as a matplotlib figure."""
-    runs = build_panels(observations)
-    figure = Figure(figsize=(WIDTH, HEIGHT * len(runs)), layout="constrained")
-    parts = figure.subfigures(len(runs), 1, squeeze=False)[:, 0]
-    for part, run in zip(parts, runs, strict=True):
-        _draw_run(part, run, title)
+def draw_figure(observations: Sequence[Observation], title: str) -> Figure:
+    """The image of :func:`write_png` as a matplotlib figure."""
+    models = build_panels(observations)
+    figure = Figure(figsize=(WIDTH, HEIGHT * len(models)), layout="constrained")
+    subfigures = figure.subfigures(len(models), 1, squeeze=False)[:, 0]
+    for subfigure, model in zip(subfigures, models, strict=True):
+        _draw_model(subfigure, model, title)
     return figure
 
 
-def _draw_run(part: SubFigure, run: RunPanels, title: str) -> None:
-    observation = run.observation
+def _draw_model(subfigure: SubFigure, model: ModelPanels, title: str) -> None:
+    observation = model.observation
     forward = [
         panels
-        for panels, cell in zip(run.cells, observation.cells, strict=True)
+        for panels, cell in zip(model.cells, observation.cells, strict=True)
         if not cell.reverse
     ]
     cell = forward[-1]
-    answer = observation.class_names[observation.answer]
-    part.suptitle(f"{observation.name}, {cell.label}: {title}, answers {answer}", fontsize=12)
-    above, below = part.subfigures(2, 1, squeeze=False)[:, 0]
-    _draw_row(above, cell.overview, run.rows)
-    _draw_row(below, cell.inside, run.rows)
+    predicted = observation.class_names[observation.prediction]
+    subfigure.suptitle(
+        f"{observation.name}, {cell.label}: {title}, predicted {predicted}", fontsize=12
+    )
+    above, below = subfigure.subfigures(2, 1, squeeze=False)[:, 0]
+    _draw_row(above, cell.overview, model.bins)
+    _draw_row(below, cell.internals, model.bins)
 
 
-def _draw_row(part: SubFigure, panels: Sequence[Panel], rows: Rows) -> None:
-    every_axes = part.subplots(1, max(len(panels), FEWEST), squeeze=False)[0]
-    for axes in every_axes[len(panels) :]:
+def _draw_row(subfigure: SubFigure, panels: Sequence[Panel], bins: TimeBins) -> None:
+    all_axes = subfigure.subplots(1, max(len(panels), MIN_COLUMNS), squeeze=False)[0]
+    for axes in all_axes[len(panels) :]:
         axes.axis("off")
-    seen: set[Scale] = set()
-    for axes, panel in zip(every_axes, panels, strict=False):
+    scales_drawn: set[Scale] = set()
+    for axes, panel in zip(all_axes, panels, strict=False):
         axes.set_title(panel.title, fontsize=10)
         axes.tick_params(labelsize=8)
-        if isinstance(panel, Heat):
-            image = _draw_heat(axes, panel)
-            if panel.of == "unit" and panel.scale not in seen:  # one colour bar for each kind
-                seen.add(panel.scale)
+        if isinstance(panel, Heatmap):
+            image = _draw_heatmap(axes, panel)
+            if panel.column_kind == "unit" and panel.scale not in scales_drawn:
+                scales_drawn.add(panel.scale)
                 _draw_colour_bar(axes, image, panel.scale)
         else:
-            _draw_curves(axes, panel)
-        labels = row_labels(panel, rows)
-        every = -(-len(labels) // TICKS)
+            _draw_line_chart(axes, panel)
+        labels = row_labels(panel, bins)
+        every = -(-len(labels) // MAX_TICKS)
         axes.set_yticks(range(0, len(labels), every), labels[::every])
         axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
 def _draw_colour_bar(axes: Any, image: Any, scale: Scale) -> None:
-    """Directly below the first heatmap that has this scale."""
+    """Draw the colour bar directly below the first heatmap that uses the scale."""
     bar = axes.figure.colorbar(
         image, cax=axes.inset_axes((0, -0.13, 1, 0.05)), orientation="horizontal"
     )
-    bar.set_ticks([scale.low, scale.high], labels=list(scale.ends), fontsize=8)
+    bar.set_ticks([scale.low, scale.high], labels=list(scale.end_labels), fontsize=8)
+    # aligned inwards: the labels of two neighbouring bars do not touch
+    for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
+        label.set_horizontalalignment(side)
     bar.set_label(scale.name, fontsize=8, labelpad=-8)
 
 
-def _draw_heat(axes: Any, panel: Heat) -> Any:
-    if panel.of == "class":
+def _draw_heatmap(axes: Any, panel: Heatmap) -> Any:
+    if panel.column_kind == "class":
         axes.set_xticks(range(len(panel.columns)), panel.columns)
     else:
         axes.set_xticks([])
@@ -103,15 +108,15 @@ def _draw_heat(axes: Any, panel: Heat) -> Any:
     )
 
 
-def _draw_curves(axes: Any, panel: Curves) -> None:
+def _draw_line_chart(axes: Any, panel: LineChart) -> None:
     colours = line_colours(panel)
     for line in panel.lines:
         axes.plot(
             line.values,
             np.arange(len(line.values)),
-            color=colours[line.of],
+            color=colours[line.group],
             linestyle=":" if line.dashed else "-",
-            label=line.of if line.which != "shut" else None,
+            label=line.group if line.variant != "shut" else None,
         )
     axes.set_xlim(panel.low, panel.high)
     axes.grid(axis="x", alpha=0.3)

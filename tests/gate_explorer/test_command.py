@@ -17,7 +17,7 @@ from command_line.errors import ConfigError
 from gate_explorer import observe
 from gate_explorer.__main__ import Arguments, main, observe_run
 from gate_explorer.inputs.load_run import load_run
-from gate_explorer.inputs.select_image import choose_image
+from gate_explorer.inputs.select_image import select_image
 from shared_interface import SequenceClassifier
 from tests.helpers.paths import ROOT
 from training_loop.config import Config
@@ -59,11 +59,11 @@ def test_a_run_becomes_a_page_a_picture_and_arrays(run: Path, tmp_path: Path, ca
     png, npz = tmp_path / "explorer.png", tmp_path / "explorer.npz"
     main(Arguments(run=run, label=4, png=png, npz=npz))
     page = (run / "explorer.html").read_text(encoding="utf-8")
-    assert "The image is a 4." in page
+    assert "Correct class: 4." in page
     assert imread(png).std() > 0.1
     with np.load(npz) as arrays:
         assert arrays["label"] == 4
-        expected = observe_run(load_run(run), choose_image(load_run(run), None, 4, False))
+        expected = observe_run(load_run(run), select_image(load_run(run), None, 4, False))
         np.testing.assert_array_equal(arrays["probabilities"], expected.probabilities)
         assert arrays["layer1.gates.forget"].shape == (8, 6)
     assert "explorer.html" in capsys.readouterr().out
@@ -88,10 +88,10 @@ def test_compared_runs_show_the_same_image(run: Path, tmp_path: Path) -> None:
 
 def test_wrong_selects_the_first_misclassified_image(run: Path) -> None:
     loaded = load_run(run)
-    index = choose_image(loaded, None, None, wrong=True)
+    index = select_image(loaded, None, None, wrong=True)
     for number in range(index + 1):
         seen = observe_run(loaded, number)
-        assert (seen.answer != seen.label) == (number == index)
+        assert (seen.prediction != seen.label) == (number == index)
 
 
 def test_the_layer_is_inferred_from_its_weights(run: Path, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_bad_arguments_give_one_line(run: Path, tmp_path: Path) -> None:
     assert f"no run at {tmp_path / 'none'}" in error_of(Arguments(run=tmp_path / "none"))
     assert "test images 0 to 363" in error_of(Arguments(run=run, index=-1))
     assert "--label is 10: digits has labels 0 to 9" in error_of(Arguments(run=run, label=10))
-    assert "give one of them" in error_of(Arguments(run=run, label=1, wrong=True))
+    assert "give only one" in error_of(Arguments(run=run, label=1, wrong=True))
     assert "expected one RUN" in error_of(Arguments())
     assert "expected one RUN" in error_of(Arguments(run=run, compare=(run, run)))
     assert "--compare has 4 runs: expected two or three" in error_of(Arguments(compare=(run,) * 4))
@@ -149,7 +149,7 @@ def test_damaged_runs_give_one_line(run: Path, tmp_path: Path) -> None:
         error_of(Arguments(compare=(run, columns))),
     )
     (pixels / "config.json").unlink()
-    assert "steps of 1 could be anything" in error_of(Arguments(run=pixels))
+    assert "from steps of size 1" in error_of(Arguments(run=pixels))
 
     wide = {**weights, "layer.weight_ih_l0": torch.zeros(24, 9)}
     save_file(wide, run / "model.safetensors")
@@ -162,7 +162,7 @@ def test_damaged_runs_give_one_line(run: Path, tmp_path: Path) -> None:
     (run / "model.safetensors").write_bytes(b"no weights")
     assert "cannot read weights from" in error_of(Arguments(run=run))
     torch.save([1], run / "list.pt")
-    assert "holds no state_dict" in error_of(Arguments(run=run / "list.pt"))
+    assert "does not contain a state_dict" in error_of(Arguments(run=run / "list.pt"))
     for text in ("{", "[]", '{"hidden_size": 0}'):
         (columns / "config.json").write_text(text)
-        assert "is no run's configuration" in error_of(Arguments(run=columns))
+        assert "run's configuration" in error_of(Arguments(run=columns))

@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, follows the slider, and asks nothing of the network."""
+"""The page: its data, and its behaviour in a real browser, without network requests."""
 
 import base64
 import json
@@ -16,8 +16,8 @@ import builtin_models
 import scratch_cells
 from gate_explorer import Observation, observe
 from gate_explorer.panels.build import build_panels
-from gate_explorer.panels.panels import Heat
-from gate_explorer.render.html import page
+from gate_explorer.panels.panel_types import Heatmap
+from gate_explorer.render.html import render_page
 from shared_interface import SequenceClassifier
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -32,6 +32,7 @@ QUIET = [
     "--disable-sync",
 ]
 SIZES = [(1280, 800), (390, 844)]
+DATA_TAG = '<script type="application/json" id="page-data">'
 PANELS = {"RNN": 6, "GRU": 9, "LSTM": 11}
 IMAGE = torch.randint(256, (8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -40,7 +41,7 @@ def classifier(package: Any, kind: str, input_size: int = 8, **options: Any) -> 
     torch.manual_seed(0)
     layer = getattr(package, kind)(input_size, 12, batch_first=True, **options)
     model = SequenceClassifier(layer, 10)
-    torch.nn.init.normal_(model.readout.weight, std=2.0)  # so that answers change on the way
+    torch.nn.init.normal_(model.readout.weight, std=2.0)  # so that the prediction changes over time
     return model
 
 
@@ -54,66 +55,71 @@ def observations() -> dict[str, Observation]:
 
 
 def page_data(html: str) -> Any:
-    start = html.index('<script type="application/json" id="page">') + 42
+    """The JSON that page.js draws."""
+    start = html.index(DATA_TAG) + len(DATA_TAG)
     return json.loads(html[start : html.index("</script>", start)])
 
 
-def numbers(array: dict[str, Any]) -> np.ndarray[Any, Any]:
-    """A plotly array that is written as base64."""
+def decode(array: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Decode a plotly array, which is stored as base64."""
     flat = np.frombuffer(base64.b64decode(array["bdata"]), array["dtype"])
     return flat.reshape([int(size) for size in array.get("shape", str(len(flat))).split(",")])
 
 
-def test_the_charts_hold_the_observed_numbers(observations: dict[str, Observation]) -> None:
+def test_charts_contain_the_observed_values(observations: dict[str, Observation]) -> None:
     lstm = observations["LSTM"]
-    (run,) = page_data(page([lstm], "an image"))["runs"]
-    for cell, shown in zip(lstm.cells, run["cells"], strict=True):
+    (model,) = page_data(render_page([lstm], "an image"))["models"]
+    for cell, shown in zip(lstm.cells, model["cells"], strict=True):
         charts = shown["charts"]
-        answer = numbers(charts["answer"]["data"][0]["z"])
-        np.testing.assert_allclose(answer, lstm.probabilities, atol=1e-7)
+        prediction = decode(charts["prediction"]["data"][0]["z"])
+        np.testing.assert_allclose(prediction, lstm.probabilities, atol=1e-7)
         forget = charts["gate-forget"]["data"][0]
         units = [int(unit) for unit in forget["x"]]
-        np.testing.assert_allclose(numbers(forget["z"]), cell.gates["forget"][:, units], atol=1e-7)
-        by_name = {line["name"]: numbers(line["x"]) for line in charts["gradient"]["data"]}
+        np.testing.assert_allclose(decode(forget["z"]), cell.gates["forget"][:, units], atol=1e-7)
+        by_name = {line["name"]: decode(line["x"]) for line in charts["gradient"]["data"]}
         np.testing.assert_allclose(by_name["x"], lstm.input_gradient, rtol=1e-6)
         np.testing.assert_allclose(by_name["h"], cell.gradients["hidden"], rtol=1e-6)
         np.testing.assert_allclose(by_name["c"], cell.gradients["cell"], rtol=1e-6)
 
 
-def test_replayed_gates_are_admitted(observations: dict[str, Observation]) -> None:
+def test_the_page_notes_that_gates_are_recomputed(
+    observations: dict[str, Observation],
+) -> None:
     difference = observations["LSTM"].difference
     assert difference is not None
-    html = page([observations["LSTM"]], "an image")
+    html = render_page([observations["LSTM"]], "an image")
+    assert "are recomputed by the hand-written layer" in html
     assert f"the model's own: {difference.max():.1e}." in html.replace("&#x27;", "'")
-    assert "replayed" not in page([observations["RNN"]], "an image")
+    assert "are recomputed" not in render_page([observations["RNN"]], "an image")
 
 
-def test_names_from_outside_cannot_become_markup() -> None:
+def test_names_and_title_are_escaped() -> None:
     names = tuple(f"</script><b>{number}" for number in range(10))
     model = classifier(nn, "GRU")
-    html = page([observe(model, IMAGE, class_names=names, label=3, name="<b>x")], "<b>title")
+    html = render_page([observe(model, IMAGE, class_names=names, label=3, name="<b>x")], "<b>title")
     assert "</script><b>" not in html
     assert "<b>title" not in html
     assert "<b>x" not in html
 
 
-def test_long_sequences_stay_small_and_say_so() -> None:
+def test_a_long_sequence_gives_a_small_page_with_notes() -> None:
     image = torch.randint(256, (28, 28), dtype=torch.uint8)
-    runs = []
+    observations = []
     for kind in ("RNN", "GRU", "LSTM"):
         layer = getattr(nn, kind)(1, 300, batch_first=True)
-        runs.append(observe(SequenceClassifier(layer, 10), image, sequence="pixels"))
-    html = page(runs, "an image")
+        observations.append(observe(SequenceClassifier(layer, 10), image, sequence="pixels"))
+    html = render_page(observations, "an image")
     assert len(html.encode()) < 15e6
-    assert "each row is the mean of 4 steps" in html
-    assert "Of 300 units 150 are shown" in html
-    (hidden,) = [p for p in build_panels(runs)[2].cells[0].inside if p.key == "state-hidden"]
+    assert "Each row is the mean of 4 steps" in html
+    assert "150 of 300 units are shown" in html
+    lstm, cell = observations[2], build_panels(observations)[2].cells[0]
+    (hidden,) = [panel for panel in cell.internals if panel.key == "state-hidden"]
     units = [int(unit) for unit in hidden.columns]
-    expected = runs[2].cells[0].states["hidden"][4:8, units].mean(axis=0)
+    expected = lstm.cells[0].states["hidden"][4:8, units].mean(axis=0)
     np.testing.assert_allclose(hidden.values[1], expected, atol=1e-6)
-    (answer,) = [p for p in build_panels(runs)[2].cells[0].overview if p.key == "answer"]
-    assert isinstance(answer, Heat)
-    np.testing.assert_array_equal(answer.values, runs[2].probabilities[3::4])
+    (prediction,) = [panel for panel in cell.overview if panel.key == "prediction"]
+    assert isinstance(prediction, Heatmap)
+    np.testing.assert_array_equal(prediction.values, lstm.probabilities[3::4])
 
 
 # --- in the browser ---------------------------------------------------------------------------
@@ -130,8 +136,8 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-class Opened:
-    """A page that has been drawn, and everything that it said and asked for meanwhile."""
+class OpenPage:
+    """A page whose charts are drawn, with all console messages and requests it has made."""
 
     def __init__(self, browser: Any, path: Path, size: tuple[int, int]) -> None:
         self.path = path
@@ -149,13 +155,13 @@ class Opened:
         )
 
     def each(self, selector: str, expression: str) -> list[Any]:
-        """``expression`` of every element that ``selector`` finds."""
+        """The value of ``expression`` for each element ``e`` that matches ``selector``."""
         found = self.tab.eval_on_selector_all(selector, f"all => all.map(e => {expression})")
         assert isinstance(found, list)
         return found
 
-    def assert_quiet(self) -> None:
-        """Nothing was printed, and nothing but the file itself and its own data was asked for."""
+    def assert_no_messages_or_requests(self) -> None:
+        """The console is empty, and only the file itself was requested."""
         assert self.messages == []
         assert [url for url in self.requests if not url.startswith("data:")] == [self.path.as_uri()]
 
@@ -166,15 +172,15 @@ def opened(
     browser: Any,
     observations: dict[str, Observation],
     tmp_path: Path,
-) -> Iterator[Opened]:
+) -> Iterator[OpenPage]:
     path = tmp_path / "explorer.html"
-    path.write_text(page([observations["LSTM"]], "an image"), encoding="utf-8")
-    shown = Opened(browser, path, request.param)
+    path.write_text(render_page([observations["LSTM"]], "an image"), encoding="utf-8")
+    shown = OpenPage(browser, path, request.param)
     yield shown
     shown.tab.close()
 
 
-# Where plotly itself puts the middle of a row, and where the marker is, both in pixels of the page.
+# The middle of a row as plotly draws it and the middle of the marker, both in pixels of the page.
 MIDDLES = """(e => {
     const chart = e.querySelector('.chart'), axis = chart._fullLayout.yaxis;
     const rows = axis._categories.length, row = ROW;
@@ -185,7 +191,7 @@ MIDDLES = """(e => {
 })(e)"""
 
 
-def test_the_slider_moves_the_marker_in_every_panel(opened: Opened) -> None:
+def test_the_slider_moves_the_marker_in_every_panel(opened: OpenPage) -> None:
     for row in (0, 3, 7):
         opened.tab.fill("#slider", str(row))
         assert opened.tab.inner_text(".step") == f"step {row}"
@@ -195,22 +201,22 @@ def test_the_slider_moves_the_marker_in_every_panel(opened: Opened) -> None:
         assert len(middles) == PANELS["LSTM"]
         for expected, got in middles:
             assert abs(expected - got) < 1
-    opened.assert_quiet()
+    opened.assert_no_messages_or_requests()
 
 
-def test_the_answer_follows_the_slider(
-    opened: Opened, observations: dict[str, Observation]
+def test_the_slider_changes_the_prediction(
+    opened: OpenPage, observations: dict[str, Observation]
 ) -> None:
-    answers = [
-        f"LSTM: {now.argmax()} ({now.max():.0%})" for now in observations["LSTM"].probabilities
+    predictions = [
+        f"LSTM: {row.argmax()} ({row.max():.0%})" for row in observations["LSTM"].probabilities
     ]
-    assert len(set(answers)) > 2
+    assert len(set(predictions)) > 2
     for row in (0, 2, 7, 4):
         opened.tab.fill("#slider", str(row))
-        assert opened.tab.inner_text(".answers") == answers[row]
+        assert opened.tab.inner_text(".predictions") == predictions[row]
 
 
-def test_the_menu_changes_layer(opened: Opened, observations: dict[str, Observation]) -> None:
+def test_the_menu_changes_the_layer(opened: OpenPage, observations: dict[str, Observation]) -> None:
     drawn = "Array.from(e.querySelector('.chart')._fullData[0].z[5])"
     for layer in (1, 0):
         opened.tab.select_option("select", str(layer))
@@ -222,10 +228,10 @@ def test_the_menu_changes_layer(opened: Opened, observations: dict[str, Observat
         ):
             (row,) = opened.each(f'[data-key="{name}"]', drawn)
             np.testing.assert_allclose(row, values[5][order], atol=1e-6)
-    opened.assert_quiet()
+    opened.assert_no_messages_or_requests()
 
 
-def test_hovering_names_unit_step_and_value(opened: Opened) -> None:
+def test_hover_text_shows_unit_step_and_value(opened: OpenPage) -> None:
     chart = opened.tab.locator('[data-key="gate-forget"] .chart')
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
@@ -237,7 +243,7 @@ def test_hovering_names_unit_step_and_value(opened: Opened) -> None:
 OVERLAPS = """() => {
     const found = [];
     const boxes = [...document.querySelectorAll(
-        'header, .controls, .run-head > *, .scales, .panel h3, .legend, .plot, .words'
+        'header, .controls, .model-head > *, .scales, .panel h3, .legend, .plot, .caption'
     )].map(e => [e, e.getBoundingClientRect()]).filter(([, box]) => box.width && box.height);
     for (const [a, p] of boxes) {
         if (p.left < -1 || p.right > innerWidth + 1) found.push(['beyond the edge', a.className]);
@@ -248,8 +254,8 @@ OVERLAPS = """() => {
             if (wide > 1 && high > 1) found.push([a.outerHTML, b.outerHTML]);
         }
     }
-    for (const text of document.querySelectorAll('h3, .legend, .words')) {
-        if (text.scrollHeight > text.clientHeight + 1) found.push(['spills', text.textContent]);
+    for (const text of document.querySelectorAll('h3, .legend, .caption')) {
+        if (text.scrollHeight > text.clientHeight + 1) found.push(['overflows', text.textContent]);
     }
     for (const plot of document.querySelectorAll('.chart')) {
         const within = plot.getBoundingClientRect();
@@ -273,46 +279,48 @@ OVERLAPS = """() => {
 }"""
 
 
-def test_nothing_overlaps(opened: Opened) -> None:
+def test_nothing_overlaps(opened: OpenPage) -> None:
     assert opened.tab.evaluate(OVERLAPS) == []
     assert opened.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_panels_side_by_side_stand_level(opened: Opened) -> None:
+def test_plots_of_one_row_have_the_same_top(opened: OpenPage) -> None:
     tops = opened.each(".overview .plot", "e.getBoundingClientRect().top")
     wide = opened.tab.viewport_size["width"] > 1100
     assert len({round(top) for top in tops}) == (1 if wide else 5)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_three_runs_side_by_side(
+def test_three_models_are_shown_side_by_side(
     browser: Any, observations: dict[str, Observation], tmp_path: Path, size: tuple[int, int]
 ) -> None:
     path = tmp_path / "compared.html"
-    path.write_text(page(list(observations.values()), "an image"), encoding="utf-8")
-    shown = Opened(browser, path, size)
+    path.write_text(render_page(list(observations.values()), "an image"), encoding="utf-8")
+    shown = OpenPage(browser, path, size)
     shown.tab.fill("#slider", "4")
     middles = shown.each(".panel", MIDDLES.replace("ROW", "4").replace("COUNT", "8"))
     assert len(middles) == sum(PANELS.values())
     assert max(abs(expected - got) for expected, got in middles) < 1
     assert shown.tab.evaluate(OVERLAPS) == []
-    tops = shown.each('[data-key="answer"] .plot', "e.getBoundingClientRect().top")
+    tops = shown.each('[data-key="prediction"] .plot', "e.getBoundingClientRect().top")
     assert (max(tops) - min(tops) < 1) == (size[0] > 760)
-    shown.assert_quiet()
+    shown.assert_no_messages_or_requests()
     shown.tab.close()
 
 
-def test_784_steps_open_in_time(browser: Any, tmp_path: Path) -> None:
+def test_a_page_of_784_steps_opens_within_five_seconds(browser: Any, tmp_path: Path) -> None:
     image = torch.randint(256, (28, 28), dtype=torch.uint8)
     model = classifier(nn, "GRU", input_size=1)
     path = tmp_path / "pixels.html"
-    path.write_text(page([observe(model, image, sequence="pixels")], "an image"), encoding="utf-8")
-    shown = Opened(browser, path, SIZES[0])
+    path.write_text(
+        render_page([observe(model, image, sequence="pixels")], "an image"), encoding="utf-8"
+    )
+    shown = OpenPage(browser, path, SIZES[0])
     milliseconds = shown.tab.evaluate("performance.now()")
-    shown.tab.fill("#slider", "100")  # steps 400 to 403: row 14 of the digit, columns 8 to 11
+    shown.tab.fill("#slider", "100")  # steps 400 to 403: row 14 of the image, columns 8 to 11
     assert shown.tab.inner_text(".step") == "step 400–403"
     assert milliseconds < 5000
-    marker = '[data-key="digit"] .marker'
+    marker = '[data-key="input"] .marker'
     (column,) = shown.each(
         marker,
         "(b => (m => (b.left + b.width / 2 - m.left) / m.width)(e.getBoundingClientRect()))"
@@ -320,5 +328,5 @@ def test_784_steps_open_in_time(browser: Any, tmp_path: Path) -> None:
     )
     assert column == pytest.approx(10 / 28, abs=0.01)
     assert shown.tab.evaluate(OVERLAPS) == []
-    shown.assert_quiet()
+    shown.assert_no_messages_or_requests()
     shown.tab.close()

@@ -1,0 +1,26 @@
+"""The notebook figure: its slider and its menu."""
+
+import builtin_models
+from gate_explorer import explore
+from tests.gate_explorer.small_models import IMAGE, classifier
+
+
+def test_explore_returns_a_figure_with_slider_and_menu() -> None:
+    model = classifier(builtin_models, "LSTM", num_layers=2)
+    figure = explore(model, IMAGE)
+    steps = figure.layout.sliders[0].steps
+    assert [step.label for step in steps] == list("012345")
+    for index, step in enumerate(steps):
+        bands = step.args[0]["shapes"]
+        # input, prediction, gradient, saturation, difference, h, c, 4 gates
+        assert len(bands) == 11
+        assert {(band["y0"] + band["y1"]) / 2 for band in bands} == {index}
+    menu = figure.layout.updatemenus[0].buttons
+    assert [button.label for button in menu] == [
+        "layer 0 (reads the input)",
+        "layer 1 (feeds the readout)",
+    ]
+    count = sum(trace.visible for trace in figure.data)
+    shown = menu[1].args[0]["visible"]
+    assert sum(shown) == count
+    assert not any(trace.visible and show for trace, show in zip(figure.data, shown, strict=True))
