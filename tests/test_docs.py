@@ -1,6 +1,11 @@
-"""Every block of Python in the study guide runs, and every figure it shows is there."""
+"""The Python code of the documentation runs; every file, link and option on a page exists."""
 
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,41 +13,93 @@ import torch
 from tests.helpers.paths import ROOT
 
 DOCS = ROOT / "docs"
-GUIDE = (
-    "index",
-    "tutorials/rnn",
-    "tutorials/gru",
-    "tutorials/lstm",
-    "explanation/bptt",
-    "explanation/torch_nn",
-    "how-to/train",
+PAGES = sorted(DOCS.rglob("*.md"))
+MARKDOWN = [*sorted(ROOT.glob("*.md")), *PAGES, *sorted((ROOT / "scratch_cells").rglob("*.md"))]
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+SOURCE_FILE = re.compile(r"`((?:[a-z_]+/)+[\w-]+\.(?:py|c|sh))`")
+COMMAND = re.compile(
+    r"(?:python|torchrun .*?) (train\.py|-m (?:gate_explorer|cell_verifier))\b(.*)"
 )
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", GUIDE)
-def test_the_code_runs_from_top_to_bottom(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32
-    )  # put back what a page sets
-    page = DOCS / f"{name}.md"
-    text = page.read_text(encoding="utf-8")
-    blocks = list(BLOCK.finditer(text))
-    assert blocks
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchor of each heading, as GitHub and mkdocs derive it."""
+    headings = HEADING.findall(FENCED_BLOCK.sub("", read(page)))
+    return {re.sub(r"[^\w\s-]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@cache
+def help_of(program: str) -> str:
+    """The --help text of train.py or of a package's command."""
+    command = [sys.executable, *program.split(), "--help"]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def keep_tf32_settings() -> Iterator[None]:
+    """Some pages turn TF32 off; restore it for the tests that follow."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("keep_tf32_settings")
+@pytest.mark.parametrize("page", [p for p in PAGES if PYTHON_BLOCK.search(read(p))], ids=name_of)
+def test_python_blocks_run_from_top_to_bottom(page: Path) -> None:
+    text = read(page)
     torch.manual_seed(0)
-    names: dict[str, object] = {}
-    for block in blocks:
-        lines_before = text.count("\n", 0, block.start(1))
+    names: dict[str, object] = {"__name__": page.stem}
+    for block in PYTHON_BLOCK.finditer(text):
+        lines_before = text.count("\n", 0, block.start(1))  # so that an error names the page's line
         exec(compile("\n" * lines_before + block[1], str(page), "exec"), names)
 
 
-@pytest.mark.parametrize("name", [*GUIDE, "explanation/performance"])
-def test_what_a_page_points_to_is_there(name: str) -> None:
-    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)", text):
-        assert ((DOCS / name).parent / target).is_file(), f"{name}.md points to {target}"
-    for file in re.findall(r"`((?:scratch_cells|shared_interface)/[\w/]+\.py)`", text):
-        assert (ROOT / file).is_file(), f"{name}.md speaks of {file}"
+def test_most_pages_have_python_blocks() -> None:
+    assert sum(PYTHON_BLOCK.search(read(page)) is not None for page in PAGES) >= 9
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=name_of)
+def test_links_point_to_existing_files_and_headings(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCED_BLOCK.sub("", read(page))):
+        if re.match(r"[a-z]+:", link):  # https:, mailto:
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{name_of(page)} links to {link}"
+        generated = "reference" in target.parts  # its headings are made from docstrings
+        if anchor and target.suffix == ".md" and not generated:
+            assert anchor in anchors(target), f"{name_of(page)} links to {link}"
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=name_of)
+def test_named_source_files_exist(page: Path) -> None:
+    for file in SOURCE_FILE.findall(read(page)):
+        assert (ROOT / file).is_file(), f"{name_of(page)} names {file}"
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=name_of)
+def test_commands_use_existing_options(page: Path) -> None:
+    for program, arguments in COMMAND.findall(read(page)):
+        for option in re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", arguments):
+            known = re.search(rf"{option}(?![\w-])", help_of(program))
+            assert known, f"{name_of(page)}: {program} has no option {option}"
+
+
+def test_index_links_to_every_page() -> None:
+    text = read(DOCS / "index.md")
+    linked = {(DOCS / link).resolve() for link in re.findall(r"\]\(([^)#\s]+\.md)\)", text)}
+    pages = {page for page in PAGES if page.name != "index.md"}
+    assert not pages - linked
 
 
 def test_figures_are_small() -> None:

@@ -1,14 +1,37 @@
-"""The README's programs run, and the files that its tree names are there."""
+"""The programs of the README run, and its list of files matches the files on disk."""
 
 import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.paths import ROOT
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PROGRAMS = [block for block in BLOCKS if "import " in block]
+IGNORED = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+
+
+def listed_paths() -> Iterator[Path]:
+    """The files and folders of the README's tree: two spaces of indentation for each level."""
+    tree = next(block for block in README.split("```")[1::2] if "scratch_cells/ " in block)
+    folders = [ROOT]
+    for line in tree.strip("\n").splitlines():
+        match = re.match(r"((?:  )*)((?:[\w.]+/? )+)", line)
+        assert match is not None, line
+        level, names = len(match[1]) // 2, match[2].split()
+        for name in names:
+            yield folders[level] / name
+        folders[level + 1 :] = [folders[level] / names[-1]]
+
+
+def is_ignored(folder: Path) -> bool:
+    """Hidden, or in .gitignore: not a part of the project."""
+    patterns = [".*", *(pattern.rstrip("/") for pattern in IGNORED)]
+    return any(fnmatch(folder.name, pattern) for pattern in patterns)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.split("\n")[0])
@@ -16,13 +39,12 @@ def test_programs_run(program: str) -> None:
     exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
 
 
-def test_there_are_programs() -> None:
-    assert len(PROGRAMS) >= 2
+def test_readme_has_programs() -> None:
+    assert len(PROGRAMS) >= 3
 
 
-def test_the_lines_of_the_cell_are_the_cells() -> None:
-    """The shortened body in the README is the one in lstm.py, line for line."""
-    source = (ROOT / "scratch_cells" / "lstm.py").read_text().replace("torch.", "")
+def test_shortened_cell_has_the_lines_of_lstm_py() -> None:
+    source = (ROOT / "scratch_cells" / "lstm.py").read_text(encoding="utf-8").replace("torch.", "")
     for line in (
         "h, _ = state",
         "i, f, g, o = (projected + self.hidden_to_hidden(h)).chunk(4, dim=-1)",
@@ -36,19 +58,22 @@ def test_the_lines_of_the_cell_are_the_cells() -> None:
         assert line in source
 
 
-def test_the_tree_is_the_tree() -> None:
-    """Each line is a folder, or files of the folder above it if indented, then what they are."""
-    folder, files = ROOT, []
-    for line in README.split("```")[1].strip("\n").splitlines():
-        names = re.match(r" *((?:[\w.]+/? )+)", line)
-        assert names is not None, line
-        if names[1].strip().endswith("/"):
-            inner = line.startswith(" ")
-            folder = (folder if inner else ROOT) / names[1].strip()
-            assert folder.is_dir(), folder
-        else:
-            home = folder if line.startswith(" ") else ROOT
-            files += [home / name for name in names[1].split() if name.endswith(".py")]
-    assert len(files) >= 12
-    for file in files:
-        assert file.is_file(), file
+def test_listed_files_and_folders_exist() -> None:
+    paths = list(listed_paths())
+    assert len(paths) >= 40
+    for path in paths:
+        assert path.exists(), path
+
+
+def test_every_top_level_folder_is_listed() -> None:
+    listed = set(listed_paths())
+    for folder in ROOT.iterdir():
+        if folder.is_dir() and not is_ignored(folder):
+            assert folder in listed, folder
+
+
+def test_every_file_of_scratch_cells_is_listed() -> None:
+    listed = set(listed_paths())
+    for file in (ROOT / "scratch_cells").rglob("*"):
+        if file.suffix in {".py", ".c", ".md"}:
+            assert file in listed, file
