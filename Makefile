@@ -1,10 +1,15 @@
 # make train [ARGS="--cell gru --implementation builtin"]   set up .venv, then train
-# make test                                                  set up .venv, then run the tests
+# make test                                                  set up .venv, then run all tests
+# make test ARGS="-m 'not slow'"                             the quick tests only
 # make lint                                                  ruff and mypy
-# make docs                                                  the study guide as a site, in site/
-# make figures [ARGS="--data-dir FOLDER"]                    train, and draw the guide's pictures
+# make docs                                                  build the documentation in site/
+# make figures [ARGS="--data-dir FOLDER"]                    train, and draw the figures of the docs
 
 PYTHON ?= python3
+
+# One worker for each core. worksteal keeps the tests of a module together, so that a fixture of a
+# module is rarely made twice. More than eight workers would only take memory (about 1 GB each).
+PARALLEL = -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: train test lint docs figures
 
@@ -12,7 +17,7 @@ train: .venv/installed
 	.venv/bin/python train.py $(ARGS)
 
 test: .venv/installed
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: .venv/installed
 	.venv/bin/ruff check .
@@ -20,8 +25,9 @@ lint: .venv/installed
 	.venv/bin/mypy
 
 docs: .venv/installed
-	.venv/bin/python -m pip install -e ".[docs]"
+	.venv/bin/python -m pip install --quiet -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+	@echo "The documentation is in site/: open site/index.html in a browser."
 
 figures: .venv/installed
 	PYTHONPATH=. .venv/bin/python docs/make_figures.py $(ARGS)
