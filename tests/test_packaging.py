@@ -1,4 +1,4 @@
-"""An installed wheel works without the checkout; the hooks of pre-commit run what make lint runs."""
+"""An installed wheel works without the checkout; pre-commit runs what make lint runs."""
 
 import os
 import re

@@ -15,10 +15,10 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from filelock import FileLock, Timeout
 
-from training_loop.runs import checkpoint
 from command_line.errors import ConfigError
 from command_line.files import write_errors_as_config_errors
 from training_loop.config import SettledConfig
+from training_loop.runs import checkpoint
 
 RUNS = Path("runs")
 WEIGHTS = "model.safetensors"

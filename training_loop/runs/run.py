@@ -23,17 +23,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from sequenced_mnist import Batches, ImageSets
-from training_loop.runs import checkpoint
-from training_loop.reports import plots as pictures
-from training_loop.reports.tensorboard import Board
-from command_line.errors import ConfigError
-from training_loop.config import SettledConfig
+from command_line.errors import ConfigError, LostProcessError, Stopped, is_lost_connection
 from command_line.files import atomic_write
-from command_line.errors import LostProcessError, Stopped, is_lost_connection
+from sequenced_mnist import Batches, ImageSets
+from training_loop.config import SettledConfig
 from training_loop.model import count_parameters
-from training_loop.runs.folder import WEIGHTS, refusing
+from training_loop.reports import plots as pictures
 from training_loop.reports.saturation import saturation
+from training_loop.reports.tensorboard import Board
+from training_loop.runs import checkpoint
+from training_loop.runs.folder import WEIGHTS, refusing
 from training_loop.trainer import DivergedError, Look, Training
 
 CONFIG, METRICS = "config.json", "metrics.json"

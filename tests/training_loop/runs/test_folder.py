@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sequenced_mnist import Batches, ImageSets
 from command_line.errors import ConfigError
 from command_line.files import atomic_write
+from sequenced_mnist import Batches, ImageSets
 from training_loop.config import Config, SettledConfig
+from training_loop.runs.folder import new_folder, refusing
 from training_loop.runs.run import Run
 from training_loop.runtime.accelerator import start_accelerator
 from training_loop.trainer import Training
-from training_loop.runs.folder import new_folder, refusing
 
 FILES = ["confusion.png", "curve.png", "metrics.csv", "metrics.json", "mistakes.png"]
 

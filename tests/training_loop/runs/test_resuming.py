@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from command_line.errors import ConfigError, Stopped
 from tests.helpers.runs import (
     assert_same_outcome,
     begin,
@@ -23,11 +24,10 @@ from tests.helpers.runs import (
     wait_for,
 )
 from train import train
-from command_line.errors import ConfigError, Stopped
 from training_loop.config import Config
-from training_loop.trainer import Training
 from training_loop.runs.checkpoint import CURRENT, read_latest
 from training_loop.runs.run import Run
+from training_loop.trainer import Training
 
 # Dropout draws from the generator, one cycle moves the learning rate, 29 steps make an epoch.
 OPTIONS: dict[str, Any] = {"epochs": 2, "dropout": 0.3, "hidden_size": 8, "bidirectional": True}
