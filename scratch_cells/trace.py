@@ -127,8 +127,9 @@ class CellSteps:
         batch_sizes: as in :func:`~scratch_cells.unroll.unroll`.
         reverse: True for the reverse direction: the first entry is the last time step.
         gates: the ``Gates`` tuple of each time step, (B, H) each gate.
-        states: the state after each time step, (B, size) each part. The tensors are those that the
-            next time step uses, so autograd can differentiate with respect to them.
+        states: the state after each time step, (B, size) each part. Unless the sequences are
+            packed, the next time step uses these very tensors, so autograd can differentiate with
+            respect to them.
     """
 
     cell: Cell

@@ -57,7 +57,7 @@ class Observation:
             (T,).
         difference: largest |scratch - builtin| of the layer's outputs at each step, (T,); None for
             a custom cell, which has no counterpart in torch.nn.
-        replayed: True if the layer is torch.nn's. Its gates are then computed by the hand-written
+        recomputed: True if the layer is torch.nn's. Its gates are then computed by the hand-written
             layer with the same weights.
         cells: layer by layer, forward before reverse.
     """
@@ -71,7 +71,7 @@ class Observation:
     probabilities: Array
     input_gradient: Array
     difference: Array | None
-    replayed: bool
+    recomputed: bool
     cells: tuple[CellObservation, ...]
 
     @property
@@ -136,7 +136,7 @@ def observe(
         probabilities=probabilities.numpy(),
         input_gradient=gradients.input.numpy(),
         difference=None if difference is None else difference.numpy(),
-        replayed=scratch_layer is not model.layer,
+        recomputed=scratch_layer is not model.layer,
         cells=tuple(
             CellObservation(
                 cell.layer,

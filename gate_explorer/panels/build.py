@@ -231,9 +231,9 @@ def _gradient_range(observations: Sequence[Observation]) -> tuple[float, float]:
 
 
 def _notes(observation: Observation, common: _Common) -> tuple[str, ...]:
-    """Disclaimers: replayed gates, averaged steps, omitted units."""
+    """Disclaimers: recomputed gates, averaged steps, omitted units."""
     notes = []
-    if observation.replayed:
+    if observation.recomputed:
         assert observation.difference is not None
         notes.append(
             "torch.nn does not expose its gates. They are recomputed by the hand-written layer "

@@ -126,7 +126,7 @@ class ModelPanels:
         observation: what the panels show.
         bins: the rows of the panels.
         cells: one for each layer and direction, layer by layer, forward before reverse.
-        notes: disclaimers: replayed gates, averaged steps, omitted units.
+        notes: disclaimers about recomputed gates, averaged steps and omitted units.
     """
 
     observation: Observation

@@ -23,7 +23,7 @@ MIN_COLUMNS = 5  # of a row of panels: a single heatmap is as wide as the input 
 def write_png(path: Path, observations: Sequence[Observation], title: str) -> None:
     """Draw the panels of ``observations``, one model below the other, into a PNG file.
 
-    Shows the last layer, forward.
+    Only the last layer's forward direction is shown.
 
     Raises:
         OSError: the file cannot be written.

@@ -1,3 +1,13 @@
-"""Makes the fixtures of ``small_models`` available to all tests of the explorer."""
+"""Fixtures of the explorer's tests."""
 
-from tests.gate_explorer.small_models import lstm_observation as lstm_observation
+import pytest
+
+import scratch_cells
+from gate_explorer import Observation, observe
+from tests.gate_explorer.small_models import IMAGE, classifier
+
+
+@pytest.fixture
+def lstm_observation() -> Observation:
+    """An observation of a hand-written LSTM with two layers."""
+    return observe(classifier(scratch_cells, "LSTM", num_layers=2), IMAGE)

@@ -2,11 +2,8 @@
 
 from typing import Any
 
-import pytest
 import torch
 
-import scratch_cells
-from gate_explorer import Observation, observe
 from gate_explorer.panels.panel_types import Panel
 from shared_interface import SequenceClassifier
 
@@ -25,9 +22,3 @@ def classifier(package: Any, kind: str, **options: Any) -> SequenceClassifier:
 def by_key(panels: tuple[Panel, ...]) -> dict[str, Any]:
     """The panels by their keys."""
     return {panel.key: panel for panel in panels}
-
-
-@pytest.fixture
-def lstm_observation() -> Observation:
-    """An observation of a hand-written LSTM with two layers."""
-    return observe(classifier(scratch_cells, "LSTM", num_layers=2), IMAGE)

@@ -56,12 +56,12 @@ def test_dropout_is_off_and_the_model_is_unchanged() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_scratch_and_builtin_outputs_are_equal_and_only_builtin_is_replayed(kind: str) -> None:
+def test_scratch_and_builtin_outputs_are_equal_and_only_builtin_is_recomputed(kind: str) -> None:
     observation = observe(classifier(builtin_models, kind), IMAGE)
-    assert observation.replayed
+    assert observation.recomputed
     assert observation.difference is not None
     assert 0 <= observation.difference.max() < 1e-12
-    assert not observe(classifier(scratch_cells, kind), IMAGE).replayed
+    assert not observe(classifier(scratch_cells, kind), IMAGE).recomputed
 
 
 def test_a_planted_difference_from_torch_nn_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
