@@ -30,7 +30,7 @@ def listed_paths() -> Iterator[Path]:
 
 def is_ignored(folder: Path) -> bool:
     """Hidden, or in .gitignore: not a part of the project."""
-    patterns = [".*", *(pattern.rstrip("/") for pattern in IGNORED)]
+    patterns = [".*", *(pattern.strip("/") for pattern in IGNORED)]
     return any(fnmatch(folder.name, pattern) for pattern in patterns)
 
 
