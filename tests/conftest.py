@@ -1,6 +1,15 @@
-"""Hypothesis profiles: quick for every run, thorough for thousands of configurations."""
+"""Settings of the whole suite: Hypothesis profiles, threads, marks that follow from a test's needs.
+
+Profiles: quick for every run, thorough for thousands of configurations.
+"""
 
 import os
+
+import pytest
+
+# The tensors under test are tiny: a second thread only waits, here and in the processes that tests
+# start. It must be set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from hypothesis import HealthCheck, settings
@@ -17,4 +26,13 @@ if not torch.cuda.is_available():
     # Triton's kernels run in its interpreter; it looks when they are imported, at their first use.
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-torch.set_num_threads(1)  # the layers under test are tiny: a second thread only waits
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a browser or a GPU."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+        if item.path.name == "test_gpu.py":
+            item.add_marker("gpu")

@@ -1,4 +1,4 @@
-"""An installed wheel works without the checkout; pre-commit runs what make lint runs."""
+"""A wheel works without the checkout; the hooks of pre-commit are the commands of make lint."""
 
 import os
 import re

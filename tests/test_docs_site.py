@@ -1,0 +1,77 @@
+"""The documentation site works opened from disk, on a wide and on a narrow screen."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+WITH_EQUATIONS = ("tutorials/", "explanation/bptt", "reference/scratch_cells")
+# The texts of the code blocks that are wider than the space they have.
+CUT_OFF = """() => [...document.querySelectorAll("pre > code")]
+    .filter(block => block.scrollWidth > block.clientWidth + 1).map(block => block.textContent)"""
+TOO_WIDE = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mkdocs", reason="make docs installs mkdocs")
+    pytest.importorskip("mkdocstrings", reason="make docs installs mkdocstrings")
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no chromium is installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_every_page_loads_from_disk_and_fits_the_window(
+    width: int, site: Path, browser: Any
+) -> None:
+    pages = [path for path in site.rglob("*.html") if path.name != "404.html"]
+    assert len(pages) >= 18
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    requests: list[str] = []
+    problems: list[str] = []
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.on("requestfailed", lambda request: problems.append(request.url))
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    for page in pages:
+        name = page.relative_to(site).as_posix()
+        tab.goto(page.as_uri())
+        if tab.evaluate(TOO_WIDE):
+            problems.append(f"{name} is wider than the window")
+        if width == 1300 and name.startswith(WITH_EQUATIONS):
+            problems += [f"{name}: cut off: {text}" for text in tab.evaluate(CUT_OFF)]
+    tab.close()
+    assert problems == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_navigation_works_from_disk(site: Path, browser: Any) -> None:
+    tab = browser.new_page(viewport={"width": 1300, "height": 900})
+    tab.goto((site / "index.html").as_uri())
+    tab.click("nav.md-nav--primary >> text=LSTM")
+    assert tab.url.endswith("/tutorials/lstm.html")
+    tab.click("nav.md-nav--primary >> text=scratch_cells")
+    assert tab.inner_text("h1").startswith("scratch_cells")
+    tab.close()
