@@ -17,7 +17,7 @@ from shared_interface import State
 
 
 class Unroll(Protocol):
-    """What runs a cell along a sequence: :func:`unroll`, or anything that gives the same."""
+    """A function that runs a cell over a sequence: :func:`unroll`, or one with the same result."""
 
     def __call__(
         self,

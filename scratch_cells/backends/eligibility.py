@@ -143,16 +143,20 @@ def operand_problem(kind: str, operands: Operands) -> str | None:
     input, _, w_hh, *_ = operands
     assert input is not None
     assert w_hh is not None
-    for name, tensor in zip(NAMES, operands, strict=False):
-        if tensor is not None and tensor.device != input.device:
-            return f"{name} is on {tensor.device}, the input on {input.device}"
-        if tensor is not None and tensor.dtype != input.dtype:
-            return f"{name} is {tensor.dtype}, the input {input.dtype}"
+    device, dtype = input.device, input.dtype
+    if device.type not in ("cpu", "cuda"):
+        return f"the input is on device {device}"
     shapes = _expected_shapes(LAYOUTS[kind], input, w_hh)
     if len(operands) != len(shapes):
         return f"the state has {len(operands) - 5} parts"
     for name, tensor, shape in zip(NAMES, operands, shapes, strict=False):
-        if tensor is not None and tensor.shape != shape:
+        if tensor is None:
+            continue
+        if tensor.device != device:
+            return f"{name} is on device {tensor.device}, the input on {device}"
+        if tensor.dtype is not dtype:
+            return f"{name} is {tensor.dtype}, the input {dtype}"
+        if tensor.shape != shape:
             return f"{name} has shape {tuple(tensor.shape)}, not {shape}"
     return None
 
@@ -181,22 +185,15 @@ def is_plain_tensor(tensor: Tensor) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_nested
         and not tensor.is_neg()
-        and not tensor.is_conj()
-        and not tensor._is_zerotensor()
-        and tensor.device.type in ("cpu", "cuda")
+        and not tensor._is_zerotensor()  # lazy conjugation is only for complex dtypes
     )
 
 
 def _description(tensor: Tensor) -> str:
     if type(tensor) is not Tensor and type(tensor) is not nn.Parameter:
         return f"a {type(tensor).__name__}"
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return "nested" if tensor.is_nested else f"of layout {tensor.layout}"
-    for is_lazy, description in (
-        (tensor.is_neg(), "a lazily negated view"),
-        (tensor.is_conj(), "a lazily conjugated view"),
-        (tensor._is_zerotensor(), "a zero tensor without memory"),
-    ):
-        if is_lazy:
-            return description
-    return f"on device {tensor.device}"
+    if tensor.is_nested:
+        return "nested"
+    if tensor.layout is not torch.strided:
+        return f"of layout {tensor.layout}"
+    return "a lazily negated view" if tensor.is_neg() else "a zero tensor without memory"

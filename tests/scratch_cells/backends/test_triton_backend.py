@@ -460,7 +460,7 @@ def test_every_kernel_compiles_for_an_h100_within_its_resources() -> None:
     found = json.loads(stdout)
     assert len(found) == 18
     for each in found:
-        assert each["on_chip"] == (each["numbers"] == "bfloat16")
+        assert each["on_chip"] == (each["precision"] == "bfloat16")
         assert each["stack"] <= 64, each
         gates = {"rnn": 1, "gru": 3, "lstm": 4}[each["kernel"].split("_")[0]]
         weights = gates * 128 * 128 * 2 if each["on_chip"] else 0
