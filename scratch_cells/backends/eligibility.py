@@ -31,7 +31,7 @@ ORIGINALS: dict[type[nn.Module], list[tuple[str, Any]]] = {
 """The methods of each class as they were defined, to detect patches."""
 
 INSTANCE_PATCHES = frozenset((*METHODS, "_compiled_call_impl"))
-"""Attributes of an instance that replace a method, or that ``Module.compile`` sets."""
+"""Attributes of an instance that replace a method. ``Module.compile`` sets the last one."""
 
 HOOKS = {
     "_forward_pre_hooks": "forward pre-hook",
@@ -39,7 +39,7 @@ HOOKS = {
     "_backward_pre_hooks": "backward pre-hook",
     "_backward_hooks": "backward hook",
 }
-"""The dictionary in which a module keeps a kind of hooks -> its name."""
+"""The attribute of a module that holds its hooks of one kind -> the name of the kind."""
 
 LAYOUTS = {
     "rnn_tanh": RNN_LAYOUT,
@@ -97,7 +97,8 @@ def _module_problem(module: nn.Module, name: str) -> str | None:
     attributes = vars(module)
     if not INSTANCE_PATCHES.isdisjoint(attributes):
         (method, *_) = sorted(INSTANCE_PATCHES & attributes.keys())
-        return f"{method} of {name} is replaced"
+        compiled = method == "_compiled_call_impl"
+        return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
     cls = type(module)
     for method, original in ORIGINALS[cls]:
         if getattr(cls, method) is not original:
@@ -110,10 +111,10 @@ def _module_problem(module: nn.Module, name: str) -> str | None:
 
 def context_problem() -> str | None:
     """A mode, transform or tracer that is to see every operation."""
-    if torch_module._has_any_global_hook():
-        return "a global module hook is registered"
     if torch.compiler.is_compiling():
         return "torch.compile or torch.export is tracing"
+    if torch_module._has_any_global_hook():
+        return "a global module hook is registered"
     if torch._C._get_tracing_state():
         return "torch.jit.trace is tracing"
     if torch._C._are_functorch_transforms_active():
@@ -186,7 +187,18 @@ def is_plain_tensor(tensor: Tensor) -> bool:
         and not tensor.is_nested
         and not tensor.is_neg()
         and not tensor._is_zerotensor()  # lazy conjugation is only for complex dtypes
+        and _fits_its_storage(tensor)
     )
+
+
+def _fits_its_storage(tensor: Tensor) -> bool:
+    """Whether all elements are in the storage, which may have been resized since."""
+    span = tensor.numel()  # elements from the first to the last in memory
+    if span and not tensor.is_contiguous():
+        sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
+        span = 1 + sum((size - 1) * stride for size, stride in sizes_and_strides)
+    end = (tensor.storage_offset() + span) * tensor.element_size()
+    return not span or end <= tensor.untyped_storage().nbytes()
 
 
 def _description(tensor: Tensor) -> str:
@@ -196,4 +208,6 @@ def _description(tensor: Tensor) -> str:
         return "nested"
     if tensor.layout is not torch.strided:
         return f"of layout {tensor.layout}"
-    return "a lazily negated view" if tensor.is_neg() else "a zero tensor without memory"
+    if tensor.is_neg():
+        return "a lazily negated view"
+    return "a zero tensor without memory" if tensor._is_zerotensor() else "larger than its storage"

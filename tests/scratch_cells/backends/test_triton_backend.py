@@ -43,7 +43,9 @@ kernels = triton_backend._kernels()
 if not kernels.INTERPRETED.value:
     pytest.skip("the kernels are compiled here, see test_gpu", allow_module_level=True)
 if triton.__version__.startswith("3.6."):  # torch 2.11's
-    pytest.skip("Triton 3.6 interprets no loop beside NumPy 1.25 or later", allow_module_level=True)
+    pytest.skip(
+        "Triton 3.6 cannot interpret loops with NumPy 1.25 or later", allow_module_level=True
+    )
 
 import triton.language as tl  # noqa: E402
 
