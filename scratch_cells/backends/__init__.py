@@ -135,7 +135,7 @@ def _decide(
             default = FASTEST if backend == "auto" else REQUESTED
             return candidate, "; ".join(problems) or default, operands
         problems.append(problem)
-    return "plain", "; ".join(problems), []
+    return "plain", problems[-1], []
 
 
 def _cast(operands: Operands, dtype: torch.dtype) -> Operands:

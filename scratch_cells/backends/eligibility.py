@@ -198,7 +198,7 @@ def _fits_its_storage(tensor: Tensor) -> bool:
         sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
         span = 1 + sum((size - 1) * stride for size, stride in sizes_and_strides)
     end = (tensor.storage_offset() + span) * tensor.element_size()
-    return not span or end <= tensor.untyped_storage().nbytes()
+    return not span or bool(end <= tensor.untyped_storage().nbytes())
 
 
 def _description(tensor: Tensor) -> str:
