@@ -1,4 +1,4 @@
-"""The ways to run the same recurrent layer, all holding the same weights."""
+"""The implementations of a recurrent layer that are compared, all with the same weights."""
 
 import copy
 import dataclasses
@@ -17,7 +17,7 @@ from shared_interface import final_hidden
 
 @dataclass(frozen=True)
 class Task:
-    """What is read: ``batch`` sequences of ``time`` steps of ``features``, through ``layers``."""
+    """A layer and its input: ``batch`` sequences of ``time`` steps with ``features`` each."""
 
     name: str
     batch: int
@@ -27,7 +27,7 @@ class Task:
     layers: int
 
     def of_size(self, hidden_size: int) -> "Task":
-        """The same with another hidden size."""
+        """The same task with another hidden size."""
         return dataclasses.replace(self, name=f"{self.name} {hidden_size}", hidden_size=hidden_size)
 
     def __str__(self) -> str:
@@ -46,11 +46,12 @@ TASKS = {
     )
 }
 KINDS = ("RNN", "GRU", "LSTM")
-BUILTIN = "builtin"  # torch.nn's layer, which every other contender is compared with
+BUILTIN = "builtin"
+"""torch.nn's layer, with which every other implementation is compared."""
 
 
 class CellLoop(nn.Module):
-    """What people write first: torch.nn's Cell in a Python loop, step by step, layer by layer."""
+    """The usual first version: torch.nn's cell in a Python loop over layers and time steps."""
 
     def __init__(self, layer: nn.RNNBase, kind: str) -> None:
         super().__init__()
@@ -78,14 +79,14 @@ class CellLoop(nn.Module):
         return x, torch.stack(finals)
 
 
-def contenders(
+def implementations(
     kind: str,
     task: Task,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     with_compiler: bool = False,
 ) -> dict[str, nn.Module]:
-    """Each way to run torch.nn's ``kind`` on ``task``, by name, with one set of weights.
+    """The implementations of ``kind`` for a task, by name, with one set of weights.
 
     ``scratch`` is the layer with its default backend. Where that is ``c``, there is also
     ``scratch bptt``. ``opacus`` is included if it is installed: ``pip install -e .[bench]``.
@@ -132,7 +133,7 @@ def _backend(model: Any, task: Task, device: torch.device, dtype: torch.dtype) -
 
 
 def train_step(model: nn.Module, x: Tensor) -> Tensor:
-    """Forward, a loss on the final hidden state as a classifier has, backward."""
+    """Forward and backward pass, with a loss on the final hidden state as in a classifier."""
     model.zero_grad()
     _, state = model(x)
     loss = final_hidden(state, directions=1).square().mean()
@@ -142,7 +143,7 @@ def train_step(model: nn.Module, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def inference(model: nn.Module, x: Tensor) -> Tensor:
-    """Forward alone."""
+    """The forward pass without a gradient."""
     output: Tensor = model(x)[0]
     return output
 
@@ -154,27 +155,29 @@ PHASES: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 
 
 def draw_input(task: Task, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(time, batch, features), the same for every contender."""
+    """A random input (time, batch, features), the same for every implementation."""
     generator = torch.Generator().manual_seed(1)
     return torch.randn(task.time, task.batch, task.features, generator=generator).to(device, dtype)
 
 
-ALLOWED = {"float32": 1e-5, "tf32": 1e-2, "bfloat16": 5e-2}
-"""Difference from torch.nn's, as a share of the largest number; 23, 10 and 7 bits are kept."""
+MAX_DIFFERENCE = {"float32": 1e-5, "tf32": 1e-2, "bfloat16": 5e-2}
+"""Maximum difference from torch.nn, relative to the largest element, by precision.
+
+The significands have 23, 10 and 7 bits."""
 
 
-def check_equal(models: dict[str, nn.Module], x: Tensor, numbers: str = "float32") -> None:
-    """Every contender gives torch.nn's outputs and torch.nn's gradients, or nothing is timed.
+def check_equal(models: dict[str, nn.Module], x: Tensor, precision: str = "float32") -> None:
+    """Check that every implementation has the outputs and gradients of torch.nn.
 
     Raises:
-        AssertionError: which contender differs, in what.
+        AssertionError: an implementation differs; the message names it and the tensor.
     """
     seen = {name: outputs_and_gradients(model, x) for name, model in models.items()}
     expected = seen[BUILTIN]
     for name, results in seen.items():
         assert results.keys() == expected.keys(), f"{name} has {', '.join(results)}"
         for what, got in results.items():
-            bound = ALLOWED[numbers] * expected[what].abs().max().item()
+            bound = MAX_DIFFERENCE[precision] * expected[what].abs().max().item()
             torch.testing.assert_close(
                 got,
                 expected[what],
@@ -185,10 +188,10 @@ def check_equal(models: dict[str, nn.Module], x: Tensor, numbers: str = "float32
 
 
 def outputs_and_gradients(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """What a call gives, and the gradient of every weight under torch.nn's name for it."""
-    seen = {"outputs": inference(model, x).clone()}  # a CUDA graph writes its next over this one
+    """The outputs, and the gradient of every weight under torch.nn's name."""
+    seen = {"outputs": inference(model, x).clone()}  # a CUDA graph reuses the memory of its outputs
     train_step(model, x)
     for name, weight in model.state_dict(keep_vars=True).items():
-        # CellLoop's cells.0.weight_ih is weight_ih_l0 of the others
+        # cells.0.weight_ih of CellLoop is weight_ih_l0 of the others
         seen[re.sub(r"^cells\.(\d+)\.(\w+)$", r"\2_l\1", name)] = weight.grad
     return seen

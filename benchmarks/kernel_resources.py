@@ -1,10 +1,11 @@
-"""What each of the Triton kernels takes of a GPU, which need not be there.
+"""GPU resources of each Triton kernel, measured by compiling it. No GPU is needed.
 
     python -m benchmarks.kernel_resources                 for an H100, 128 hidden units
     python -m benchmarks.kernel_resources --capability 80 --hidden-size 64
 
-Compiles every kernel for that GPU and reads the result: registers of a thread, bytes that did not
-fit in them (the stack), shared memory of a program. A kernel that does not compile ends it.
+Prints the registers of a thread, the bytes spilled to its stack, and the shared memory of a
+program.
+If a kernel does not compile, the command fails.
 """
 
 import json
@@ -19,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-os.environ["TRITON_INTERPRET"] = "0"  # before the kernels are imported: here they are compiled
+os.environ["TRITON_INTERPRET"] = "0"  # read when the kernels are imported
 
 import triton
 from triton.backends.compiler import GPUTarget
@@ -34,44 +35,44 @@ from scratch_cells.backends.triton_backend import (
 )
 
 KERNELS = {"rnn": TritonRNNTanhKernel, "gru": TritonGRUKernel, "lstm": TritonLSTMKernel}
-NUMBERS = {"float32": "ieee", "tf32": "tf32", "bfloat16": "ieee"}
+PRECISIONS = {"float32": "ieee", "tf32": "tf32", "bfloat16": "ieee"}
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Compile the kernels for a GPU and report what they take of it."""
+    """Compile the Triton kernels for a GPU and report the resources that they use."""
 
     hidden_size: int = 128
-    """units of the layer"""
+    """Number of hidden units of the layer."""
     capability: int = 90
-    """the GPU's compute capability: 80 an A100, 90 an H100"""
+    """Compute capability of the GPU: 80 for an A100, 90 for an H100."""
     json: bool = False
-    """print JSON"""
+    """Print JSON instead of a table."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Of one kernel: registers a thread, bytes of stack a thread, bytes of shared memory."""
+    """Resources of one kernel: registers and bytes of stack a thread, bytes of shared memory."""
 
     kernel: str
-    numbers: str
+    precision: str
     on_chip: bool
     registers: int
     stack: int
     shared_memory: int
 
 
-def resources(cell: str, way: str, numbers: str, arguments: Arguments) -> Resources:
-    """Compile one kernel and look."""
-    torch.backends.cuda.matmul.fp32_precision = NUMBERS[numbers]
-    dtype = torch.bfloat16 if numbers == "bfloat16" else torch.float32
+def resources(cell: str, direction: str, precision: str, arguments: Arguments) -> Resources:
+    """Compile one kernel and read its resources."""
+    torch.backends.cuda.matmul.fp32_precision = PRECISIONS[precision]
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     kernel_class = KERNELS[cell]
     size = arguments.hidden_size
     rows = kernel_class.layout.gate_count * size
     blank = torch.zeros(rows, dtype=dtype)
     weights = torch.zeros(rows, size, dtype=dtype)
     options = kernel_class(weights, weights, blank, blank, time=1).options()
-    kernel = getattr(triton_kernels, f"{cell}_{way}")
+    kernel = getattr(triton_kernels, f"{cell}_{direction}")
     flags = {"H": size, "RELU": False, "SAVE": True, "REVERSE": False}
     constants = {k: v for k, v in (flags | options).items() if k in kernel.arg_names}
     pointer = "*bf16" if dtype == torch.bfloat16 else "*fp32"
@@ -83,10 +84,10 @@ def resources(cell: str, way: str, numbers: str, arguments: Arguments) -> Resour
         else pointer
         for name in kernel.arg_names
     }
-    # as at a launch: what torch allocates begins at a multiple of 16, and a step of c ends at one
+    # As in a launch: tensors begin at a multiple of 16 bytes, and so does each step of c.
     aligned = {
-        (place,): [["tt.divisibility", 16]]
-        for place, name in enumerate(kernel.arg_names)
+        (index,): [["tt.divisibility", 16]]
+        for index, name in enumerate(kernel.arg_names)
         if signature[name] == pointer or name == "c_step_stride"
     }
     compiled = triton.compile(
@@ -96,8 +97,8 @@ def resources(cell: str, way: str, numbers: str, arguments: Arguments) -> Resour
     )
     registers, stack = _read(compiled.asm["cubin"])
     return Resources(
-        f"{cell}_{way}",
-        numbers,
+        f"{cell}_{direction}",
+        precision,
         not options["TILE"],
         registers,
         stack,
@@ -109,33 +110,33 @@ def _read(binary: bytes) -> tuple[int, int]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kernel.cubin")
         path.write_bytes(binary)
-        said = subprocess.run(
+        output = subprocess.run(
             [triton.knobs.nvidia.cuobjdump.path, "--dump-resource-usage", path],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", said)
-    assert found, said
+    found = re.search(r"REG:(\d+) STACK:(\d+)", output)
+    assert found, output
     return int(found[1]), int(found[2])
 
 
 def main(arguments: Arguments) -> None:
-    """Every kernel with every kind of numbers, as a table or as JSON."""
+    """Print every kernel in every precision, as a table or as JSON."""
     found = [
-        resources(cell, way, numbers, arguments)
+        resources(cell, direction, precision, arguments)
         for cell in KERNELS
-        for way in ("forward", "backward")
-        for numbers in NUMBERS
+        for direction in ("forward", "backward")
+        for precision in PRECISIONS
     ]
     if arguments.json:
         print(json.dumps([vars(each) for each in found]))
         return
-    table = Table("kernel", "numbers", "W_hh", "registers", "stack", "shared memory")
+    table = Table("kernel", "precision", "W_hh", "registers", "stack", "shared memory")
     for each in found:
         where = "on chip" if each.on_chip else "in tiles"
-        numbers = map(str, (each.registers, each.stack, each.shared_memory))
-        table.add_row(each.kernel, each.numbers, where, *numbers)
+        counts = map(str, (each.registers, each.stack, each.shared_memory))
+        table.add_row(each.kernel, each.precision, where, *counts)
     Console().print(table)
 
 

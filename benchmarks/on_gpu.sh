@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Everything that wants a GPU, in one go: parity with TF32 off, training, speed.
+# Run everything that needs a GPU: tests with TF32 off, training, speed.
 #
 #     benchmarks/on_gpu.sh DATA_DIR OUTPUT_FOLDER
 #
-# DATA_DIR holds MNIST/raw. PYTHON names the interpreter (python by default).
+# DATA_DIR contains MNIST/raw. PYTHON is the interpreter, python by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-data=${1:?folder that holds MNIST/raw} out=${2:?folder for what is measured}
+data=${1:?folder that contains MNIST/raw} out=${2:?folder for the results}
 python=${PYTHON:-python}
 mkdir -p "$out"
 
@@ -28,8 +28,8 @@ for cell in rnn gru lstm; do
   done
 done
 
-# Speed: the three tasks as they are, then with other hidden sizes; float32, TF32 and bfloat16. One
-# that fails, for a contender that is not equal say, does not keep the others from running.
+# Speed: the three tasks, then with other hidden sizes; float32, TF32 and bfloat16. If one run fails,
+# for example because an implementation differs, the others still run.
 failed=0
 speed() { # NAME OPTIONS...
   local name=$1
@@ -37,8 +37,8 @@ speed() { # NAME OPTIONS...
   "$python" -m benchmarks.speed --device cuda "$@" --json "$out/$name.json" \
     --png "$out/$name.png" 2>&1 | tee "$out/$name.txt" || failed=1
 }
-for numbers in "float32 --dtype float32" "tf32 --dtype float32 --tf32" "bfloat16 --dtype bfloat16"; do
-  read -r name options <<<"$numbers"
+for precision in "float32 --dtype float32" "tf32 --dtype float32 --tf32" "bfloat16 --dtype bfloat16"; do
+  read -r name options <<<"$precision"
   # shellcheck disable=SC2086  # the options are several words
   speed "speed-$name" $options --compiled
   # shellcheck disable=SC2086

@@ -1,11 +1,11 @@
-"""How fast the hand-written layers are beside torch.nn's and other ways to write them.
+"""Speed and memory of the hand-written layers, compared with torch.nn and other implementations.
 
     python -m benchmarks.speed            everything, about six minutes on two cores
-    python -m benchmarks.speed --quick    in under a minute
+    python -m benchmarks.speed --quick    fewer rounds, in less than a minute
 
-All contenders of a task hold the same weights, are shown to be equal before anything is timed, and
-run interleaved in one process. What is printed is the median of the per-round ratios to torch.nn's
-layer, with its quartiles.
+All implementations of a task have the same weights, are checked to be equal before anything is
+timed, and run interleaved in one process. The table shows the median of the ratios to the time of
+torch.nn's layer in the same round, with quartiles.
 """
 
 import dataclasses
@@ -29,8 +29,8 @@ from benchmarks.implementations import (
     TASKS,
     Task,
     check_equal,
-    contenders,
     draw_input,
+    implementations,
 )
 from benchmarks.timing import interleave, peak_memory
 from command_line.errors import ConfigError
@@ -48,27 +48,28 @@ class Arguments:
     """Time the hand-written layers against torch.nn's, interleaved in one process."""
 
     quick: bool = False
-    """few rounds, and on a CPU no memory: under a minute"""
+    """Run few rounds, and do not measure memory on a CPU; takes less than a minute."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """where to run"""
+    """Device that the layers run on."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """numbers of weights, inputs and states"""
+    """Dtype of weights, inputs and states."""
     tf32: bool = False
-    """let a GPU's products of float32 be TF32, cuDNN's and all others alike"""
+    """Allow TF32 for all float32 products on a GPU, in cuDNN and elsewhere."""
     hidden_sizes: tuple[int, ...] = ()
-    """run every task with each of these hidden sizes instead of its own"""
+    """Run every task with each of these hidden sizes instead of its own."""
     compiled: bool = False
-    """the compiled plain loop too, of sequences short enough: minutes of compiling each"""
+    """Also time the reference loop with torch.compile, for short sequences; compiling takes
+    minutes."""
     json: Path | None = None
-    """file for every figure"""
+    """JSON file for all results."""
     png: Path | None = None
-    """file for a bar chart"""
+    """PNG file for a bar chart."""
 
     def __post_init__(self) -> None:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("device is cuda: torch sees no CUDA device")
         for name, path in (("json", self.json), ("png", self.png)):
-            if path and not path.parent.is_dir():  # better known now than after ten minutes
+            if path and not path.parent.is_dir():  # found before minutes of measuring
                 raise ConfigError(f"{name} is {path}: there is no folder {path.parent}")
             if path and path.is_dir():
                 raise ConfigError(f"{name} is {path}: expected a file, not a folder")
@@ -76,12 +77,12 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Row:
-    """One contender at one task: its time and its peak memory, as shares of torch.nn's."""
+    """One implementation on one task: time and peak memory as ratios to torch.nn's."""
 
     task: str
     kind: str
     phase: str
-    contender: str
+    implementation: str
     median: float
     low: float
     high: float
@@ -90,9 +91,9 @@ class Row:
 
 
 def measure(task: Task, kind: str, rounds: int, arguments: Arguments) -> list[Row]:
-    """Every contender at training and inference of one task, after all have been shown equal."""
+    """Time training and inference of one task, after checking that all results are equal."""
     device, dtype = torch.device(arguments.device), getattr(torch, arguments.dtype)
-    models = contenders(kind, task, device, dtype, arguments.compiled)
+    models = implementations(kind, task, device, dtype, arguments.compiled)
     x = draw_input(task, device, dtype)
     check_equal(models, x, "tf32" if arguments.tf32 else arguments.dtype)
     memory = {
@@ -114,39 +115,43 @@ def measure(task: Task, kind: str, rounds: int, arguments: Arguments) -> list[Ro
 
 
 def _memory_in_its_own_process(
-    task: Task, kind: str, contender: str, arguments: Arguments
+    task: Task, kind: str, implementation: str, arguments: Arguments
 ) -> int | None:
     if arguments.quick:
-        return None  # the processes would take two thirds of the time
-    context = multiprocessing.get_context("forkserver")  # each starts with torch imported
+        return None  # the processes would take 2/3 of the time
+    context = multiprocessing.get_context("forkserver")  # its processes start with torch imported
     context.set_forkserver_preload(["benchmarks.implementations"])
     with context.Pool(1) as pool:
-        return pool.apply(_memory_of_a_step, (task, kind, contender, arguments))
+        return pool.apply(_memory_of_a_step, (task, kind, implementation, arguments))
 
 
-def _memory_of_a_step(task: Task, kind: str, contender: str, arguments: Arguments) -> int | None:
+def _memory_of_a_step(
+    task: Task, kind: str, implementation: str, arguments: Arguments
+) -> int | None:
     device, dtype = torch.device(arguments.device), getattr(torch, arguments.dtype)
-    model = contenders(kind, task, device, dtype, arguments.compiled)[contender]
+    model = implementations(kind, task, device, dtype, arguments.compiled)[implementation]
     x = draw_input(task, device, dtype)
-    PHASES["train"](model, x[:2])  # the libraries' own memory is taken now, and does not count
+    PHASES["train"](model, x[:2])  # libraries allocate their own memory here, uncounted
     return peak_memory(lambda: PHASES["train"](model, x), device)
 
 
 def table_of(rows: list[Row]) -> Table:
-    """The rows as one table, a line for each contender at each task."""
-    table = Table("task", "cell", "phase", "contender", "time / torch.nn", "peak memory / torch.nn")
+    """A table with a line for each implementation on each task."""
+    table = Table(
+        "task", "cell", "phase", "implementation", "time / torch.nn", "peak memory / torch.nn"
+    )
     for row in rows:
-        if row.contender != BUILTIN:
+        if row.implementation != BUILTIN:
             memory = "" if row.memory is None else f"{row.memory:.2f}"
             spread = f"{row.median:.2f} ({row.low:.2f} to {row.high:.2f})"
-            table.add_row(row.task, row.kind, row.phase, row.contender, spread, memory)
+            table.add_row(row.task, row.kind, row.phase, row.implementation, spread, memory)
     return table
 
 
 def draw(rows: list[Row], path: Path, title: str) -> None:
-    """A bar for each contender, a panel for each task and phase; torch.nn is the line at 1."""
+    """A chart with a bar for each implementation; a panel for each task and phase."""
     tasks = list(dict.fromkeys(row.task for row in rows))
-    names = list(dict.fromkeys(row.contender for row in rows if row.contender != BUILTIN))
+    names = list(dict.fromkeys(row.implementation for row in rows if row.implementation != BUILTIN))
     figure, axes = plt.subplots(
         2, len(tasks), figsize=(4.5 * len(tasks), 6.5), sharex=True, squeeze=False
     )
@@ -156,7 +161,7 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
                 chosen = {
                     row.kind: row
                     for row in rows
-                    if (row.task, row.phase, row.contender) == (task, phase, name)
+                    if (row.task, row.phase, row.implementation) == (task, phase, name)
                 }
                 places = [k + (index - len(names) / 2 + 0.5) * 0.8 / len(names) for k in range(3)]
                 if not chosen:
@@ -178,14 +183,14 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure everything, print the table, write what was asked for."""
+    """Measure everything, print the table, and write the files."""
     device = torch.device(arguments.device)
     console = Console(width=None if sys.stdout.isatty() else 120)
     about: dict[str, Any] = {
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "numbers": "tf32" if arguments.tf32 else arguments.dtype,
+        "precision": "tf32" if arguments.tf32 else arguments.dtype,
         "vector instructions": torch.backends.cpu.get_cpu_capability(),
     }
     if device.type == "cuda":

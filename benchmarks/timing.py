@@ -1,4 +1,4 @@
-"""Interleaved timing: in every round each contender runs once, so that a slow moment hits all."""
+"""Interleaved timing: each implementation runs once a round, so that noise affects all of them."""
 
 import statistics
 import time
@@ -11,12 +11,12 @@ import torch
 
 @dataclass(frozen=True)
 class Ratio:
-    """A contender's time over the reference's, round by round.
+    """The time of an implementation divided by that of the reference in the same round.
 
     Attributes:
-        median: of the per-round ratios; below 1 is faster than the reference.
-        low, high: their quartiles, the spread.
-        milliseconds: median time of the contender itself; of little meaning on a shared machine.
+        median: median of the ratios; below 1 is faster than the reference.
+        low, high: lower and upper quartile of the ratios.
+        milliseconds: median time of the implementation, which varies on a shared machine.
     """
 
     median: float
@@ -31,9 +31,9 @@ class Ratio:
 def interleave(
     calls: dict[str, Callable[[], object]], reference: str, rounds: int, device: torch.device
 ) -> dict[str, Ratio]:
-    """Time every call once a round, after one round that does not count.
+    """Time every call once a round, after one round of warm-up.
 
-    The order is turned from round to round, so that none always follows the same other.
+    The order is rotated each round, so that no call always follows the same other call.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
@@ -63,10 +63,10 @@ def _ratio(times: list[float], reference: list[float]) -> Ratio:
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes by which the call raises the memory in use at its highest; None where not to be had.
+    """Bytes by which the call increases the peak of the memory in use; None if unavailable.
 
-    On the CPU it is the process's resident memory, as Linux counts it, so run it in a process of
-    its own: memory that an earlier call has freed but not given back would not be seen again.
+    On the CPU this is the resident memory of the process, as counted by Linux. Run it in a new
+    process: memory that an earlier call has freed is still resident and would not be counted.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -76,12 +76,12 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if not status.exists() or not reset.exists():
         return None
-    reset.write_text("5")  # the high-water mark falls back to what is resident now
-    before = _high_water(status)
+    reset.write_text("5")  # resets the peak to the current value
+    before = _peak_resident(status)
     call()
-    return _high_water(status) - before
+    return _peak_resident(status) - before
 
 
-def _high_water(status: Path) -> int:
+def _peak_resident(status: Path) -> int:
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

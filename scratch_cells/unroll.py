@@ -18,7 +18,7 @@ from shared_interface import State
 
 
 class Unroll(Protocol):
-    """The signature of :func:`unroll`, shared by everything that applies a cell to a sequence."""
+    """A function that runs a cell over a sequence: :func:`unroll`, or one with the same result."""
 
     def __call__(
         self,

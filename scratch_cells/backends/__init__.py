@@ -117,7 +117,7 @@ def _decide(
     if batch_sizes is not None:
         return "plain", "the sequences are packed", []
     kind = kind_of(cell)
-    problem = cell_problem(cell, kind) or context_problem()
+    problem = context_problem() or cell_problem(cell, kind)
     if kind is None or problem is not None:
         return "plain", str(problem), []
     operands = operands_of(cell, input, state)
@@ -135,7 +135,7 @@ def _decide(
             default = FASTEST if backend == "auto" else REQUESTED
             return candidate, "; ".join(problems) or default, operands
         problems.append(problem)
-    return "plain", "; ".join(problems), []
+    return "plain", problems[-1], []
 
 
 def _cast(operands: Operands, dtype: torch.dtype) -> Operands:

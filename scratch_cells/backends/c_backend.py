@@ -63,7 +63,6 @@ class CKernel(CellKernel):
         self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, time: int
     ) -> None:
         super().__init__(w_ih, w_hh, b_ih, b_hh, time)
-        self.b_hn = self.b_hn.contiguous()
         library, reason = load_library(w_hh.dtype)
         assert library is not None, reason
         self.library = library

@@ -105,9 +105,10 @@ class CellKernel(ABC):
         b_ih = w_hh.new_zeros(w_hh.size(0)) if b_ih is None else b_ih
         b_hh = w_hh.new_zeros(w_hh.size(0)) if b_hh is None else b_hh
         self.projection_bias = b_ih + b_hh  # added once, for the whole sequence
-        candidate = slice(2 * w_hh.size(1), None)
-        self.b_hn = b_hh[candidate]  # the GRU's only
+        self.b_hn = b_hh[:0]  # the GRU's only
         if self.layout.resets_candidate:
+            candidate = slice(2 * w_hh.size(1), None)
+            self.b_hn = b_hh[candidate].contiguous()
             self.projection_bias[candidate] = b_ih[candidate]
 
     @abstractmethod
@@ -159,11 +160,11 @@ class CellKernel(ABC):
 
     def projection_part(self, d: Tensor) -> Tensor:
         """The part of ``d`` that is the gradient of W_ih x + b_ih: (..., G*H)."""
-        return d[..., d.size(-1) - self.w_ih.size(0) :]
+        return d[..., self.w_hh.size(1) :] if self.layout.resets_candidate else d
 
     def recurrent_part(self, d: Tensor) -> Tensor:
         """The part of ``d`` that is the gradient of W_hh h + b_hh: (..., G*H)."""
-        return d[..., : self.w_hh.size(0)]
+        return d[..., : self.w_hh.size(0)] if self.layout.resets_candidate else d
 
     def to_weight_order(self, d_w: Tensor) -> Tensor:
         """Reorder the rows of a gradient of W_hh or b_hh from ``recurrent_part`` to W_hh."""

@@ -31,7 +31,7 @@ ORIGINALS: dict[type[nn.Module], list[tuple[str, Any]]] = {
 """The methods of each class as they were defined, to detect patches."""
 
 INSTANCE_PATCHES = frozenset((*METHODS, "_compiled_call_impl"))
-"""Attributes of an instance that replace a method, or that ``Module.compile`` sets."""
+"""Attributes of an instance that replace a method. ``Module.compile`` sets the last one."""
 
 HOOKS = {
     "_forward_pre_hooks": "forward pre-hook",
@@ -39,7 +39,7 @@ HOOKS = {
     "_backward_pre_hooks": "backward pre-hook",
     "_backward_hooks": "backward hook",
 }
-"""The dictionary in which a module keeps a kind of hooks -> its name."""
+"""The attribute of a module that holds its hooks of one kind -> the name of the kind."""
 
 LAYOUTS = {
     "rnn_tanh": RNN_LAYOUT,
@@ -97,7 +97,8 @@ def _module_problem(module: nn.Module, name: str) -> str | None:
     attributes = vars(module)
     if not INSTANCE_PATCHES.isdisjoint(attributes):
         (method, *_) = sorted(INSTANCE_PATCHES & attributes.keys())
-        return f"{method} of {name} is replaced"
+        compiled = method == "_compiled_call_impl"
+        return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
     cls = type(module)
     for method, original in ORIGINALS[cls]:
         if getattr(cls, method) is not original:
@@ -110,10 +111,10 @@ def _module_problem(module: nn.Module, name: str) -> str | None:
 
 def context_problem() -> str | None:
     """A mode, transform or tracer that is to see every operation."""
-    if torch_module._has_any_global_hook():
-        return "a global module hook is registered"
     if torch.compiler.is_compiling():
         return "torch.compile or torch.export is tracing"
+    if torch_module._has_any_global_hook():
+        return "a global module hook is registered"
     if torch._C._get_tracing_state():
         return "torch.jit.trace is tracing"
     if torch._C._are_functorch_transforms_active():
@@ -143,16 +144,20 @@ def operand_problem(kind: str, operands: Operands) -> str | None:
     input, _, w_hh, *_ = operands
     assert input is not None
     assert w_hh is not None
-    for name, tensor in zip(NAMES, operands, strict=False):
-        if tensor is not None and tensor.device != input.device:
-            return f"{name} is on {tensor.device}, the input on {input.device}"
-        if tensor is not None and tensor.dtype != input.dtype:
-            return f"{name} is {tensor.dtype}, the input {input.dtype}"
+    device, dtype = input.device, input.dtype
+    if device.type not in ("cpu", "cuda"):
+        return f"the input is on device {device}"
     shapes = _expected_shapes(LAYOUTS[kind], input, w_hh)
     if len(operands) != len(shapes):
         return f"the state has {len(operands) - 5} parts"
     for name, tensor, shape in zip(NAMES, operands, shapes, strict=False):
-        if tensor is not None and tensor.shape != shape:
+        if tensor is None:
+            continue
+        if tensor.device != device:
+            return f"{name} is on device {tensor.device}, the input on {device}"
+        if tensor.dtype is not dtype:
+            return f"{name} is {tensor.dtype}, the input {dtype}"
+        if tensor.shape != shape:
             return f"{name} has shape {tuple(tensor.shape)}, not {shape}"
     return None
 
@@ -181,22 +186,28 @@ def is_plain_tensor(tensor: Tensor) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_nested
         and not tensor.is_neg()
-        and not tensor.is_conj()
-        and not tensor._is_zerotensor()
-        and tensor.device.type in ("cpu", "cuda")
+        and not tensor._is_zerotensor()  # lazy conjugation is only for complex dtypes
+        and _fits_its_storage(tensor)
     )
+
+
+def _fits_its_storage(tensor: Tensor) -> bool:
+    """Whether all elements are in the storage, which may have been resized since."""
+    span = tensor.numel()  # elements from the first to the last in memory
+    if span and not tensor.is_contiguous():
+        sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
+        span = 1 + sum((size - 1) * stride for size, stride in sizes_and_strides)
+    end = (tensor.storage_offset() + span) * tensor.element_size()
+    return not span or bool(end <= tensor.untyped_storage().nbytes())
 
 
 def _description(tensor: Tensor) -> str:
     if type(tensor) is not Tensor and type(tensor) is not nn.Parameter:
         return f"a {type(tensor).__name__}"
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return "nested" if tensor.is_nested else f"of layout {tensor.layout}"
-    for is_lazy, description in (
-        (tensor.is_neg(), "a lazily negated view"),
-        (tensor.is_conj(), "a lazily conjugated view"),
-        (tensor._is_zerotensor(), "a zero tensor without memory"),
-    ):
-        if is_lazy:
-            return description
-    return f"on device {tensor.device}"
+    if tensor.is_nested:
+        return "nested"
+    if tensor.layout is not torch.strided:
+        return f"of layout {tensor.layout}"
+    if tensor.is_neg():
+        return "a lazily negated view"
+    return "a zero tensor without memory" if tensor._is_zerotensor() else "larger than its storage"

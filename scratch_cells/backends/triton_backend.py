@@ -92,7 +92,6 @@ class TritonKernel(CellKernel):
         self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, time: int
     ) -> None:
         super().__init__(w_ih, w_hh.contiguous(), b_ih, b_hh, time)
-        self.b_hn = self.b_hn.contiguous()
 
     def forward(self, block: Block) -> None:
         self.project(block)

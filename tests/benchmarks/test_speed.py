@@ -1,4 +1,4 @@
-"""benchmarks/speed.py: only equals are timed, ratios are of one round, errors are clear."""
+"""benchmarks.speed times only equal implementations, in rounds, and reports clear errors."""
 
 import dataclasses
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import timing
-from benchmarks.implementations import KINDS, PHASES, Task, check_equal, contenders, draw_input
+from benchmarks.implementations import KINDS, PHASES, Task, check_equal, draw_input, implementations
 from benchmarks.speed import Arguments, Row, draw, table_of
 from benchmarks.timing import Ratio, interleave
 from command_line.errors import ConfigError
@@ -21,15 +21,15 @@ SMALL = Task("small", batch=2, time=5, features=3, hidden_size=4, layers=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_contender_is_equal_before_it_is_timed(kind: str) -> None:
-    models, x = contenders(kind, SMALL, CPU), draw_input(SMALL, CPU)
+def test_every_implementation_is_checked_before_it_is_timed(kind: str) -> None:
+    models, x = implementations(kind, SMALL, CPU), draw_input(SMALL, CPU)
     assert {"builtin", "scratch", "scratch plain", "torch.nn cell loop"} <= models.keys()
     check_equal(models, x)
 
 
 @pytest.mark.parametrize("name", ["scratch", "torch.nn cell loop"])
-def test_a_contender_with_other_outputs_is_not_timed(name: str) -> None:
-    models, x = contenders("GRU", SMALL, CPU), draw_input(SMALL, CPU)
+def test_an_implementation_with_different_outputs_is_not_timed(name: str) -> None:
+    models, x = implementations("GRU", SMALL, CPU), draw_input(SMALL, CPU)
     with torch.no_grad():
         next(models[name].parameters())[0, 0] += 0.01
     with pytest.raises(AssertionError, match=f"outputs of {name}"):
@@ -37,15 +37,15 @@ def test_a_contender_with_other_outputs_is_not_timed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["scratch", "torch.nn cell loop"])
-def test_a_contender_with_another_gradient_is_not_timed(name: str) -> None:
-    """The sign alone is turned, which no norm would show."""
-    models, x = contenders("LSTM", SMALL, CPU), draw_input(SMALL, CPU)
+def test_an_implementation_with_a_different_gradient_is_not_timed(name: str) -> None:
+    """Only the sign differs, which a comparison of norms would miss."""
+    models, x = implementations("LSTM", SMALL, CPU), draw_input(SMALL, CPU)
     next(iter(models[name].parameters())).register_hook(lambda gradient: -gradient)
     with pytest.raises(AssertionError, match=f"weight_ih_l0 of {name}"):
         check_equal(models, x)
 
 
-def test_ratios_are_taken_round_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ratios_are_taken_within_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {"builtin": iter([9.0, 1.0, 2.0, 4.0]), "scratch": iter([9.0, 2.0, 2.0, 2.0])}
     order = []
 
@@ -61,7 +61,7 @@ def test_ratios_are_taken_round_by_round(monkeypatch: pytest.MonkeyPatch) -> Non
     assert order == ["builtin", "scratch", "scratch", "builtin"] * 2
 
 
-def test_table_and_chart_hold_every_contender_but_the_reference(tmp_path: Path) -> None:
+def test_table_and_chart_show_every_implementation_except_the_reference(tmp_path: Path) -> None:
     rows = [
         Row("small", kind, phase, name, 0.5, 0.4, 0.6, 1.0, memory=0.7)
         for kind in KINDS
@@ -75,7 +75,7 @@ def test_table_and_chart_hold_every_contender_but_the_reference(tmp_path: Path) 
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_bad_arguments_are_refused_before_anything_is_timed(tmp_path: Path) -> None:
+def test_bad_arguments_raise_before_anything_is_timed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no folder"):
         Arguments(json=tmp_path / "none" / "speed.json")
     with pytest.raises(ConfigError, match="expected a file, not a folder"):

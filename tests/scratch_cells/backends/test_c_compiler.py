@@ -202,7 +202,8 @@ def test_no_access_is_out_of_bounds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("h_before, *h_after", "h_after, *h_before"), ("T, B", "B, T")]
+    ("first", "second"),
+    [("h_before, *h_after", "h_after, *h_before"), ("int64_t T, B", "int64_t B, T")],
 )
 def test_swapped_fields_of_the_c_structure_are_detected(
     first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

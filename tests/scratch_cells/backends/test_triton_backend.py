@@ -43,7 +43,9 @@ kernels = triton_backend._kernels()
 if not kernels.INTERPRETED.value:
     pytest.skip("the kernels are compiled here, see test_gpu", allow_module_level=True)
 if triton.__version__.startswith("3.6."):  # torch 2.11's
-    pytest.skip("Triton 3.6 interprets no loop beside NumPy 1.25 or later", allow_module_level=True)
+    pytest.skip(
+        "Triton 3.6 cannot interpret loops with NumPy 1.25 or later", allow_module_level=True
+    )
 
 import triton.language as tl  # noqa: E402
 
@@ -460,7 +462,7 @@ def test_every_kernel_compiles_for_an_h100_within_its_resources() -> None:
     found = json.loads(stdout)
     assert len(found) == 18
     for each in found:
-        assert each["on_chip"] == (each["numbers"] == "bfloat16")
+        assert each["on_chip"] == (each["precision"] == "bfloat16")
         assert each["stack"] <= 64, each
         gates = {"rnn": 1, "gru": 3, "lstm": 4}[each["kernel"].split("_")[0]]
         weights = gates * 128 * 128 * 2 if each["on_chip"] else 0
