@@ -18,10 +18,14 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
-from command_line.program import clean_exit, sudden_interrupts
+from command_line.program import clean_exit
 from training_loop.commands.options import Request, parse_request
 from training_loop.config import Config
-from training_loop.runtime.startup import imports_uncollected, keep_freed_memory
+from training_loop.runtime.startup import (
+    exit_on_ctrl_c,
+    imports_uncollected,
+    keep_freed_memory,
+)
 
 
 def train(config: Config, resume: bool = False) -> Path:
@@ -39,7 +43,7 @@ def train(config: Config, resume: bool = False) -> Path:
         Stopped: Ctrl-C or SIGTERM came; a checkpoint has been written.
     """
     # These take seconds to import; --help and a bad option have been answered before.
-    with sudden_interrupts("train.py"), imports_uncollected():
+    with exit_on_ctrl_c("train.py"), imports_uncollected():
         import torch
 
         from sequenced_mnist import Batches, load_images

@@ -87,25 +87,6 @@ def clean_exit(program: str) -> Iterator[None]:
         _leave(f"{program}: error: {error}", BAD_REQUEST)
 
 
-@contextlib.contextmanager
-def sudden_interrupts(program: str) -> Iterator[None]:
-    """For imports: Ctrl-C ends the process there and then, with the same line and status.
-
-    As an exception it would be raised within whatever module is being imported, and large ones
-    swallow it or turn it into another. There is nothing to put right yet. Main thread only.
-    """
-
-    def leave(*_: object) -> None:
-        print(f"{program}: interrupted", file=sys.stderr, flush=True)
-        os._exit(INTERRUPTED)
-
-    before = signal.signal(signal.SIGINT, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _is_refusal(error: ValueError) -> bool:
     """Whether the message is for the user, as it stands."""
     if isinstance(error, ConfigError):

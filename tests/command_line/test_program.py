@@ -4,7 +4,6 @@ import dataclasses
 import io
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,10 +11,9 @@ import pytest
 import torch
 
 from command_line.errors import ConfigError, LostProcessError, Stopped
-from command_line.program import clean_exit, parse_arguments, sudden_interrupts
+from command_line.program import clean_exit, parse_arguments
 from sequenced_mnist import DataError
 from shared_interface import ImplementationError
-from tests.helpers.paths import ROOT
 from training_loop.commands.options import parse_request
 from training_loop.config import Config
 
@@ -199,32 +197,6 @@ def test_a_lost_process_is_one_line_and_status_1(
 def test_a_defect_keeps_its_traceback(kind: type[Exception]) -> None:
     with pytest.raises(kind, match="a defect"), clean_exit("program"):
         raise kind("a defect")
-
-
-def test_an_interrupt_during_imports_cannot_be_swallowed() -> None:
-    program = (
-        "import signal\n"
-        "from command_line.program import sudden_interrupts\n"
-        "with sudden_interrupts('program'):\n"
-        "    try:\n"
-        "        signal.raise_signal(signal.SIGINT)\n"
-        "    except BaseException:\n"
-        "        pass\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "program: interrupted\n")
-
-
-def test_after_the_imports_an_interrupt_is_an_exception_again() -> None:
-    # Where the tests run in a shell's background, Ctrl-C was ignored from the start.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with sudden_interrupts("program"):
-            pass
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_nothing_happens_where_nothing_happens() -> None:

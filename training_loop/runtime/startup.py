@@ -2,6 +2,8 @@
 
 import ctypes
 import gc
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,3 +48,24 @@ def imports_uncollected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def exit_on_ctrl_c(program: str) -> Iterator[None]:
+    """While modules are imported, Ctrl-C ends the process at once, with exit status 130.
+
+    As an exception, it would be raised inside the module being imported; large packages catch it
+    or replace it by another exception. No cleanup is needed at this point: nothing has been
+    written yet. This module does not import torch, so that the import of torch is covered too.
+    Main thread only.
+    """
+
+    def leave(*_: object) -> None:
+        print(f"{program}: interrupted", file=sys.stderr, flush=True)
+        os._exit(128 + signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
