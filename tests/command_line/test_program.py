@@ -14,7 +14,7 @@ from command_line.errors import ConfigError, LostProcessError, Stopped
 from command_line.program import clean_exit, parse_arguments
 from sequenced_mnist import DataError
 from shared_interface import ImplementationError
-from training_loop.commands.options import parse_request
+from training_loop.commands.options import parse_options
 from training_loop.config import Config
 
 OPTIONS = {
@@ -74,7 +74,7 @@ def test_help_has_every_option_once_with_a_line_on_it(capsys: pytest.CaptureFixt
 
 def test_the_whole_help_fits_its_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse_request(["--help"])
+        parse_options(["--help"])
     out, _ = capsys.readouterr()
     listed = re.findall(r"^[│ ]*(--[a-z][a-z0-9-]*)", out, flags=re.MULTILINE)
     assert sorted(listed) == sorted([*OPTIONS, *FLAGS, "--resume", "--evaluate", "--compare"])
@@ -84,19 +84,19 @@ def test_the_whole_help_fits_its_terminal(capsys: pytest.CaptureFixture[str]) ->
 def test_a_run_is_named_by_its_folder(option: str, tmp_path: Path) -> None:
     saved = Config(cell="gru", epochs=7, device="cpu", run_dir=Path("as/it/was"))
     (tmp_path / "config.json").write_text(saved.to_json())
-    request = parse_request([f"--{option}", str(tmp_path), "--device", "auto"])
+    request = parse_options([f"--{option}", str(tmp_path), "--device", "auto"])
     assert getattr(request, option) == tmp_path
     assert request.config == dataclasses.replace(saved, device="auto", run_dir=tmp_path)
 
 
 def test_one_thing_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^resume and compare are given: expected one of them"):
-        parse_request(["--resume", "a", "--compare", "b", "c"])
+        parse_options(["--resume", "a", "--compare", "b", "c"])
 
 
 def test_one_run_cannot_be_compared() -> None:
     with pytest.raises(ConfigError, match=r"^compare is of 1 run: expected two or more"):
-        parse_request(["--compare", "a"])
+        parse_options(["--compare", "a"])
 
 
 @pytest.mark.parametrize(
