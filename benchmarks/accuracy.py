@@ -20,7 +20,7 @@ from typing import Literal
 from rich.progress import track
 
 from benchmarks.end_to_end import ROOT
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
 from command_line.program import clean_exit, parse_arguments
 from training_loop.commands.compare import read_metrics
 from training_loop.config import Config
@@ -117,7 +117,7 @@ def train_once(row: Row, seed: int, options: Options) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise ConfigError(f"{folder} failed: {' '.join(done.stderr.split())[-300:]}")
+        raise ConfigError(f"{folder} failed: {one_line(done.stderr)[-300:]}")
 
 
 def table(rows: list[Row], options: Options) -> str:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +25,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from command_line.program import clean_exit, parse_arguments
 from scratch_cells.backends import triton_kernels
 from scratch_cells.backends.triton_backend import (
     TritonGRUKernel,
@@ -140,4 +140,5 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    with clean_exit("kernel_resources"):
+        main(parse_arguments(Arguments, "python -m benchmarks.kernel_resources"))

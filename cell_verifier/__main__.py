@@ -1,8 +1,7 @@
-"""python -m cell_verifier FILE.py:NAME --against lstm"""
+"""Verify a recurrent cell or layer: python -m cell_verifier FILE.py:NAME --against lstm"""
 
-import os
+import math
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,62 +11,59 @@ from rich.console import Console
 
 from cell_verifier.reference.kinds import Against
 from cell_verifier.rendering import show
-from cell_verifier.report import Report
 from cell_verifier.worker import judge
+from command_line.errors import ConfigError
+from command_line.files import atomic_write, write_errors_as_config_errors
+from command_line.program import clean_exit, parse_arguments
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Compare a recurrent cell or layer of yours with torch.nn's, and name the mistake in it.
+    """Compare your recurrent cell or layer with torch.nn's and name the mistakes in it.
 
-    Exit status: 0 equal, 1 different, 2 cannot be checked.
+    The exit status is 0 if it equals torch.nn's, 1 if it differs, 2 if it cannot be checked.
     """
 
-    target: tyro.conf.Positional[str]
-    """FILE.py:NAME or package.module:NAME; NAME is a class or function of (input_size,
-    hidden_size)."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """The class or function to verify: FILE.py:NAME or package.module:NAME."""
     against: Against
-    """Which of torch.nn's it should equal."""
-    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Write the report to this file too, as JSON."""
+    """The torch.nn module that it should equal."""
+    json: Annotated[
+        Path | None,
+        tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="(default: none)"),
+    ] = None
+    """Also write the report to this file, as JSON."""
     timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 60.0
-    """Stop the cell after so many seconds."""
+    """Stop the verification after this number of seconds."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout < math.inf:
+            raise ConfigError(
+                f"--timeout is {self.timeout:g}: expected a positive, finite number of seconds"
+            )
+        if self.json is not None and not self.json.absolute().parent.is_dir():
+            raise ConfigError(
+                f"--json is {self.json}: the folder {self.json.parent} does not exist; create it"
+            )
 
 
 def main(arguments: Arguments) -> int:
-    """Judge, show, and give the exit status."""
-    if arguments.timeout <= 0:
-        return _refuse(f"--timeout is {arguments.timeout:g}: expected more than zero seconds")
-    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
-        return _refuse(f"--json {arguments.json}: its folder does not exist")
+    """Verify the target, print the report, and return the exit status.
+
+    Raises:
+        ConfigError: the file for the report cannot be written.
+    """
     report = judge(arguments.target, arguments.against, arguments.timeout)
-    if arguments.json is not None:
-        try:
-            write_json(report, arguments.json)
-        except OSError as error:
-            return _refuse(f"--json {arguments.json}: {error.strerror}")
     show(report, Console())
+    if arguments.json is not None:
+        with (
+            write_errors_as_config_errors("--json", arguments.json),
+            atomic_write(arguments.json) as file,
+        ):
+            file.write(f"{report.as_json()}\n".encode())
     return report.exit_status
 
 
-def write_json(report: Report, path: Path) -> None:
-    """Write to a temporary name beside it, then rename: a reader never sees half a report."""
-    handle, temporary = tempfile.mkstemp(dir=path.absolute().parent, suffix=".json")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(report.as_json() + "\n")
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _refuse(reason: str) -> int:
-    print(reason, file=sys.stderr)
-    return 2
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main(tyro.cli(Arguments, prog="python -m cell_verifier")))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with clean_exit("cell_verifier"):
+        sys.exit(main(parse_arguments(Arguments, "python -m cell_verifier")))

@@ -1,30 +1,38 @@
-"""Judge a file in a process of its own, which is stopped when its time is up."""
+"""Run the verification in a subprocess with a time limit."""
 
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 from cell_verifier.api import verify
-from cell_verifier.errors import CannotCheckError, own_line
-from cell_verifier.loading import load_subject
+from cell_verifier.errors import CannotCheckError
 from cell_verifier.reference.kinds import Against
 from cell_verifier.report import Report
+from command_line.errors import ConfigError, own_line
+from command_line.load_object import load_object
 
 
 def judge(target: str, against: Against, timeout: float) -> Report:
-    """Load and verify ``FILE.py:NAME`` in a child process.
+    """Load and verify a target in a subprocess.
 
     Args:
-        timeout: seconds after which the child, and whatever it started, is killed.
+        target: ``FILE.py:NAME`` or ``package.module:NAME``.
+        against: the torch.nn module to compare with.
+        timeout: seconds after which the subprocess, and every process that it started, is killed.
 
     Returns:
-        The report; ``unchecked`` where the file could not be run to its end.
+        The report; its verdict is ``unchecked`` if the target could not be run to its end.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_in_child, args=(sender, target, against))
-    child.start()
+    child = context.Process(target=_run_in_child, args=(sender, target, against))
+    with _ctrl_c_ignored():  # inherited by the child: Ctrl-C is handled here only
+        child.start()
     sender.close()
     try:
         if not receiver.poll(timeout):
@@ -33,40 +41,64 @@ def judge(target: str, against: Against, timeout: float) -> Report:
         return report
     except EOFError:
         child.join()
-        return _unchecked(target, against, f"the process ended without a verdict: {_how(child)}")
+        reason = f"the process ended without a verdict: {_exit_reason(child)}"
+        return _unchecked(target, against, reason)
     finally:
-        _stop(child)
-
-
-def _in_child(sender: Connection, target: str, against: Against) -> None:
-    if hasattr(os, "setsid"):
-        os.setsid()  # so that what the user's code starts can be stopped with it
-    sender.send(judge_here(target, against))
-    sender.close()
+        _kill(child)
 
 
 def judge_here(target: str, against: Against) -> Report:
-    """Load and verify ``FILE.py:NAME`` in this process, whatever it raises."""
+    """Load and verify a target in this process; any exception becomes an ``unchecked`` report."""
     try:
-        return verify(load_subject(target), against)
-    except CannotCheckError as error:
+        return verify(_load_callable(target), against)
+    except (CannotCheckError, ConfigError) as error:
         return _unchecked(target, against, str(error))
     except (Exception, SystemExit) as error:
         return _unchecked(target, against, own_line(error))
 
 
-def _stop(child: "multiprocessing.process.BaseProcess") -> None:
+def _load_callable(target: str) -> Callable[..., Any]:
+    found = load_object(target)
+    if not callable(found):
+        raise CannotCheckError(
+            f"{target} is of type {type(found).__name__}: name a class or a function"
+        )
+    make: Callable[..., Any] = found
+    return make
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # only the main thread can set signal handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run_in_child(sender: Connection, target: str, against: Against) -> None:
+    if hasattr(os, "setsid"):
+        os.setsid()  # a process group of its own: it can be killed with what the user's code starts
+    sender.send(judge_here(target, against))
+    sender.close()
+
+
+def _kill(child: BaseProcess) -> None:
     if child.is_alive() and child.pid is not None:
         try:
             if hasattr(os, "killpg") and os.getpgid(child.pid) == child.pid:
                 os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:  # it ended by itself just now
+        except ProcessLookupError:  # it has just ended by itself
             pass
         child.kill()
     child.join()
 
 
-def _how(child: "multiprocessing.process.BaseProcess") -> str:
+def _exit_reason(child: BaseProcess) -> str:
     code = child.exitcode or 0
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 

@@ -1,20 +1,36 @@
-"""What ends a run before its time, and is no mistake of the request's."""
+"""Errors that commands report to their user in one line, and errors of users' code in one line.
 
+An exception class with an attribute ``exit_status`` is a message for the user: ``clean_exit``
+prints it without a traceback and ends the program with that status. Any other exception is a
+defect of the program and keeps its traceback.
+"""
+
+import traceback
+from pathlib import Path
 from signal import SIGINT
 
+ROOT = Path(__file__).resolve().parents[1]
+CALLERS = ("command_line", "cell_verifier", "shared_interface", "training_loop")
+"""Packages of this project that call the user's code; no error is located in them."""
 
-class ConfigError(ValueError):
-    """An option that cannot be followed; its message is one line with the value and the rule."""
+
+class ConfigError(Exception):
+    """An argument, a file or a folder cannot be used.
+
+    The message is one line: the option, its value, the rule and the remedy.
+    """
+
+    exit_status = 2
 
 
 class Stopped(BaseException):
-    """Ctrl-C or SIGTERM asked the run to stop.
+    """A signal (Ctrl-C or SIGTERM) stopped the program.
 
-    Not an Exception, as KeyboardInterrupt is none: nothing that handles errors may swallow it.
+    Derives from BaseException, like KeyboardInterrupt: ``except Exception`` must not catch it.
 
     Attributes:
         signal: SIGINT or SIGTERM.
-        remedy: what was saved, and how to go on.
+        remedy: what was saved and how to resume; may be empty.
     """
 
     def __init__(self, signal: int, remedy: str = "") -> None:
@@ -22,25 +38,67 @@ class Stopped(BaseException):
         self.signal = signal
         self.remedy = remedy
 
+    @property
+    def exit_status(self) -> int:
+        """128 plus the signal's number, as shells report it."""
+        return 128 + self.signal
+
     def __str__(self) -> str:
         what = "interrupted" if self.signal == SIGINT else "terminated"
         return f"{what}; {self.remedy}" if self.remedy else what
 
 
 class LostProcessError(Exception):
-    """Another process of the run has ended before its time, and this one cannot go on alone.
+    """Another process of a distributed run has ended, so this process cannot continue.
 
-    Its message is how to go on with the run, if anything has been saved.
+    The argument, if given, is what was saved and how to resume.
     """
+
+    exit_status = 1
 
     def __str__(self) -> str:
         return "; ".join(["another process of the run has ended", *map(str, self.args)])
 
 
-def is_lost_connection(error: RuntimeError) -> bool:
-    """Whether this is what a process gets that waits for one that is no longer there.
+def is_lost_connection(error: BaseException) -> bool:
+    """True if a collective operation failed because another process of the run has ended.
 
-    NCCL's errors have a class, torch.distributed.DistError and those below it; gloo raises plain
-    RuntimeErrors, which begin with the file of its own source.
+    NCCL raises torch.distributed.DistError or a subclass of it. gloo raises a plain RuntimeError
+    whose message begins with the path of gloo's source file.
     """
+    if not isinstance(error, RuntimeError):
+        return False
     return type(error).__name__.startswith("Dist") or "/gloo/" in str(error)
+
+
+def one_line(error: object) -> str:
+    """The message of an error on one line: every run of white space becomes one space."""
+    return " ".join(str(error).split())
+
+
+def type_and_message(error: BaseException) -> str:
+    """``TypeError: forward() takes ...``, on one line."""
+    message = one_line(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def own_line(error: BaseException) -> str:
+    """An error of the user's code with its location: ``my_cell.py:12: RuntimeError: ...``."""
+    place = own_place(error)
+    return f"{place}: {type_and_message(error)}" if place else type_and_message(error)
+
+
+def own_place(error: BaseException) -> str:
+    """The deepest line of the traceback that is not in a library: ``my_cell.py:12``, or ``""``."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if _is_users(frame.filename):
+            return f"{Path(frame.filename).name}:{frame.lineno}"
+    return ""
+
+
+def _is_users(filename: str) -> bool:
+    if "site-packages" in filename or "/lib/python" in filename or filename.startswith("<"):
+        return False
+    return not any(Path(filename).is_relative_to(ROOT / package) for package in CALLERS)

@@ -1,4 +1,4 @@
-"""python -m gate_explorer runs/NAME --index 7"""
+"""Show what a recurrent layer computes: python -m gate_explorer runs/NAME --index 7"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from command_line.files import write_errors_as_config_errors
 from command_line.program import clean_exit, parse_arguments
 from gate_explorer.errors import ExplorerError
 from gate_explorer.inputs.load_run import Run, load_run
@@ -15,11 +16,12 @@ from gate_explorer.render.html import write_page
 from gate_explorer.render.npz import save_arrays
 from gate_explorer.render.png import write_picture
 
-MOST_COMPARED = 3
+MAX_COMPARED = 3
+"""Runs that fit side by side on the page."""
 
 
 def _option(metavar: str, default: str) -> object:
-    """How the command line reads and shows an option that may be left out."""
+    """How the help text shows an option whose default value is None."""
     kind = int if metavar == "N" else Path
     return tyro.conf.arg(
         constructor=kind, metavar=metavar, help_behavior_hint=f"(default: {default})"
@@ -34,32 +36,32 @@ class Arguments:
         tyro.conf.Positional[Path | None],
         tyro.conf.arg(metavar="RUN", constructor=Path, help_behavior_hint=""),
     ] = None
-    """a run folder of train.py, or a file of weights"""
+    """The run to show: a run folder of train.py, or a file of weights."""
     compare: Annotated[
         tuple[Path, ...], tyro.conf.arg(metavar="RUN RUN [RUN]", help_behavior_hint="")
     ] = ()
-    """two or three runs, side by side, instead of one"""
+    """Show two or three runs side by side instead of one."""
     index: Annotated[int | None, _option("N", "0")] = None
-    """show this test image"""
+    """Show the test image with this index."""
     label: Annotated[int | None, _option("N", "any")] = None
-    """show the first test image of this class"""
+    """Show the first test image with this label."""
     wrong: bool = False
-    """show the first test image that the run names wrongly"""
+    """Show the first test image that the run classifies wrongly."""
     html: Annotated[Path | None, _option("FILE", "explorer.html in the run's folder")] = None
-    """write the page here"""
+    """Write the HTML page to this file."""
     png: Annotated[Path | None, _option("FILE", "none")] = None
-    """write a picture too, of the layer that gives the answer"""
+    """Also write a picture of the last layer to this file, as PNG."""
     npz: Annotated[Path | None, _option("FILE", "none")] = None
-    """write everything observed too, as NumPy arrays"""
+    """Also write all observed values to this file, as NumPy arrays (.npz)."""
     data_dir: Annotated[Path | None, _option("FOLDER", "as the run was trained")] = None
-    """where MNIST/raw is"""
+    """The folder that contains MNIST/raw."""
 
 
 def main(arguments: Arguments) -> None:
-    """Load, choose, observe, write.
+    """Load the runs, select the image, observe the models, write the files.
 
     Raises:
-        ConfigError, DataError, ImplementationError: a run, an image or a target cannot be used.
+        ConfigError, DataError, ImplementationError: a run, an image or a file cannot be used.
     """
     paths = run_paths(arguments)
     runs = [load_run(path, arguments.data_dir) for path in paths]
@@ -69,36 +71,39 @@ def main(arguments: Arguments) -> None:
     title = f"test image {index} of {runs[0].images.name}"
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
     page = arguments.html or folder / "explorer.html"
-    write_page(page, observations, title)
+    with write_errors_as_config_errors("--html", page):
+        write_page(page, observations, title)
     print(f"{title} -> {page}")
     if arguments.png:
-        write_picture(arguments.png, observations, title)
+        with write_errors_as_config_errors("--png", arguments.png):
+            write_picture(arguments.png, observations, title)
         print(f"picture -> {arguments.png}")
     if arguments.npz:
-        save_arrays(arguments.npz, observations)
+        with write_errors_as_config_errors("--npz", arguments.npz):
+            save_arrays(arguments.npz, observations)
         print(f"arrays -> {arguments.npz}")
 
 
 def run_paths(arguments: Arguments) -> tuple[Path, ...]:
-    """The runs that were asked for.
+    """The paths of the runs to show: one RUN, or those of ``--compare``.
 
     Raises:
-        ExplorerError: there are too few or too many.
+        ExplorerError: there are too few or too many runs.
     """
     if arguments.run is not None and not arguments.compare:
         return (arguments.run,)
     if arguments.run is not None or not arguments.compare:
-        raise ExplorerError("give one RUN, or --compare with two or three")
-    if not 2 <= len(arguments.compare) <= MOST_COMPARED:
-        raise ExplorerError(f"--compare has {len(arguments.compare)} RUN: give two or three")
+        raise ExplorerError("expected one RUN, or --compare with two or three")
+    if not 2 <= len(arguments.compare) <= MAX_COMPARED:
+        raise ExplorerError(f"--compare has {len(arguments.compare)} runs: expected two or three")
     return arguments.compare
 
 
 def require_same_images(runs: list[Run]) -> None:
-    """Refuse to compare runs that do not read the same images in the same way.
+    """Raise unless all runs read the same images in the same way.
 
     Raises:
-        ExplorerError: they do not.
+        ExplorerError: the data set or the sequence differs.
     """
     first, *others = [f"{run.images.name} by {run.sequence}" for run in runs]
     for other in others:
@@ -107,7 +112,7 @@ def require_same_images(runs: list[Run]) -> None:
 
 
 def observe_run(run: Run, index: int) -> Observation:
-    """Watch the run's model read one test image."""
+    """Observe the run's model while it reads one test image."""
     return observe(
         run.model,
         run.images.test_images[index],

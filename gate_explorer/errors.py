@@ -1,7 +1,7 @@
-"""What the explorer cannot do."""
+"""The error of the explorer."""
 
 from command_line.errors import ConfigError
 
 
 class ExplorerError(ConfigError):
-    """A run, an image or a target that cannot be used; its message is one line with the remedy."""
+    """A run or an image cannot be used; the message is one line with the remedy."""

@@ -23,6 +23,8 @@ REMEDY = "delete it, and the next run downloads it afresh"
 class DataError(ValueError):
     """A data set that cannot be had; its message is one line with the file and the remedy."""
 
+    exit_status = 2
+
 
 def locate(path: Path) -> Path | None:
     """The file itself; ``path`` + ``.gz`` if only that is there; None if neither is."""

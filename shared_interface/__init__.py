@@ -1,7 +1,7 @@
 """What scratch, builtin and users' own recurrent layers have in common."""
 
 from shared_interface.classifier import SequenceClassifier
-from shared_interface.implementations import ImplementationError, find_implementation
+from shared_interface.implementations import ImplementationError, implementation_target
 from shared_interface.recurrent import RecurrentLayer, State, final_hidden
 
 __all__ = [
@@ -10,5 +10,5 @@ __all__ = [
     "SequenceClassifier",
     "State",
     "final_hidden",
-    "find_implementation",
+    "implementation_target",
 ]

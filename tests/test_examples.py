@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
+from command_line.load_object import load_object
 from scratch_cells import layer_of, trace
-from shared_interface import find_implementation
 from tests.helpers.paths import ROOT
 from tests.helpers.runs import metrics, run
 
@@ -24,7 +24,7 @@ def test_the_command_in_the_file_trains_the_cell(tmp_path: Path) -> None:
 
 def test_the_cell_is_its_equations() -> None:
     torch.manual_seed(0)
-    cell = find_implementation(f"{EXAMPLE}:UGRNNCell")
+    cell = load_object(f"{EXAMPLE}:UGRNNCell")
     layer = layer_of(cell)(3, 4, dtype=torch.float64)
     x = torch.randn(5, 2, 3, dtype=torch.float64)
     w, u = (getattr(layer, f"weight_{which}_l0") for which in ("ih", "hh"))

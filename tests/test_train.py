@@ -141,11 +141,11 @@ def test_help_does_not_import_torch() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--cell", "lsm"], "invalid choice 'lsm' for argument '--cell'"),
+        (["--cell", "lsm"], "--cell is 'lsm': expected rnn, gru or lstm"),
         (["--epochs", "-1"], "epochs is -1: expected at least 1"),
         (["--hidden-size", "0"], "hidden_size is 0: expected at least 1"),
         (["--dropout", "2"], "dropout is 2.0: expected a probability"),
-        (["--batch-sizes", "3"], "Unrecognized options"),
+        (["--batch-sizes", "3"], "unrecognized option --batch-sizes: did you mean --batch-size?"),
     ],
 )
 def test_an_invalid_argument_gives_one_line_and_status_2(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 import tyro
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
 from training_loop.recipes import Init, Recipe, Schedule, recipe_for
 
 Split = Literal["test", "validation"]
@@ -55,7 +55,7 @@ class Config:
     recipe: Literal["strong", "tutorial"] = "strong"
     """recipe that sets the default values of the next eight options"""
     epochs: Annotated[int | None, _option(int, "INT", "2; digits: 40")] = None
-    """number of passes over the training images"""
+    """number of training epochs"""
     batch_size: Annotated[int | None, _option(int, "INT", "the recipe's")] = None
     """number of images in a batch, over all processes"""
     learning_rate: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
@@ -135,7 +135,7 @@ class Config:
         """The configuration that :meth:`to_json` wrote. Unknown options are ignored.
 
         Raises:
-            ValueError, TypeError: ``text`` is not a valid configuration.
+            ConfigError, ValueError, TypeError: ``text`` is not a valid configuration.
         """
         content = json.loads(text)
         if not isinstance(content, dict):
@@ -161,8 +161,8 @@ class Config:
             raise ConfigError(
                 f"no run at {folder}: config.json is missing; give a run folder of train.py"
             ) from None
-        except (OSError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[:100]
+        except (OSError, ConfigError, ValueError, TypeError) as error:
+            reason = one_line(error)[:100]
             raise ConfigError(f"{file} is not a run's configuration: {reason}") from error
 
 

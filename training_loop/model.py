@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, own_line
+from command_line.load_object import load_object
 from scratch_cells import Cell, layer_of
 from scratch_cells.layers import RecurrentStack
-from shared_interface import ImplementationError, SequenceClassifier, find_implementation
+from shared_interface import ImplementationError, SequenceClassifier, implementation_target
 from training_loop.config import Config
 
 
@@ -27,8 +28,7 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
         ConfigError: ``config.backend`` is given, and the layer has no backends.
         ImplementationError: the class cannot be found, or does not have torch.nn's interface.
     """
-    found: Any = find_implementation(config.implementation, config.cell)
-    layer_class = layer_of(found) if issubclass(found, Cell) else found
+    layer_class = load_layer_class(config.implementation, config.cell)
     options: dict[str, Any] = {}
     if config.backend != "auto":
         if not issubclass(layer_class, RecurrentStack):
@@ -50,9 +50,27 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
         model = SequenceClassifier(layer, num_classes)
         _check_output(model, input_size, num_classes)
     except Exception as error:  # user code may raise anything
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ImplementationError(f"{config.layer} cannot be used: {reason}") from error
+        raise ImplementationError(f"{config.layer} cannot be used: {own_line(error)}") from error
     return model
+
+
+def load_layer_class(implementation: str, cell: str) -> Any:
+    """The layer class that ``--implementation`` names; for a class of cells, its layer class.
+
+    Args:
+        implementation: ``scratch``, ``builtin``, ``FILE.py:CLASS`` or ``package.module:CLASS``.
+        cell: type of a scratch or builtin layer: ``rnn``, ``gru`` or ``lstm``.
+
+    Raises:
+        ImplementationError: it does not name a class that can be imported.
+    """
+    try:
+        found = load_object(implementation_target(implementation, cell))
+    except ConfigError as error:
+        raise ImplementationError(f"implementation is {implementation}: {error}") from error
+    if not isinstance(found, type):
+        raise ImplementationError(f"implementation is {implementation}: expected a class")
+    return layer_of(found) if issubclass(found, Cell) else found
 
 
 def describe_backend(config: Config, layer: nn.Module, sequences: Tensor) -> str:

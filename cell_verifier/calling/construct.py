@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from cell_verifier.errors import CannotCheckError, own_line
+from cell_verifier.errors import CannotCheckError
 from cell_verifier.reference.probes import HIDDEN_SIZE, INPUT_SIZE, Precision
+from command_line.errors import own_line
 
 Make = Callable[..., nn.Module]
 

@@ -6,7 +6,7 @@ import torch
 
 from cell_verifier.calling.construct import build, names, takes, working_in
 from cell_verifier.checks.gradients import apart, torch_gradients, user_gradients
-from cell_verifier.errors import CannotCheckError, own_line
+from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.identify import all_trials
 from cell_verifier.identification.search import Question, search
 from cell_verifier.identification.subject import Subject
@@ -23,6 +23,7 @@ from cell_verifier.reference.probes import (
 )
 from cell_verifier.reference.simulate import Observation, relative
 from cell_verifier.report import Check
+from command_line.errors import own_line
 
 
 def checks(subject: Subject) -> Iterator[Check]:

@@ -11,7 +11,7 @@ from cell_verifier.calling.construct import build, names, takes, working_in
 from cell_verifier.calling.conventions import LayerConvention
 from cell_verifier.calling.discover import Attempts, layer_trials
 from cell_verifier.calling.multi_layer import run_stack
-from cell_verifier.errors import CannotCheckError, own_line
+from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.identify import takes_state
 from cell_verifier.identification.search import Made, Question, search
 from cell_verifier.identification.subject import Subject
@@ -36,6 +36,7 @@ from cell_verifier.reference.probes import (
 from cell_verifier.reference.simulate import Observation, Stack, relative, run_layer
 from cell_verifier.reference.torch_modules import run_torch_layer
 from cell_verifier.report import Check
+from command_line.errors import own_line
 
 STACKS = (Stack(2, 1), Stack(1, 2), Stack(2, 2))
 

@@ -10,7 +10,7 @@ from torch import nn
 from cell_verifier.calling.construct import Make, build, name_of, working_in
 from cell_verifier.calling.conventions import CellConvention
 from cell_verifier.calling.discover import Attempts, Trial, cell_trials, layer_trials
-from cell_verifier.errors import CannotCheckError, one_line, own_line, own_place
+from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.search import Finding, Question, search
 from cell_verifier.identification.subject import Subject, load
 from cell_verifier.parameters.candidates import candidates
@@ -31,6 +31,7 @@ from cell_verifier.reference.probes import (
     draw_probe,
     fill_weights,
 )
+from command_line.errors import own_line, own_place, type_and_message
 
 Runs = list[tuple[list[Trial], Probe]]
 """The trials as a cell and as a layer, each with its probe."""
@@ -170,7 +171,7 @@ def _why_not(module: nn.Module, errors: Sequence[Exception]) -> str:
         error = next(e for e in own if (own_place(e), type(e)) == (place, kind))
         return f"{name}.forward raises: {own_line(error)}"
     if errors:
-        return f"{name} cannot be called as a cell or as a layer: {one_line(errors[0])}"
+        return f"{name} cannot be called as a cell or as a layer: {type_and_message(errors[0])}"
     return (
         f"{name} runs, but returns nothing with the shape of a state or of outputs; tried as a "
         "cell that returns h or (h, c), with or without an output before it, and as a layer that "

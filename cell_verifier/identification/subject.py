@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cell_verifier.calling.construct import Make, build, working_in
 from cell_verifier.calling.conventions import CellConvention, Convention, LayerConvention
-from cell_verifier.errors import CannotCheckError, own_line
+from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.search import Made
 from cell_verifier.mistakes.catalogue import stages_of, weights_of
 from cell_verifier.parameters.correspondence import Correspondence, named_parameters
@@ -33,6 +33,7 @@ from cell_verifier.reference.torch_modules import (
     torch_module,
     torch_weights,
 )
+from command_line.errors import own_line
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from command_line.errors import ConfigError, one_line
 from gate_explorer.errors import ExplorerError
 from gate_explorer.inputs.infer_model import classifier_of, load_weights
 from sequenced_mnist import ImageSets, load_images, sequence_shape
@@ -103,6 +104,6 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
 def _read_config(file: Path) -> Config:
     try:
         return Config.from_json(file.read_text())
-    except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:100]
+    except (OSError, ConfigError, ValueError, TypeError) as error:
+        reason = one_line(error)[:100]
         raise ExplorerError(f"{file} is no run's configuration: {reason}") from error

@@ -14,7 +14,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from matplotlib.image import imsave
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
-from gate_explorer.files import replacing
+from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation
 from gate_explorer.observation.time_bins import Array, Rows
 from gate_explorer.panels.build import build_panels
@@ -35,10 +35,10 @@ def write_page(path: Path, observations: Sequence[Observation], title: str) -> N
     """Write the page that shows ``observations``, of the same image, side by side.
 
     Raises:
-        ExplorerError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     content = page(observations, title).encode()
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

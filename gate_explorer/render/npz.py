@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from gate_explorer.files import replacing
+from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation
 from gate_explorer.observation.time_bins import Array
 from scratch_cells import Trace
@@ -58,7 +58,7 @@ def save_arrays(path: Path, observations: Sequence[Observation]) -> None:
     """Write one .npz; of several observations each under its number: ``0.steps``, ``1.steps``.
 
     Raises:
-        ExplorerError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     if len(observations) == 1:
         arrays = observation_to_arrays(observations[0])
@@ -68,7 +68,7 @@ def save_arrays(path: Path, observations: Sequence[Observation]) -> None:
             for number, observation in enumerate(observations)
             for name, array in observation_to_arrays(observation).items()
         }
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 

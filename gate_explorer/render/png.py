@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 
-from gate_explorer.files import replacing
+from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation
 from gate_explorer.observation.time_bins import Rows
 from gate_explorer.panels.build import build_panels
@@ -26,10 +26,10 @@ def write_picture(path: Path, observations: Sequence[Observation], title: str) -
     Of each run the cell is shown that gives the answer: the last layer, forward.
 
     Raises:
-        ExplorerError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     figure = draw_picture(observations, title)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=DPI)
 
 

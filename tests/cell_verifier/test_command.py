@@ -1,7 +1,8 @@
-"""python -m cell_verifier as a user runs it: a process of its own, its exit status, its files."""
+"""python -m cell_verifier as a user runs it: exit status, output, files."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -57,7 +58,7 @@ def test_different_is_exit_status_1_and_json(tmp_path: Path) -> None:
     ]
 
 
-def test_a_cell_that_never_returns_is_stopped_with_all_it_started(tmp_path: Path) -> None:
+def test_at_the_timeout_the_cell_and_its_processes_are_killed(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import os, subprocess, time\n"
         "from pathlib import Path\n"
@@ -79,7 +80,7 @@ def test_a_cell_that_never_returns_is_stopped_with_all_it_started(tmp_path: Path
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and is not yet collected does not."""
+    """Whether a process runs; a zombie does not."""
     for _ in range(20):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -92,30 +93,88 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (["nowhere.py:MyLSTM", "--against", "lstm"], "is no file"),
-        (["my.py:MyLSTM", "--against", "lstm", "--json", "no/such/folder.json"], "does not exist"),
-        (["my.py:MyLSTM", "--against", "lstm", "--timeout", "-1"], "more than zero"),
+        (
+            ["my.py:MyLSTM", "--against", "lstm", "--json", "no/such/folder.json"],
+            "--json is no/such/folder.json: the folder no/such does not exist; create it",
+        ),
+        (
+            ["my.py:MyLSTM", "--against", "lstm", "--timeout", "-1"],
+            "--timeout is -1: expected a positive, finite number of seconds",
+        ),
+        (
+            ["my.py:MyLSTM", "--against", "lstm", "--bad"],
+            "unrecognized option --bad: see --help",
+        ),
+        (
+            ["my.py:MyLSTM", "--agianst", "lstm"],
+            "unrecognized option --agianst: did you mean --against?",
+        ),
+        (["my.py:MyLSTM"], "the option --against is missing: expected rnn, gru or lstm"),
     ],
 )
-def test_bad_arguments_are_one_line_and_exit_status_2(arguments: list[str], words: str) -> None:
+def test_bad_arguments_give_one_line_and_exit_status_2(arguments: list[str], message: str) -> None:
     done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"cell_verifier: error: {message}\n"
+
+
+def test_a_missing_file_gives_one_line_and_exit_status_2() -> None:
+    done = run("nowhere.py:MyLSTM", "--against", "lstm")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "nowhere.py is not a file: give the path of a Python file" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_report_that_cannot_be_written_gives_one_line_and_exit_status_2(tmp_path: Path) -> None:
+    target = f"{RIGHT / 'lstm_torch_names.py'}:MyLSTM"
+    done = run(target, "--against", "lstm", "--json", str(tmp_path))
     assert done.returncode == 2
-    said = done.stdout + done.stderr
-    assert words in said
-    assert "Traceback" not in said
-    assert len(said.strip().splitlines()) == 1
+    assert done.stderr == (
+        f"cell_verifier: error: --json is {tmp_path}: cannot write there (Is a directory)\n"
+    )
 
 
-# The rest of the ways to fail go through the child in this process, which is quicker.
+def test_ctrl_c_gives_one_line_and_exit_status_130() -> None:
+    """A terminal sends SIGINT to all processes of the command, here while they import torch."""
+    program = (
+        "import sys\n"
+        "from cell_verifier.__main__ import Arguments, main\n"
+        "from command_line.program import clean_exit\n"
+        "print('imported', flush=True)\n"
+        "with clean_exit('cell_verifier'):\n"
+        "    sys.exit(main(Arguments('torch.nn:LSTMCell', 'lstm')))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "imported\n"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():
+        time.sleep(0.01)
+    (child,) = {int(pid) for pid in children.read_text().split()[-1:]}
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "cell_verifier: interrupted\n")
+    assert not alive(child)
+
+
+# The other errors are tested in this process, which is faster than a subprocess.
 
 FAILING = {
     "syntax": ("def MyLSTM(:\n", "broken.py:1: SyntaxError"),
     "import": ("import torch\nimport no_such_module\n", "broken.py:2: ModuleNotFoundError"),
     "exit": ("import sys\nsys.exit(3)\n", "broken.py:2: SystemExit: 3"),
     "name": ("class Other:\n    pass\n", "has no 'MyLSTM': it defines Other"),
-    "no class": ("MyLSTM = 7\n", "is a int"),
+    "type": ("MyLSTM = 7\n", "is of type int: name a class or a function"),
     "construct": (
         "from torch import nn\nclass MyLSTM(nn.Module):\n    def __init__(self, i, h):\n"
         "        super().__init__()\n        self.w = nn.Linear(i, h, colour='red')\n",
@@ -135,8 +194,8 @@ FAILING = {
 
 
 @pytest.mark.parametrize("failure", FAILING)
-def test_the_users_own_error_and_line_are_given(failure: str, tmp_path: Path) -> None:
-    text, words = FAILING[failure]
+def test_the_reason_gives_the_users_error_and_line(failure: str, tmp_path: Path) -> None:
+    text, message = FAILING[failure]
     path = tmp_path / "broken.py"
     path.write_text(text)
     if failure == "crash":
@@ -145,7 +204,7 @@ def test_the_users_own_error_and_line_are_given(failure: str, tmp_path: Path) ->
         report = in_this_process(f"{path}:MyLSTM")
     assert report.verdict == "unchecked"
     assert report.exit_status == 2
-    assert words in report.reason
+    assert message in report.reason
     assert "\n" not in report.reason
 
 
@@ -155,10 +214,10 @@ def in_this_process(target: str):  # type: ignore[no-untyped-def]
     return judge_here(target, "lstm")
 
 
-# ------------------------------------------------------------------------------ what is shown
+# ------------------------------------------------------------------------------------ output
 
 
-def test_a_terminal_gets_a_table_and_a_file_plain_text() -> None:
+def test_a_terminal_shows_a_table_and_a_file_plain_text() -> None:
     report = verify(torch.nn.GRUCell, "gru")
     assert "┃" in as_text(report, width=120)
     assert "┃" not in plain_text(report)
@@ -167,14 +226,14 @@ def test_a_terminal_gets_a_table_and_a_file_plain_text() -> None:
         assert check.name in plain_text(report)
 
 
-def test_square_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_square_brackets_are_not_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
     from tests.cell_verifier.cells.collection import Case, judged
 
     show(judged(Case("lstm_module_dict", "equal")), Console(width=200, force_terminal=True))
     assert "weight_ih[forget]" in capsys.readouterr().out
 
 
-def test_json_holds_no_number_that_is_not_one() -> None:
+def test_json_contains_no_nan_or_infinity() -> None:
     from tests.cell_verifier.cells.collection import OUTSIDE, judged
 
     for case in OUTSIDE:

@@ -1,4 +1,4 @@
-"""python -m gate_explorer: what it writes, and its one line where it cannot."""
+"""python -m gate_explorer: the files that it writes, and its one-line errors."""
 
 import json
 import re
@@ -13,9 +13,9 @@ import torch
 from matplotlib.image import imread
 from safetensors.torch import load_file, save_file
 
-from gate_explorer import ExplorerError, observe
+from command_line.errors import ConfigError
+from gate_explorer import observe
 from gate_explorer.__main__ import Arguments, main, observe_run
-from gate_explorer.files import replacing
 from gate_explorer.inputs.load_run import load_run
 from gate_explorer.inputs.select_image import choose_image
 from shared_interface import SequenceClassifier
@@ -25,7 +25,7 @@ from training_loop.model import build_model
 
 
 def write_run(folder: Path, **options: Any) -> Path:
-    """A run folder as train.py leaves it, of a model that has learned nothing."""
+    """A run folder as train.py writes it, of an untrained model."""
     settled = {"dataset": "digits", "hidden_size": 6, **options}
     torch.manual_seed(0)
     features = 1 if settled.get("sequence") == "pixels" else 8
@@ -41,8 +41,8 @@ def run(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run")
 
 
-def refusal(*arguments: object) -> str:
-    """The one line on stderr of a command that ends with status 2."""
+def error_of_command(*arguments: object) -> str:
+    """The one line on stderr of a command that exits with status 2."""
     ended = subprocess.run(
         [sys.executable, "-m", "gate_explorer", *map(str, arguments)],
         cwd=ROOT,
@@ -55,7 +55,7 @@ def refusal(*arguments: object) -> str:
     return line.removeprefix("gate_explorer: error: ")
 
 
-def test_page_picture_and_arrays(run: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_run_becomes_a_page_a_picture_and_arrays(run: Path, tmp_path: Path, capsys: Any) -> None:
     png, npz = tmp_path / "explorer.png", tmp_path / "explorer.npz"
     main(Arguments(run=run, label=4, png=png, npz=npz))
     page = (run / "explorer.html").read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def test_page_picture_and_arrays(run: Path, tmp_path: Path, capsys: Any) -> None
     ]
 
 
-def test_runs_are_compared_on_the_same_image(run: Path, tmp_path: Path) -> None:
+def test_compared_runs_show_the_same_image(run: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", cell="gru", implementation="builtin", bidirectional=True)
     html, npz, png = (tmp_path / f"compared.{kind}" for kind in ("html", "npz", "png"))
     main(Arguments(compare=(run, other), index=3, html=html, npz=npz, png=png))
@@ -83,10 +83,10 @@ def test_runs_are_compared_on_the_same_image(run: Path, tmp_path: Path) -> None:
     with np.load(npz) as arrays:
         np.testing.assert_array_equal(arrays["0.image"], arrays["1.image"])
         assert "1.layer0.reverse.gates.reset" in arrays
-    assert imread(png).shape[0] > imread(png).shape[1] * 0.7  # one below the other
+    assert imread(png).shape[0] > imread(png).shape[1] * 0.7  # stacked vertically
 
 
-def test_wrong_finds_an_image_that_is_named_wrongly(run: Path) -> None:
+def test_wrong_selects_the_first_misclassified_image(run: Path) -> None:
     loaded = load_run(run)
     index = choose_image(loaded, None, None, wrong=True)
     for number in range(index + 1):
@@ -94,7 +94,7 @@ def test_wrong_finds_an_image_that_is_named_wrongly(run: Path) -> None:
         assert (seen.answer != seen.label) == (number == index)
 
 
-def test_weights_say_which_layer_they_belong_to(run: Path, tmp_path: Path) -> None:
+def test_the_layer_is_inferred_from_its_weights(run: Path, tmp_path: Path) -> None:
     for number, (kind, options) in enumerate(
         [
             ("RNN", {"bias": False}),
@@ -115,67 +115,54 @@ def test_weights_say_which_layer_they_belong_to(run: Path, tmp_path: Path) -> No
     assert "RNN (0.pt)" in (tmp_path / "weights.html").read_text(encoding="utf-8")
 
 
-def refused(arguments: Arguments) -> str:
-    with pytest.raises(ExplorerError) as caught:
+def error_of(arguments: Arguments) -> str:
+    with pytest.raises(ConfigError) as caught:
         main(arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_bad_requests_are_refused_in_one_line(run: Path, tmp_path: Path) -> None:
-    assert "digits has test images 0 to 363" in refusal(run, "--index", 364)
-    assert "--bogus" in refusal(run, "--bogus")
-    assert f"no run at {tmp_path / 'none'}" in refused(Arguments(run=tmp_path / "none"))
-    assert "test images 0 to 363" in refused(Arguments(run=run, index=-1))
-    assert "--label is 10: digits has labels 0 to 9" in refused(Arguments(run=run, label=10))
-    assert "give one of them" in refused(Arguments(run=run, label=1, wrong=True))
-    assert "give one RUN" in refused(Arguments())
-    assert "give one RUN" in refused(Arguments(run=run, compare=(run, run)))
-    assert "--compare has 4 RUN" in refused(Arguments(compare=(run,) * 4))
+def test_bad_arguments_give_one_line(run: Path, tmp_path: Path) -> None:
+    assert "digits has test images 0 to 363" in error_of_command(run, "--index", 364)
+    bogus = error_of_command(run, "--imdex", 3)
+    assert bogus == "unrecognized option --imdex: did you mean --index?"
+    assert f"no run at {tmp_path / 'none'}" in error_of(Arguments(run=tmp_path / "none"))
+    assert "test images 0 to 363" in error_of(Arguments(run=run, index=-1))
+    assert "--label is 10: digits has labels 0 to 9" in error_of(Arguments(run=run, label=10))
+    assert "give one of them" in error_of(Arguments(run=run, label=1, wrong=True))
+    assert "expected one RUN" in error_of(Arguments())
+    assert "expected one RUN" in error_of(Arguments(run=run, compare=(run, run)))
+    assert "--compare has 4 runs: expected two or three" in error_of(Arguments(compare=(run,) * 4))
     nowhere = tmp_path / "none" / "page.html"
     for name in ("html", "png", "npz"):
-        assert f"cannot write {nowhere}" in refused(Arguments(run=run, **{name: nowhere}))
+        message = f"--{name} is {nowhere}: cannot write there (No such file or directory)"
+        assert error_of(Arguments(run=run, **{name: nowhere})) == message
     assert [path for path in run.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = tmp_path / "page.html"
-    target.write_text("before")
-
-    def interrupted() -> None:
-        with replacing(target) as file:
-            file.write(b"half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
-    assert target.read_text() == "before"
-
-
-def test_damaged_runs_are_refused_in_one_line(run: Path, tmp_path: Path) -> None:
+def test_damaged_runs_give_one_line(run: Path, tmp_path: Path) -> None:
     weights = load_file(run / "model.safetensors")
     columns = write_run(tmp_path / "columns", sequence="columns")
     pixels = write_run(tmp_path / "pixels", sequence="pixels")
     assert re.search(
         "one run reads digits by rows, another digits by columns",
-        refused(Arguments(compare=(run, columns))),
+        error_of(Arguments(compare=(run, columns))),
     )
     (pixels / "config.json").unlink()
-    assert "steps of 1 could be anything" in refused(Arguments(run=pixels))
+    assert "steps of 1 could be anything" in error_of(Arguments(run=pixels))
 
     wide = {**weights, "layer.weight_ih_l0": torch.zeros(24, 9)}
     save_file(wide, run / "model.safetensors")
-    assert "weights do not fit the model: size mismatch" in refused(Arguments(run=run))
+    assert "weights do not fit the model: size mismatch" in error_of(Arguments(run=run))
     odd = {**weights, "layer.weight_hh_l0": torch.zeros(12, 6)}
     save_file(odd, pixels / "model.safetensors")
-    assert "expected 1, 3 or 4 times hidden_size rows" in refused(Arguments(run=pixels))
+    assert "expected 1, 3 or 4 times hidden_size rows" in error_of(Arguments(run=pixels))
     save_file({"weight": torch.zeros(1)}, pixels / "model.safetensors")
-    assert "weights have no 'layer.weight_ih_l0'" in refused(Arguments(run=pixels))
+    assert "weights have no 'layer.weight_ih_l0'" in error_of(Arguments(run=pixels))
     (run / "model.safetensors").write_bytes(b"no weights")
-    assert "cannot read weights from" in refused(Arguments(run=run))
+    assert "cannot read weights from" in error_of(Arguments(run=run))
     torch.save([1], run / "list.pt")
-    assert "holds no state_dict" in refused(Arguments(run=run / "list.pt"))
+    assert "holds no state_dict" in error_of(Arguments(run=run / "list.pt"))
     for text in ("{", "[]", '{"hidden_size": 0}'):
         (columns / "config.json").write_text(text)
-        assert "is no run's configuration" in refused(Arguments(run=columns))
+        assert "is no run's configuration" in error_of(Arguments(run=columns))

@@ -1,8 +1,5 @@
 """The final hidden state, the classifier on it, and the way from a flag to a class."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
@@ -11,10 +8,8 @@ from torch.nn.utils.rnn import pack_sequence
 import builtin_models
 import scratch_cells
 from shared_interface import (
-    ImplementationError,
     RecurrentLayer,
     SequenceClassifier,
-    find_implementation,
 )
 
 LAYERS = [
@@ -57,57 +52,3 @@ def test_classifier_reads_the_final_hidden_state(layer_class: type[RecurrentLaye
 def test_classifier_takes_any_layer_with_torchs_interface() -> None:
     model = SequenceClassifier(nn.LSTM(3, 4, proj_size=2, bidirectional=True), 10)
     assert model(torch.randn(5, 2, 3)).shape == (2, 10)
-
-
-@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
-def test_the_two_implementations_by_name(kind: str) -> None:
-    assert find_implementation("scratch", kind) is getattr(scratch_cells, kind.upper())
-    assert find_implementation("builtin", kind) is getattr(builtin_models, kind.upper())
-    assert find_implementation("torch.nn:GRU") is nn.GRU
-
-
-def test_a_file_of_the_users_and_its_neighbours(tmp_path: Path) -> None:
-    (tmp_path / "neighbour_of_mine.py").write_text("SIZE = 7\n")
-    # called like a module that is there already: neither hides the other
-    path = tmp_path / "random.py"
-    path.write_text(
-        "from neighbour_of_mine import SIZE\nimport torch\n"
-        "class Mine(torch.nn.GRU):\n    size = SIZE\n"
-    )
-    found: Any = find_implementation(f"{path}:Mine")
-    assert found.size == 7
-    import random
-
-    assert hasattr(random, "shuffle")
-
-
-@pytest.mark.parametrize(
-    ("implementation", "message"),
-    [
-        ("magic", "implementation is 'magic': expected scratch, builtin, path/to/file.py:Name"),
-        (":Mine", "implementation is ':Mine': expected"),
-        ("mine.py:", "implementation is 'mine.py:': expected"),
-        ("no_such_file.py:Mine", "no_such_file.py is no file"),
-        ("no_such_module:Mine", "cannot import 'no_such_module': ModuleNotFoundError"),
-        ("torch.nn:Nothing", "torch.nn has no 'Nothing'"),
-        ("torch:zeros", "torch:zeros is no class"),
-    ],
-)
-def test_what_cannot_be_had_is_one_clear_line(implementation: str, message: str) -> None:
-    with pytest.raises(ImplementationError) as caught:
-        find_implementation(implementation)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_file_that_fails_says_its_own_error(tmp_path: Path) -> None:
-    path = tmp_path / "broken.py"
-    path.write_text("x = 1\nraise KeyError('no\\nluck')\n")
-    with pytest.raises(ImplementationError, match=r"cannot run .*broken\.py: KeyError") as caught:
-        find_implementation(f"{path}:Mine")
-    assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_cell() -> None:
-    with pytest.raises(ImplementationError, match="cell is 'mgu': expected one of rnn, gru, lstm"):
-        find_implementation("scratch", "mgu")

@@ -128,7 +128,7 @@ class Unfinished(Cell):
         ("TimeFirst", r"expected \(2, 4\)"),
         ("NoState", "Error"),
         ("Unfinished", "TypeError: .*abstract"),
-        ("torch", "is no class"),
+        ("torch", "expected a class"),
         ("Missing", "has no 'Missing'"),
     ],
 )

@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
+from command_line.files import atomic_write, write_errors_as_config_errors
 from training_loop.config import Config
 from training_loop.reports.plots import draw_comparison
-from training_loop.runs.folder import replacing
 from training_loop.runs.run import METRICS
 
 PLOT = "comparison.png"
@@ -27,7 +27,8 @@ def compare(folders: Sequence[Path]) -> Path:
         The plot: ``comparison.png`` in the parent folder of the first run.
 
     Raises:
-        ConfigError: a folder has no such run, or the runs were tested on different images.
+        ConfigError: a folder has no such run, the runs were tested on different images, or the
+            plot cannot be written.
     """
     runs = {folder: (Config.load(folder), read_metrics(folder)) for folder in folders}
     tested_on = {(config.dataset, config.split) for config, _ in runs.values()}
@@ -56,8 +57,8 @@ def compare(folders: Sequence[Path]) -> Path:
         accuracies = [epoch[f"{split}_accuracy"] for epoch in metrics["epochs"]]
         curves[f"{folder.name} ({config.layer})"] = metrics["step_losses"], accuracies
     plot = folders[0].parent / PLOT
-    with replacing(plot) as path:
-        draw_comparison(path, curves, split)
+    with write_errors_as_config_errors("compare", plot.parent), atomic_write(plot) as file:
+        draw_comparison(file, curves, split)
     print(f"result  plot of {len(runs)} runs -> {plot}")
     return plot
 
@@ -74,7 +75,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{folder} has no {METRICS}: no epoch is finished yet") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{file} cannot be read: {one_line(error)}") from error
     if not isinstance(metrics, dict) or not metrics.keys() >= {"epochs", "seconds", "step_losses"}:
         raise ConfigError(f"{file} is not a run's metrics: expected a file written by train.py")
     return metrics

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
 from sequenced_mnist import Batches, load_images
 from training_loop.config import Config
 from training_loop.model import build_model
@@ -48,7 +48,7 @@ def evaluate(config: Config) -> float:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ConfigError(f"{config.run_dir} has the weights of another model: {reason}") from error
     model = accelerator.prepare(model)
     logits = predict(accelerator, model, batches, batches.num_images)
@@ -75,7 +75,7 @@ def load_weights(folder: Path) -> tuple[dict[str, Tensor], str]:
     try:
         return load_file(file), "final weights"
     except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ConfigError(f"{file} is damaged or not a safetensors file ({reason})") from error
 
 

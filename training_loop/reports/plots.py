@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -17,12 +18,16 @@ COLUMNS = 8
 
 
 def draw_curve(
-    path: Path, title: str, step_losses: Sequence[float], accuracies: Sequence[float], split: str
+    file: Path | IO[bytes],
+    title: str,
+    step_losses: Sequence[float],
+    accuracies: Sequence[float],
+    split: str,
 ) -> None:
     """Draw the loss of every step and the accuracy after every epoch, as a PNG.
 
     Args:
-        path: the file to write; its suffix is ignored.
+        file: path or binary file to which the PNG is written.
         title: title of the figure.
         step_losses: mean cross entropy of each step's batch, in nats.
         accuracies: after each epoch, from 0 to 1.
@@ -33,16 +38,16 @@ def draw_curve(
     loss, accuracy = _loss_and_accuracy(figure, split)
     loss.plot(_epochs_of(step_losses, accuracies), step_losses, linewidth=0.8)
     accuracy.plot(range(1, len(accuracies) + 1), _percent(accuracies), marker="o")
-    figure.savefig(path, format="png", dpi=120)
+    figure.savefig(file, format="png", dpi=120)
 
 
 def draw_comparison(
-    path: Path, runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], split: str
+    file: Path | IO[bytes], runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], split: str
 ) -> None:
     """Draw the losses and accuracies of several runs on common axes, as a PNG.
 
     Args:
-        path: the file to write.
+        file: path or binary file to which the PNG is written.
         runs: name -> the loss of every step, the accuracy after every epoch.
         split: ``test`` or ``validation``, for the axis label.
     """
@@ -59,14 +64,16 @@ def draw_comparison(
             epochs, _percent(accuracies), style, linewidth=width + 0.7, marker="o", label=name
         )
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
-    figure.savefig(path, format="png", dpi=120)
+    figure.savefig(file, format="png", dpi=120)
 
 
-def draw_confusion(path: Path, logits: Tensor, labels: Tensor, class_names: Sequence[str]) -> None:
+def draw_confusion(
+    file: Path | IO[bytes], logits: Tensor, labels: Tensor, class_names: Sequence[str]
+) -> None:
     """Draw the confusion matrix, as a PNG.
 
     Args:
-        path: the file to write.
+        file: path or binary file to which the PNG is written.
         logits: (n, classes).
         labels: (n,) true classes.
         class_names: one name per class.
@@ -92,16 +99,20 @@ def draw_confusion(path: Path, logits: Tensor, labels: Tensor, class_names: Sequ
         ylabel="true class",
         title=f"{total - correct} of {total} images misclassified",
     )
-    figure.savefig(path, format="png", dpi=110)
+    figure.savefig(file, format="png", dpi=110)
 
 
 def draw_mistakes(
-    path: Path, images: Tensor, logits: Tensor, labels: Tensor, class_names: Sequence[str]
+    file: Path | IO[bytes],
+    images: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    class_names: Sequence[str],
 ) -> None:
     """Draw the misclassified images with the highest predicted probability, as a PNG.
 
     Args:
-        path: the file to write.
+        file: path or binary file to which the PNG is written.
         images: (n, height, width) uint8.
         logits, labels, class_names: as in :func:`draw_confusion`.
     """
@@ -125,7 +136,7 @@ def draw_mistakes(
         f"{len(shown)} of {len(wrong)} misclassified images, most confident first: "
         "true → predicted class, probability, #index"
     )
-    figure.savefig(path, format="png", dpi=110)
+    figure.savefig(file, format="png", dpi=110)
 
 
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:

@@ -15,8 +15,6 @@ detects damage. All names are torch.nn's, so a checkpoint of ``scratch`` can be 
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
+from command_line.files import atomic_write
 from training_loop.trainer import Epoch, Trainer
 
 FORMAT = "recurrent-by-hand checkpoint 1"
@@ -102,8 +101,7 @@ def restore(checkpoint: Checkpoint, trainer: Trainer) -> None:
             name, _, part = path.rpartition("/")
             state.setdefault(index_of[name], {})[part] = tensor
     except (RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"the checkpoint is of another model: {reason}") from error
+        raise CheckpointError(f"the checkpoint is of another model: {one_line(error)}") from error
     settings = dict(checkpoint.metadata["optimizer"], params=list(index_of.values()))
     settings["betas"] = tuple(settings["betas"])
     trainer.optimizer.load_state_dict({"state": state, "param_groups": [settings]})
@@ -129,19 +127,10 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     Raises:
         OSError: it cannot be written. Existing checkpoints are kept.
     """
-    part = folder / f".{CURRENT}.part"
     text = json.dumps(checkpoint.metadata)
     metadata = {"format": FORMAT, "run": text, "digest": _digest(checkpoint.tensors, text)}
-    try:
-        with part.open("wb") as file:
-            file.write(save(checkpoint.tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())  # flush to disk before replacing the previous file
-        with suppress(FileNotFoundError):  # there is no previous checkpoint yet
-            os.replace(folder / CURRENT, folder / PREVIOUS)
-        os.replace(part, folder / CURRENT)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(folder / CURRENT, previous=folder / PREVIOUS) as file:
+        file.write(save(checkpoint.tensors, metadata))
 
 
 def read_latest(folder: Path) -> tuple[Checkpoint, str]:
@@ -173,7 +162,7 @@ def read(file: Path) -> Checkpoint:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: the file is missing
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise CheckpointError(f"{file} is damaged or not a safetensors file ({reason})") from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{file} is not a checkpoint of train.py")

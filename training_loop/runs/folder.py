@@ -1,6 +1,5 @@
 """Create, lock and resume run folders. run.py describes their content."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,6 +13,7 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from filelock import FileLock, Timeout
 
 from command_line.errors import ConfigError
+from command_line.files import write_errors_as_config_errors
 from training_loop.config import ResolvedConfig
 from training_loop.runs import checkpoint
 
@@ -34,7 +34,7 @@ def new_folder(requested: Path | None, name: str) -> Iterator[Path]:
     Raises:
         ConfigError: the folder contains files, or cannot be created or written.
     """
-    with os_errors_as_config_errors(requested or RUNS):
+    with write_errors_as_config_errors("run_dir", requested or RUNS):
         folder = _create(requested) if requested else _create_in_runs(name)
         with TemporaryFile(dir=folder):
             pass  # fail now, not after the training, if the folder is not writable
@@ -87,41 +87,10 @@ def open_folder(
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder as ``path``, renamed to it after it is written.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.part")
-    with os_errors_as_config_errors(path.parent):
-        try:
-            yield part
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-@contextmanager
-def os_errors_as_config_errors(folder: Path) -> Iterator[None]:
-    """Turn an error of the operating system into one line for the user.
-
-    Raises:
-        ConfigError: a file in ``folder`` cannot be read or written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(
-            f"run_dir is {folder}: cannot write there ({error.strerror or error})"
-        ) from error
-
-
-@contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock. The system releases it when the process ends, even by SIGKILL."""
     lock = FileLock(folder / LOCK, blocking=False)
-    with os_errors_as_config_errors(folder):
+    with write_errors_as_config_errors("run_dir", folder):
         try:
             lock.acquire()
         except Timeout:

@@ -15,7 +15,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from command_line.errors import ConfigError, LostProcessError, Stopped, is_lost_connection
+from command_line.files import atomic_write, write_errors_as_config_errors
 from sequenced_mnist import Batches, ImageSets
 from training_loop.config import ResolvedConfig
 from training_loop.model import count_parameters
@@ -31,7 +32,7 @@ from training_loop.reports import plots
 from training_loop.reports.saturation import saturation
 from training_loop.reports.tensorboard import TensorBoardWriter
 from training_loop.runs import checkpoint
-from training_loop.runs.folder import MODEL, os_errors_as_config_errors, replacing
+from training_loop.runs.folder import MODEL
 from training_loop.trainer import DivergedError, StepMetrics, Trainer
 
 CONFIG, METRICS = "config.json", "metrics.json"
@@ -63,7 +64,7 @@ class Run:
         elif self.is_main_process:
             self._write(CONFIG, trainer.config.to_json().encode())
         if self.is_main_process:
-            with os_errors_as_config_errors(folder):
+            with self._write_errors():
                 self.tensorboard = TensorBoardWriter(folder, trainer.step)
         if not resumed:
             self.save()  # the initial checkpoint
@@ -82,7 +83,7 @@ class Run:
         """
         captured = checkpoint.capture(self.trainer)
         if self.is_main_process:
-            with os_errors_as_config_errors(self.folder):
+            with self._write_errors():
                 checkpoint.write(captured, self.folder)
         self.saved_step = captured.step
 
@@ -96,7 +97,7 @@ class Run:
             "training/learning rate": metrics.learning_rate,
             "training/images per second": metrics.images_per_second,
         }
-        with os_errors_as_config_errors(self.folder):
+        with self._write_errors():
             self.tensorboard.add(scalars | norms, metrics.step)
 
     def log_epoch(self, test_set: Batches) -> None:
@@ -118,7 +119,7 @@ class Run:
             f"{self.config.split}/accuracy": epoch.accuracy,
             "training/loss of the epoch": epoch.training_loss,
         } | {f"saturation/{name}": share for name, share in shares.items()}
-        with os_errors_as_config_errors(self.folder):
+        with self._write_errors():
             self.tensorboard.add(scalars, self.trainer.step)
             self.tensorboard.flush()
         self._write_metrics()
@@ -204,10 +205,13 @@ class Run:
         writer.writerows(rows)
         self._write("metrics.csv", table.getvalue().encode())
 
+    def _write_errors(self) -> AbstractContextManager[None]:
+        return write_errors_as_config_errors("run_dir", self.folder)
+
     def _write(self, name: str, content: bytes) -> None:
-        with replacing(self.folder / name) as path:
-            path.write_bytes(content)
+        with self._write_errors(), atomic_write(self.folder / name) as file:
+            file.write(content)
 
     def _draw(self, name: str, draw: Callable[..., None], *arguments: object) -> None:
-        with replacing(self.folder / name) as path:
-            draw(path, *arguments)
+        with self._write_errors(), atomic_write(self.folder / name) as file:
+            draw(file, *arguments)

@@ -3,7 +3,7 @@
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 
-from command_line.errors import ConfigError
+from command_line.errors import ConfigError, one_line
 
 MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -28,7 +28,7 @@ def start_accelerator(device: str, precision: str = "fp32") -> Accelerator:
     try:
         accelerator = Accelerator(cpu=on_cpu, mixed_precision=MIXED_PRECISION[precision])
     except ValueError as error:  # bf16 on an old GPU; another precision earlier in this process
-        raise ConfigError(f"precision is {precision}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"precision is {precision}: {one_line(error)}") from error
     # accelerate also reads the environment and a file; the command-line option takes precedence.
     if device not in ("auto", accelerator.device.type):
         raise ConfigError(

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from command_line.errors import ConfigError
+from command_line.files import atomic_write, write_errors_as_config_errors
 from sequenced_mnist import Batches, ImageSets
 from training_loop.config import Config, ResolvedConfig
-from training_loop.runs.folder import new_folder, replacing
+from training_loop.runs.folder import new_folder
 from training_loop.runs.run import Run
 from training_loop.runtime.accelerator import start_accelerator
 from training_loop.trainer import Trainer
@@ -200,8 +201,8 @@ def test_a_file_that_cannot_be_written_is_unchanged(
     target.write_text("whole")
 
     def write() -> None:
-        with replacing(target) as part:
-            part.write_text("half")
+        with write_errors_as_config_errors("run_dir", target.parent), atomic_write(target) as file:
+            file.write(b"half")
             raise error
 
     with pytest.raises(raised) as caught:

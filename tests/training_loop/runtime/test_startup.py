@@ -1,7 +1,8 @@
-"""training_loop/runtime/startup.py: freed memory is kept, and imports do not run the gc."""
+"""training_loop/runtime/startup.py: memory settings, and imports: fast and interruptible."""
 
 import gc
 import platform
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.runs import ROOT
+from tests.helpers.paths import ROOT
 from training_loop.runtime import startup
-from training_loop.runtime.startup import GIB, MIB, gc_paused, tune_malloc
+from training_loop.runtime.startup import GIB, MIB, exit_on_ctrl_c, gc_paused, tune_malloc
 
 PROGRAM = """
 import resource, sys
@@ -107,3 +108,35 @@ def test_nothing_is_frozen_if_torch_is_already_imported() -> None:
     with gc_paused():
         assert gc.isenabled()
     assert gc.get_freeze_count() == frozen
+
+
+def test_ctrl_c_during_imports_cannot_be_caught() -> None:
+    program = (
+        "import signal\n"
+        "from training_loop.runtime.startup import exit_on_ctrl_c\n"
+        "with exit_on_ctrl_c('program'):\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "program: interrupted\n")
+
+
+def test_ctrl_c_after_imports_raises_keyboard_interrupt_again() -> None:
+    # A test run in the background of a shell starts with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with exit_on_ctrl_c("program"):
+            pass
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_guard_is_in_place_before_torch_is_imported() -> None:
+    program = "import sys, training_loop.runtime.startup; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,66 @@
+"""Atomic file writing: a reader sees the old content or the new content, never a part of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from command_line.errors import ConfigError
+
+
+@contextmanager
+def atomic_write(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]]:
+    """Open a temporary file in the folder of ``path``; rename it to ``path`` on success.
+
+    If the ``with`` block raises, the temporary file is deleted and ``path`` is unchanged. The new
+    content is on the disk (fsync) before the old content is given up. The file's permissions are
+    those of any new file (umask). A symbolic link is followed; a pipe or a device, such as
+    ``/dev/stdout``, cannot be replaced and is written to directly.
+
+    Args:
+        path: the file to create or replace.
+        previous: the file that keeps the old content, if any; None to discard the old content.
+
+    Yields:
+        The temporary file, open for writing bytes.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()
+    # The process id keeps two processes that write the same file apart.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if previous is not None:
+            with suppress(FileNotFoundError):  # there is no old content yet
+                os.replace(path, previous)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors_as_config_errors(option: str, path: Path) -> Iterator[None]:
+    """Turn an OSError into one line that names the option and its value.
+
+    Args:
+        option: the option that names the file or folder.
+        path: the file or folder that is written.
+
+    Raises:
+        ConfigError: the ``with`` block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"{option} is {path}: cannot write there ({reason})") from error
