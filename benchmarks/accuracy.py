@@ -130,8 +130,8 @@ def table(rows: list[Row], options: Options) -> str:
     for row in rows:
         folders = [row.folder(options, seed) for seed in options.seeds]
         metrics_of_runs = [read_metrics(folder) for folder in folders]
-        tested = Config.of_run(folders[0]).tested_on
-        percent = [100 * metrics[f"{tested}_accuracy"] for metrics in metrics_of_runs]
+        split = Config.load(folders[0]).split
+        percent = [100 * metrics[f"{split}_accuracy"] for metrics in metrics_of_runs]
         lines.append(
             f"| {row.recipe} | {row.cell.upper()} | {row.implementation} | {median(percent):.2f} % "
             f"| {', '.join(f'{value:.2f}' for value in percent)} "

@@ -87,7 +87,7 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], Config | None]:
             f"no run at {path}: expected a folder with {WEIGHTS_FILE}, or a file of weights"
         )
     has_config = file.with_name(CONFIG_FILE).is_file()
-    return _read_weights(file), Config.of_run(file.parent) if has_config else None
+    return _read_weights(file), Config.load(file.parent) if has_config else None
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:

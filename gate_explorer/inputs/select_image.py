@@ -3,7 +3,7 @@
 from gate_explorer.errors import ExplorerError
 from gate_explorer.inputs.load_run import LoadedRun
 from sequenced_mnist import Batches
-from training_loop.predict import score
+from training_loop.predict import predict
 from training_loop.runtime.accelerator import start_accelerator
 
 IMAGES_AT_ONCE = 200
@@ -53,7 +53,7 @@ def _first_misclassified(run: LoadedRun) -> int:
         part = slice(start, start + IMAGES_AT_ONCE)
         labels = images.test_labels[part]
         batches = Batches(images.test_images[part], labels, run.sequence, IMAGES_AT_ONCE)
-        scores = score(accelerator, run.model, batches, batches.num_images)
+        scores = predict(accelerator, run.model, batches, batches.num_images)
         mistakes = (scores.argmax(dim=1) != labels).nonzero()
         if len(mistakes):
             return start + int(mistakes[0])
