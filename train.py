@@ -120,8 +120,8 @@ def train(config: Config, resume: bool = False) -> Path:
         f"after epoch {config.epochs} ({config.layer}, {config.sequence}, "
         f"{trainer.seconds:.1f} s) -> {folder}"
     )
-    commands = next_commands(folder, can_trace(model.layer))
-    report("next    " + "\n        ".join(commands))
+    if accelerator.is_main_process:
+        report("next    " + "\n        ".join(next_commands(folder, can_trace(model.layer))))
     return folder
 
 
