@@ -23,7 +23,7 @@ def test_fp16_on_a_cpu_ends_with_an_error(tmp_path: Path) -> None:
     done = run(*OPTIONS, "--precision", "fp16", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "train.py: error: precision is fp16: a CPU does not train in it; expected fp32 or bf16\n"
+        "train.py: error: precision is fp16: it is not supported on a CPU; expected fp32 or bf16\n"
     )
 
 
