@@ -98,6 +98,11 @@ def test_two_commands_at_once_raise(tmp_path: Path) -> None:
         parse_request(["--resume", "a", "--compare", "b", "c"])
 
 
+def test_comparing_no_run_raises() -> None:
+    with pytest.raises(ConfigError, match=r"^--compare has no value: expected a path$"):
+        parse_request(["--compare"])
+
+
 def test_comparing_one_run_raises() -> None:
     with pytest.raises(ConfigError, match=r"^compare is of 1 run: expected two or more"):
         parse_request(["--compare", "a"])
@@ -185,6 +190,8 @@ class Required:
         ("file --against rnn --size x", "--size is 'x': expected an integer"),
         ("--flag file --against rnn --sizes 1 2 x", "--sizes is 'x': expected an integer"),
         ("--flag file --no-flag --against rnn", "unrecognized option --no-flag: did you mean --fl"),
+        ("file --against rnn --sizes", "--sizes has no value: expected an integer"),
+        ("file --sizes --against rnn", "--sizes has no value: expected an integer"),
         ("file --against rnn --flag=yes", "--flag is 'yes': expected no value"),
     ],
 )
