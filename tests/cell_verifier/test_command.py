@@ -12,8 +12,10 @@ import torch
 from rich.console import Console
 
 from cell_verifier import verify
-from cell_verifier.rendering import as_text, plain_text, show
+from cell_verifier.rendering import show
+from cell_verifier.report import plain_text
 from cell_verifier.worker import judge
+from tests.cell_verifier.terminal import as_text
 from tests.helpers.paths import ROOT
 
 RIGHT = ROOT / "tests" / "cell_verifier" / "cells" / "right"
@@ -168,14 +170,14 @@ def test_a_terminal_gets_a_table_and_a_file_plain_text() -> None:
 
 
 def test_square_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    from tests.cell_verifier.cells.collection import Case, judged
+    from tests.cell_verifier.cells.collection import Case, report_of
 
-    show(judged(Case("lstm_module_dict", "equal")), Console(width=200, force_terminal=True))
+    show(report_of(Case("lstm_module_dict", "equal")), Console(width=200, force_terminal=True))
     assert "weight_ih[forget]" in capsys.readouterr().out
 
 
 def test_json_holds_no_number_that_is_not_one() -> None:
-    from tests.cell_verifier.cells.collection import OUTSIDE, judged
+    from tests.cell_verifier.cells.collection import OUTSIDE, report_of
 
     for case in OUTSIDE:
-        json.loads(judged(case).as_json(), parse_constant=pytest.fail)
+        json.loads(report_of(case).as_json(), parse_constant=pytest.fail)
