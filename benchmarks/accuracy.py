@@ -129,7 +129,7 @@ def table(rows: list[Row], options: Options) -> str:
     for row in rows:
         folders = [row.folder(options, seed) for seed in options.seeds]
         found = [read_metrics(folder) for folder in folders]
-        tested = Config.of_run(folders[0]).tested_on
+        tested = Config.load(folders[0]).split
         shares = [100 * metrics[f"{tested}_accuracy"] for metrics in found]
         lines.append(
             f"| {row.recipe} | {row.cell.upper()} | {row.implementation} | {median(shares):.2f} % "

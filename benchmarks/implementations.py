@@ -1,5 +1,6 @@
 """The ways to run the same recurrent layer, all holding the same weights."""
 
+import copy
 import dataclasses
 import importlib.util
 import re
@@ -11,8 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from scratch_cells import from_torch
-from scratch_cells.backends import c_backend as compiled
-from scratch_cells.backends import triton_backend as fused
 from shared_interface import final_hidden
 
 
@@ -88,51 +87,48 @@ def contenders(
 ) -> dict[str, nn.Module]:
     """Each way to run torch.nn's ``kind`` on ``task``, by name, with one set of weights.
 
-    ``scratch`` is the default path: on a CPU in C (``scratch_cells.backends.c_backend``), next to
-    which there is ``scratch by hand``, by tensor operations; on a GPU that is the default.
-    ``opacus`` is there where it is installed: ``pip install -e .[bench]``.
+    ``scratch`` is the layer with its default backend. Where that is ``c``, there is also
+    ``scratch bptt``. ``opacus`` is included if it is installed: ``pip install -e .[bench]``.
     """
     torch.manual_seed(0)
     layer = getattr(nn, kind)(task.features, task.hidden_size, task.layers)
     found = {
         BUILTIN: layer,
         "scratch": from_torch(layer),
-        "scratch plain": _by(layer, "plain"),
+        "scratch plain": _scratch(layer, "plain"),
         "torch.nn cell loop": CellLoop(layer, kind),
     }
-    if compiled.covers(found["scratch"].cells[0], draw_input(task, device, dtype)):
-        found["scratch by hand"] = _by(layer, "by_hand")
+    if _backend(found["scratch"], task, device, dtype) == "c":
+        found["scratch bptt"] = _scratch(layer, "bptt")
     if importlib.util.find_spec("opacus"):
         layers = importlib.import_module("opacus.layers")
         opacus = getattr(layers, f"DP{kind}")(task.features, task.hidden_size, task.layers)
         opacus.load_state_dict(layer.state_dict())
         found["opacus"] = opacus
-    found |= _only_on_a_gpu(layer, task, device, with_compiler)
+    triton = _scratch(layer, "triton")
+    if device.type == "cuda" and _backend(triton, task, device, dtype) == "triton":
+        found["scratch triton"] = triton
+    if with_compiler and task.time <= MAX_COMPILED_STEPS:
+        # Compiled and captured as one CUDA graph each for the forward and the backward pass.
+        found["scratch compiled"] = torch.compile(_scratch(layer, "plain"), mode="reduce-overhead")
     return {name: model.to(device, dtype) for name, model in found.items()}
 
 
-LONGEST_COMPILED = 64
-"""Steps. A compiler unrolls the loop, and of a longer one it makes a program to wait hours for."""
+MAX_COMPILED_STEPS = 64
+"""Time steps. torch.compile unrolls the loop, and takes hours for longer sequences."""
 
 
-def _only_on_a_gpu(
-    layer: nn.Module, task: Task, device: torch.device, with_compiler: bool
-) -> dict[str, nn.Module]:
-    """The kernel, and the plain loop compiled and captured as one CUDA graph each way."""
-    found = {}
-    in_one_launch = _by(layer, "fused")
-    if device.type == "cuda" and fused.covers(in_one_launch.cells[0], draw_input(task, device)):
-        found["scratch fused"] = in_one_launch
-    if with_compiler and task.time <= LONGEST_COMPILED:
-        found["scratch compiled"] = torch.compile(_by(layer, "plain"), mode="reduce-overhead")
-    return found
-
-
-def _by(layer: nn.Module, backend: str) -> Any:
-    """The hand-written layer with the same weights, run this way."""
+def _scratch(layer: nn.Module, backend: str) -> Any:
+    """The hand-written layer with the weights of ``layer``."""
     model = from_torch(layer)
     model.backend = backend
     return model
+
+
+def _backend(model: Any, task: Task, device: torch.device, dtype: torch.dtype) -> str:
+    """The name of the backend that runs a model on a task."""
+    on_device = copy.deepcopy(model).to(device, dtype)
+    return str(on_device.backend_for(draw_input(task, device, dtype)).name)
 
 
 def train_step(model: nn.Module, x: Tensor) -> Tensor:

@@ -27,9 +27,13 @@ from triton.compiler import ASTSource
 
 from command_line.program import clean_exit, parse_arguments
 from scratch_cells.backends import triton_kernels
-from scratch_cells.backends.triton_backend import GRUInOneLaunch, LSTMInOneLaunch, TanhInOneLaunch
+from scratch_cells.backends.triton_backend import (
+    TritonGRUKernel,
+    TritonLSTMKernel,
+    TritonRNNTanhKernel,
+)
 
-CELLS = {"rnn": TanhInOneLaunch, "gru": GRUInOneLaunch, "lstm": LSTMInOneLaunch}
+KERNELS = {"rnn": TritonRNNTanhKernel, "gru": TritonGRUKernel, "lstm": TritonLSTMKernel}
 NUMBERS = {"float32": "ieee", "tf32": "tf32", "bfloat16": "ieee"}
 
 
@@ -61,21 +65,21 @@ def resources(cell: str, way: str, numbers: str, arguments: Arguments) -> Resour
     """Compile one kernel and look."""
     torch.backends.cuda.matmul.fp32_precision = NUMBERS[numbers]
     dtype = torch.bfloat16 if numbers == "bfloat16" else torch.float32
-    derivation = CELLS[cell]
+    kernel_class = KERNELS[cell]
     size = arguments.hidden_size
-    rows = derivation.gate_count * size
+    rows = kernel_class.layout.gate_count * size
     blank = torch.zeros(rows, dtype=dtype)
     weights = torch.zeros(rows, size, dtype=dtype)
-    options = derivation(weights, weights, blank, blank, time=1).options()
+    options = kernel_class(weights, weights, blank, blank, time=1).options()
     kernel = getattr(triton_kernels, f"{cell}_{way}")
-    flags = {"H": size, "RELU": False, "KEEP": True, "REVERSE": False}
+    flags = {"H": size, "RELU": False, "SAVE": True, "REVERSE": False}
     constants = {k: v for k, v in (flags | options).items() if k in kernel.arg_names}
     pointer = "*bf16" if dtype == torch.bfloat16 else "*fp32"
     signature = {
         name: "constexpr"
         if name in constants
         else "i32"
-        if name in ("T", "B", "c_step")
+        if name in ("T", "B", "c_step_stride")
         else pointer
         for name in kernel.arg_names
     }
@@ -83,7 +87,7 @@ def resources(cell: str, way: str, numbers: str, arguments: Arguments) -> Resour
     aligned = {
         (place,): [["tt.divisibility", 16]]
         for place, name in enumerate(kernel.arg_names)
-        if signature[name] == pointer or name == "c_step"
+        if signature[name] == pointer or name == "c_step_stride"
     }
     compiled = triton.compile(
         ASTSource(kernel, signature, constants, aligned),
@@ -120,7 +124,7 @@ def main(arguments: Arguments) -> None:
     """Every kernel with every kind of numbers, as a table or as JSON."""
     found = [
         resources(cell, way, numbers, arguments)
-        for cell in CELLS
+        for cell in KERNELS
         for way in ("forward", "backward")
         for numbers in NUMBERS
     ]

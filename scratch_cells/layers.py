@@ -3,6 +3,7 @@
 Every class here is a drop-in for torch.nn's of the same name.
 """
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -10,16 +11,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.backends.bptt import unroll_by_hand
-from scratch_cells.backends.c_backend import unroll_compiled
-from scratch_cells.backends.triton_backend import unroll_fused
+from scratch_cells.backends import BACKENDS, Selection, select_backend
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
 from scratch_cells.parameters import TorchNamed
 from scratch_cells.rnn import RNNCell
 from scratch_cells.sequence import Packed, Sequence, time_major
-from scratch_cells.unroll import Unroll, unroll
+from scratch_cells.unroll import Unroll
 from scratch_cells.validation import (
     check_backend,
     check_input,
@@ -34,15 +33,8 @@ from scratch_cells.validation import (
 )
 from shared_interface import RecurrentLayer, State
 
-BACKENDS: dict[str, Unroll] = {
-    "auto": unroll_compiled,
-    "by_hand": unroll_by_hand,
-    "plain": unroll,
-    "fused": unroll_fused,
-}
-"""How a cell is run along a sequence: the fastest way that is exact and has been measured, the
-gradient by hand and every step by tensor operations, the loop as it reads, or one GPU kernel for
-all steps."""
+FROM_SLOWEST = ("plain", "bptt", "c", "triton")
+"""The backends, the slowest first."""
 
 
 class RecurrentStack(TorchNamed, RecurrentLayer):
@@ -63,9 +55,12 @@ class RecurrentStack(TorchNamed, RecurrentLayer):
         bidirectional: read in both directions.
         proj_size: LSTM only: size of the projected hidden state; 0 for none.
         device, dtype: where and as what the weights are made.
-        backend: ``"auto"``, the fastest way that is exact: on a CPU in C where there is a
-            compiler; ``"by_hand"``, by tensor operations only; ``"plain"``, the loop as it reads;
-            or ``"fused"``, on a GPU all steps in one kernel where they fit, else as ``"auto"``.
+        backend: what runs the loop over time. By default, ``"auto"``, a fast implementation runs
+            wherever it is exact, usually compiled C on a CPU; with ``"plain"`` the reference loop
+            runs, so that a breakpoint in ``lstm.py`` is hit. Also ``"bptt"`` (a few tensor
+            operations a step and a hand-written gradient), ``"c"`` and ``"triton"`` (one GPU
+            kernel); where one of these does not apply, the reference loop runs.
+            :meth:`backend_for` reports which one runs, and why.
         cell_options: whatever else ``cell_class`` takes.
 
     Raises:
@@ -127,12 +122,51 @@ class RecurrentStack(TorchNamed, RecurrentLayer):
         self, input: Tensor | PackedSequence, hx: State | None = None
     ) -> tuple[Tensor | PackedSequence, State]:
         """Read a sequence: see :meth:`RecurrentLayer.forward`."""
-        return self.run(input, hx, BACKENDS[self.backend])
+        return self.run(input, hx, self._run_cell)
+
+    def backend_for(self, input: Tensor | PackedSequence, state: State | None = None) -> Selection:
+        """Which backend would run ``layer(input, state)``, without running it.
+
+        Returns:
+            A selection with ``name`` and ``reason``; ``str()`` gives both. If the cells of the
+            layer differ, it is that of the first cell with the slowest of their backends, and the
+            reason begins with the cell's path, such as ``cells.1``.
+
+        Raises:
+            RuntimeError, ValueError: as the call would.
+        """
+        sequence = time_major(type(self).__name__, input, self.batch_first)
+        initial = self.initial_state(sequence, input, state)
+        directions = 2 if self.bidirectional else 1
+        data = sequence.data
+        selections = []
+        for index, cell in enumerate(self.cells):
+            assert isinstance(cell, Cell)
+            if index == directions:  # the other layers read outputs, of another size than x
+                data = data[..., :1].expand(*data.shape[:-1], cell.input_size)
+            part = map_state(lambda part, index=index: part[index], initial)
+            selections.append(select_backend(cell, data, part, sequence.batch_sizes, self.backend))
+        names = [selection.name for selection in selections]
+        slowest = min(names, key=FROM_SLOWEST.index)
+        index = names.index(slowest)
+        if len(set(names)) == 1:
+            return selections[index]
+        return replace(selections[index], reason=f"cells.{index}: {selections[index].reason}")
+
+    def _run_cell(
+        self,
+        cell: Cell,
+        input: Tensor,
+        state: State,
+        batch_sizes: tuple[int, ...] | None,
+        reverse: bool,
+    ) -> tuple[Tensor, State]:
+        return select_backend(cell, input, state, batch_sizes, self.backend).run(reverse)
 
     def run(
         self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
     ) -> tuple[Tensor | PackedSequence, State]:
-        """Read a sequence with ``unroll`` running each cell along it."""
+        """Read a sequence; ``unroll`` runs each cell over it."""
         sequence = time_major(type(self).__name__, input, self.batch_first)
         state = self.initial_state(sequence, input, hx)
         directions = 2 if self.bidirectional else 1

@@ -64,7 +64,7 @@ def _callers_stacklevel() -> int:
 
 
 def check_backend(backend: str, known: Iterable[str]) -> None:
-    """Refuse a way to run a layer that there is not."""
+    """Raise ValueError for an unknown backend."""
     if backend not in known:
         raise ValueError(f"backend is {backend!r}: expected one of {', '.join(known)}")
 

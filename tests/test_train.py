@@ -1,7 +1,11 @@
-"""train.py as its user meets it: processes, exit statuses, files; and the story it tells."""
+"""train.py as a process (output, exit status, files) and as a function."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +21,14 @@ from sequenced_mnist.batches import Batch
 from shared_interface import SequenceClassifier
 from tests.helpers.mnist_files import TRAIN_IMAGES, write_mnist
 from tests.helpers.paths import ROOT
-from tests.helpers.runs import metrics, run, small
+from tests.helpers.runs import ENVIRONMENT, TRAIN, metrics, run, small
 from train import train
-from training_loop.predict import accuracy, score
+from training_loop.config import Config
+from training_loop.initialization import initialize
+from training_loop.model import build_model
+from training_loop.predict import accuracy, predict
 from training_loop.runtime.accelerator import start_accelerator
+from training_loop.trainer import Trainer
 
 FILES = {
     ".lock",
@@ -35,23 +43,24 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def plain_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What a plain run on the digits prints, and its run folder."""
-    folder = tmp_path_factory.mktemp("plain")
+def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Output and run folder of a run on the digits with default options."""
+    folder = tmp_path_factory.mktemp("default")
     done = run("--dataset", "digits", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
     (run_folder,) = (folder / "runs").iterdir()
     return done.stdout, run_folder
 
 
-def test_a_plain_run_learns_the_digits_and_says_what_it_used(
-    plain_run: tuple[str, Path],
+def test_a_default_run_learns_the_digits_and_prints_its_settings(
+    default_run: tuple[str, Path],
 ) -> None:
-    printed, folder = plain_run
-    data, model, device, *epochs, result, evaluate, compare, explore, board = printed.splitlines()
+    printed, folder = default_run
+    data, model, device, backend, *epochs, result, evaluate, explore, board = printed.splitlines()
     assert data == "data    digits: 1433 training and 364 test images, by rows: 8 steps of 8"
     assert model == "model   scratch lstm, 2 x 128, 204042 parameters, seed 0, strong recipe"
     assert device.startswith("device  ")
+    assert re.fullmatch(r"backend (c|bptt|plain): \S.*", backend)
     assert len(epochs) == 40
     for number, line in enumerate(epochs, start=1):
         assert re.fullmatch(
@@ -67,38 +76,70 @@ def test_a_plain_run_learns_the_digits_and_says_what_it_used(
     assert found
     assert float(found[1]) >= 95
     assert found[2] == (run := f"runs/{folder.name}")
-    assert evaluate == f"next    python train.py --evaluate {run}"
-    assert compare == f"        python train.py --compare {run} runs/ANOTHER"
-    assert explore == f"        python -m gate_explorer {run} --label 7"
-    assert board == "        tensorboard --logdir runs"
+    assert evaluate == f"next    {sys.executable} {TRAIN} --evaluate {run}"
+    assert explore == f"        {sys.executable} -m gate_explorer {run} --label 7"
+    assert board == f"        {sys.executable} -m tensorboard.main --logdir runs"
 
 
-def test_a_run_folder_holds_the_model_that_was_tested(plain_run: tuple[str, Path]) -> None:
-    printed, folder = plain_run
+def test_the_run_folder_has_the_model_that_was_tested(default_run: tuple[str, Path]) -> None:
+    printed, folder = default_run
     names = {path.name for path in folder.iterdir()}
     (events,) = names - FILES
     assert events.startswith("events.out.tfevents.")
     assert names == FILES | {events}
     config = json.loads((folder / "config.json").read_text())
     found = metrics(folder)
-    settled = ("dataset", "epochs", "batch_size", "learning_rate", "run_dir")
-    assert [config[name] for name in settled] == ["digits", 40, 50, 5e-3, f"runs/{folder.name}"]
+    assert config["run_dir"] == f"runs/{folder.name}"
+    resolved = [config[name] for name in ("dataset", "epochs", "batch_size", "learning_rate")]
+    assert resolved == ["digits", 40, 50, 5e-3]
     assert config["device"] in ("cpu", "cuda", "mps")
     assert len(found["epochs"]) == 40
     assert len(found["step_losses"]) == 40 * 29
 
-    # The weights load into torch.nn's own layer, and name the test digits as the run says.
+    # With these weights, torch.nn's LSTM has the accuracy of the run.
     model = SequenceClassifier(nn.LSTM(8, 128, 2, batch_first=True), 10)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     digits = load_images("digits", folder)
     tested = Batches(digits.test_images, digits.test_labels, "rows", 50)
-    scores = score(start_accelerator("cpu"), model, tested, tested.num_images)
-    assert accuracy(scores, tested.labels) == found["test_accuracy"]
+    logits = predict(start_accelerator("cpu"), model, tested, tested.num_images)
+    assert accuracy(logits, tested.labels) == found["test_accuracy"]
     assert f"test accuracy {100 * found['test_accuracy']:.2f} % after" in printed
 
 
+def test_the_printed_commands_work_in_a_fresh_shell(
+    default_run: tuple[str, Path],
+) -> None:
+    """Without an activated .venv; the last command is TensorBoard, which runs until it is ended."""
+    printed, folder = default_run
+    shell = {
+        "cwd": folder.parents[1],
+        "env": ENVIRONMENT | {"PATH": os.defpath, "VIRTUAL_ENV": ""},
+        "text": True,
+    }
+    *commands, board = (line[8:] for line in printed.splitlines()[-3:])
+    for command in commands:
+        done = subprocess.run(command, shell=True, capture_output=True, **shell)
+        assert (done.returncode, done.stderr) == (0, ""), command
+    free_port = [*shlex.split(board), "--port", "0"]
+    with subprocess.Popen(free_port, stderr=subprocess.PIPE, **shell) as server:
+        assert server.stderr is not None
+        try:
+            assert any("http://localhost:" in line for line in server.stderr)
+        finally:
+            server.kill()
+
+
+def test_help_does_not_import_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(TRAIN), "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "--learning-rate" in done.stdout
+    assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["--cell", "lsm"], "--cell is 'lsm': expected rnn, gru or lstm"),
         (["--epochs", "-1"], "epochs is -1: expected at least 1"),
@@ -107,17 +148,17 @@ def test_a_run_folder_holds_the_model_that_was_tested(plain_run: tuple[str, Path
         (["--batch-sizes", "3"], "unrecognized option --batch-sizes: did you mean --batch-size?"),
     ],
 )
-def test_a_bad_argument_is_one_line_and_status_2(
-    tmp_path: Path, arguments: list[str], complaint: str
+def test_an_invalid_argument_gives_one_line_and_status_2(
+    tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     done = run(*arguments, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"train.py: error: {complaint}")
+    assert line.startswith(f"train.py: error: {message}")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_file_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_a_damaged_file_gives_one_line_and_status_2(tmp_path: Path) -> None:
     path = write_mnist(tmp_path) / TRAIN_IMAGES
     path.write_bytes(path.read_bytes()[:1000])
     done = run("--data-dir", tmp_path, "--run-dir", tmp_path / "run", folder=tmp_path)
@@ -127,7 +168,7 @@ def test_a_damaged_file_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-# What follows needs no process of its own.
+# The tests below call train() in this process.
 
 
 def step_losses(tmp_path: Path, **options: object) -> list[float]:
@@ -138,7 +179,7 @@ def step_losses(tmp_path: Path, **options: object) -> list[float]:
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "dropout": 0.3}])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-def test_scratch_and_builtin_draw_the_same_curve(
+def test_scratch_and_builtin_have_the_same_losses(
     tmp_path: Path, cell: str, options: dict[str, object]
 ) -> None:
     scratch, builtin, other_seed = (
@@ -155,18 +196,18 @@ def test_a_run_can_be_repeated_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sequence", ["columns", "pixels", "permuted"])
-def test_every_sequence_trains(tmp_path: Path, sequence: str) -> None:
+def test_every_sequence_lowers_the_loss(tmp_path: Path, sequence: str) -> None:
     losses = step_losses(tmp_path, sequence=sequence, implementation="builtin", cell="rnn")
     assert sum(losses[-5:]) < sum(losses[:5])
 
 
-def test_a_users_own_cell_trains(tmp_path: Path) -> None:
+def test_a_users_cell_lowers_the_loss(tmp_path: Path) -> None:
     own = ROOT / "examples" / "minimal_gated_cell.py"
     losses = step_losses(tmp_path, implementation=f"{own}:MinimalGatedCell")
     assert sum(losses[-5:]) < sum(losses[:5])
 
 
-def test_mnist_is_taken_where_it_is_there(
+def test_auto_uses_mnist_if_it_is_in_the_data_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_mnist(tmp_path)
@@ -179,7 +220,7 @@ def test_mnist_is_taken_where_it_is_there(
     assert (config["dataset"], config["data_dir"]) == ("mnist", str(tmp_path))
 
 
-def test_auto_without_mnist_says_why_it_trains_on_digits(
+def test_auto_without_mnist_prints_why_it_uses_the_digits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
@@ -191,16 +232,16 @@ def test_auto_without_mnist_says_why_it_trains_on_digits(
     assert "\nresult  digits: " in printed
 
 
-def test_a_run_folder_with_files_is_refused(tmp_path: Path) -> None:
+def test_a_run_folder_with_files_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.safetensors").write_text("precious")
-    with pytest.raises(ConfigError, match="holds files already"):
+    with pytest.raises(ConfigError, match="it contains files"):
         train(small(tmp_path))
     assert (tmp_path / "run" / "model.safetensors").read_text() == "precious"
 
 
 def test_torchs_generator_is_seeded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seeding again, in every epoch say, would draw the same dropout over and over."""
+    """Seeding in every epoch would repeat the same dropout masks."""
     seeds: list[int] = []
     seed = torch.manual_seed
     monkeypatch.setattr(torch, "manual_seed", lambda value: seeds.append(value) or seed(value))
@@ -208,7 +249,7 @@ def test_torchs_generator_is_seeded_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert seeds == [5]
 
 
-def test_a_learning_rate_of_almost_nought_leaves_the_first_weights(tmp_path: Path) -> None:
+def test_a_learning_rate_close_to_zero_leaves_the_initial_weights(tmp_path: Path) -> None:
     train(small(tmp_path, learning_rate=1e-30, num_layers=1, seed=3, recipe="tutorial"))
     torch.manual_seed(3)
     untrained = SequenceClassifier(nn.LSTM(8, 16), 10).state_dict()
@@ -216,16 +257,32 @@ def test_a_learning_rate_of_almost_nought_leaves_the_first_weights(tmp_path: Pat
     assert all(torch.equal(weights[name], untrained[name]) for name in untrained)
 
 
-def test_every_epoch_has_an_order_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[int, int, int]] = []
+def test_every_epoch_has_its_own_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int, int]] = []
     shuffled = Batches.shuffled
 
     def spy(batches: Batches, seed: int, epoch: int, start: int) -> Iterator[Batch]:
-        asked.append((seed, epoch, start))
+        calls.append((seed, epoch, start))
         return shuffled(batches, seed, epoch, start)
 
     monkeypatch.setattr(Batches, "shuffled", spy)
     train(small(tmp_path, epochs=3, seed=5))
-    assert asked == [(5, 1, 0), (5, 2, 0), (5, 3, 0)]
+    assert calls == [(5, 1, 0), (5, 2, 0), (5, 3, 0)]
+
+
+def test_the_modules_of_train_py_can_be_used_in_another_program(tmp_path: Path) -> None:
+    """A shorter training program, without run folder and checkpoints."""
+    accelerator = start_accelerator("cpu")
+    images = load_images("digits", tmp_path)
+    config = Config(cell="gru", hidden_size=32, epochs=3, batch_size=50)
+    config = config.resolved(images.name, "cpu")
+    train_set = Batches(images.train_images, images.train_labels, "rows", config.batch_size)
+    test_set = Batches(images.test_images, images.test_labels, "rows", config.batch_size)
+    model = build_model(config, train_set.features, images.num_classes)
+    initialize(model.layer, config.init, train_set.time)
+    trainer = Trainer(config, accelerator, model, train_set.num_images)
+    for epoch in range(1, 4):
+        for batch in train_set.shuffled(config.seed, epoch):
+            trainer.take_step(batch)
+    logits = predict(accelerator, trainer.model, test_set, test_set.num_images)
+    assert accuracy(logits, test_set.labels) > 0.6

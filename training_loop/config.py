@@ -1,4 +1,4 @@
-"""What a run is asked to do: train.py's options, judged before anything is loaded."""
+"""Options of train.py, validated before anything is loaded."""
 
 import dataclasses
 import json
@@ -6,86 +6,86 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import tyro
 
 from command_line.errors import ConfigError, one_line
-from training_loop.recipes import Recipe, recipe_for
+from training_loop.recipes import Init, Recipe, Schedule, recipe_for
+
+Split = Literal["test", "validation"]
 
 
 def _option(kind: type, metavar: str, default: str) -> object:
-    """How the command line reads and shows an option that is None until the run settles it."""
+    """Command-line settings of an option whose field is None until its default is resolved."""
     return tyro.conf.arg(
         constructor=kind, metavar=metavar, help_behavior_hint=f"(default: {default})"
     )
 
 
-def _choice(*names: str) -> object:
-    """The same, for an option with a few values."""
+def _choice(choices: Any) -> object:
+    """The same for an option that takes one of the values of a ``Literal``."""
     return tyro.conf.arg(
-        metavar=f"{{{','.join(names)}}}", help_behavior_hint="(default: the recipe's)"
+        metavar=f"{{{','.join(get_args(choices))}}}", help_behavior_hint="(default: the recipe's)"
     )
 
 
 @dataclass(frozen=True)
 class Config:
-    """Train a recurrent layer to name images that it reads as sequences."""
+    """Train a recurrent layer to classify images, which it reads as sequences."""
 
     cell: Literal["rnn", "gru", "lstm"] = "lstm"
-    """kind of scratch or builtin layer"""
+    """type of recurrent cell in a scratch or builtin layer"""
     implementation: Annotated[str, tyro.conf.arg(metavar="NAME")] = "scratch"
-    """scratch, builtin, FILE.py:CLASS or MODULE:CLASS"""
+    """recurrent layer: scratch, builtin (torch.nn's), or yours as FILE.py:CLASS or MODULE:CLASS"""
+    backend: Literal["auto", "plain", "bptt", "c", "triton"] = "auto"
+    """backend that computes scratch layers; auto is the fastest exact one, plain the loop"""
     dataset: Literal["auto", "mnist", "fashion-mnist", "kmnist", "digits"] = "auto"
-    """auto: mnist if it can be had, else digits"""
+    """data set; auto is MNIST if it is there or can be downloaded, else digits"""
     sequence: Literal["rows", "columns", "pixels", "permuted"] = "rows"
-    """what a step of the sequence is"""
+    """what is read at each time step: a row, a column, a pixel, or a pixel in permuted order"""
     hidden_size: int = 128
-    """size of the hidden state"""
+    """number of units of the hidden state"""
     num_layers: int = 2
-    """recurrent layers, one on top of the other"""
+    """number of stacked recurrent layers"""
     bidirectional: bool = False
-    """read in both directions"""
+    """also read each sequence from its end to its beginning"""
     dropout: float = 0.0
-    """probability, between layers"""
+    """dropout probability between stacked layers"""
     recipe: Literal["strong", "tutorial"] = "strong"
-    """what the eight options below are set to"""
+    """recipe that sets the default values of the next eight options"""
     epochs: Annotated[int | None, _option(int, "INT", "2; digits: 40")] = None
-    """passes over the training images"""
+    """number of training epochs"""
     batch_size: Annotated[int | None, _option(int, "INT", "the recipe's")] = None
-    """images in a batch, over all processes"""
+    """number of images in a batch, over all processes"""
     learning_rate: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
-    """Adam's, at its highest"""
-    schedule: Annotated[
-        Literal["one-cycle", "constant"] | None, _choice("one-cycle", "constant")
-    ] = None
-    """of the learning rate"""
+    """peak learning rate of Adam"""
+    schedule: Annotated[Schedule | None, _choice(Schedule)] = None
+    """learning-rate schedule"""
     warm_up: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
-    """share of one cycle in which it rises"""
+    """share of the one-cycle schedule in which the learning rate rises, between 0 and 1"""
     beta2: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
-    """Adam's memory for squared gradients"""
-    init: Annotated[
-        Literal["torch", "orthogonal", "chrono"] | None, _choice("torch", "orthogonal", "chrono")
-    ] = None
-    """how the first weights are drawn"""
+    """beta2 of Adam, the decay rate of its mean of squared gradients"""
+    init: Annotated[Init | None, _choice(Init)] = None
+    """initialization scheme of the recurrent layer"""
     clip_norm: Annotated[float | None, _option(float, "FLOAT", "the recipe's")] = None
-    """largest norm of the gradient; 0: any"""
+    """norm to which larger gradients are clipped; 0 disables clipping"""
     validation: bool = False
-    """test on held-out training images instead"""
+    """measure the accuracy on held-out training images instead of the test images"""
     seed: int = 0
-    """of weights, dropout and the order of images"""
+    """random seed of the weights, of dropout and of the order of the images"""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto: an accelerator if there is one"""
+    """device to train on; auto is a GPU if there is one"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """of the model's arithmetic"""
+    """precision of the forward and backward pass; bf16 and fp16 are mixed precision"""
     compile: bool = False
     """compile the model with torch.compile"""
     checkpoint_every: Annotated[int | None, _option(int, "STEPS", "none")] = None
-    """steps between checkpoints within an epoch"""
+    """number of steps between additional checkpoints within an epoch"""
     data_dir: Path = Path("data")
-    """folder in which MNIST/raw is or shall be"""
+    """folder of the data sets; MNIST is read from, and downloaded to, MNIST/raw in it"""
     run_dir: Annotated[Path | None, _option(Path, "PATH", "a new one in runs/")] = None
-    """folder for the results"""
+    """folder for checkpoints, metrics and the trained model; must be new or empty"""
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "epochs", "batch_size", "checkpoint_every"):
@@ -104,39 +104,38 @@ class Config:
 
     @property
     def layer(self) -> str:
-        """What to call the layer in a line: ``scratch lstm``, or the flag that names the user's."""
+        """Name of the layer in printed lines: ``scratch lstm``, or the user's FILE.py:CLASS."""
         if self.implementation in ("scratch", "builtin"):
             return f"{self.implementation} {self.cell}"
         return self.implementation
 
     @property
-    def tested_on(self) -> str:
-        """``test`` or ``validation``: which images the accuracy is that of."""
+    def split(self) -> Split:
+        """The images on which the accuracy is measured."""
         return "validation" if self.validation else "test"
 
-    def settled(self, dataset: str, device: str) -> "SettledConfig":
-        """This configuration with all that was left open filled in.
+    def resolved(self, dataset: str, device: str) -> "ResolvedConfig":
+        """This configuration with every default filled in.
 
         Args:
-            dataset: the data set actually loaded.
-            device: the kind of device actually used.
+            dataset: name of the data set that was loaded.
+            device: type of the device in use.
         """
-        recipe = recipe_for(self.recipe, self.cell, dataset)
-        asked = {name: getattr(self, name) for name in Recipe._fields}
-        completed = recipe._replace(**{n: value for n, value in asked.items() if value is not None})
-        options = vars(self) | completed._asdict() | {"dataset": dataset, "device": device}
-        return SettledConfig(**options)
+        recipe = vars(recipe_for(self.recipe, self.cell, dataset))
+        given = {name: getattr(self, name) for name in recipe if getattr(self, name) is not None}
+        actual = {"dataset": dataset, "device": device}
+        return ResolvedConfig(**(vars(self) | recipe | given | actual))
 
     def to_json(self) -> str:
-        """The configuration as a JSON object, one option a line."""
+        """The configuration as a JSON object, one option per line."""
         return json.dumps(dataclasses.asdict(self), indent=2, default=str) + "\n"  # str: for paths
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The configuration that :meth:`to_json` wrote, perhaps an earlier version's.
+        """The configuration that :meth:`to_json` wrote. Unknown options are ignored.
 
         Raises:
-            ConfigError, ValueError, TypeError: the text is not a configuration.
+            ConfigError, ValueError, TypeError: ``text`` is not a valid configuration.
         """
         content = json.loads(text)
         if not isinstance(content, dict):
@@ -149,31 +148,28 @@ class Config:
         return cls(**options)
 
     @classmethod
-    def of_run(cls, folder: Path) -> Self:
-        """The configuration in a run's folder.
+    def load(cls, folder: Path) -> Self:
+        """The configuration of the run in ``folder``.
 
         Raises:
-            ConfigError: there is none, or it cannot be read as one.
+            ConfigError: ``config.json`` is missing or invalid.
         """
         file = folder / "config.json"
         try:
             return cls.from_json(file.read_text())
         except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"no run at {folder}: expected a folder with config.json") from None
+            raise ConfigError(
+                f"no run at {folder}: config.json is missing; give a run folder of train.py"
+            ) from None
         except (OSError, ConfigError, ValueError, TypeError) as error:
             reason = one_line(error)[:100]
-            raise ConfigError(f"{file} is no run's configuration: {reason}") from error
+            raise ConfigError(f"{file} is not a run's configuration: {reason}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettledConfig(Config):
-    """A configuration that leaves nothing open: what a run follows, and what its folder keeps."""
+class ResolvedConfig(Recipe, Config):
+    """A configuration with every default filled in: what a run follows and saves.
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: Literal["one-cycle", "constant"]
-    warm_up: float
-    beta2: float
-    init: Literal["torch", "orthogonal", "chrono"]
-    clip_norm: float
+    The options of the recipe have the types of :class:`~training_loop.recipes.Recipe`, without
+    None.
+    """

@@ -1,41 +1,40 @@
-"""One epoch of training: a step on every batch, looks and checkpoints in between."""
+"""The training pass of one epoch: a step on every batch, with metrics and checkpoints."""
 
 from sequenced_mnist import Batches
 from training_loop.reports.progress import progress_bar
 from training_loop.runs.run import Run
-from training_loop.runtime.signals import Stop
-from training_loop.trainer import LOOK_EVERY, Look, Training
+from training_loop.runtime.signals import StopFlag
+from training_loop.trainer import LOG_EVERY, Trainer
 
 
-def train_epoch(training: Training, run: Run, train_set: Batches, stop: Stop) -> Look:
-    """Train for what is left of the epoch under way.
+def train_epoch(trainer: Trainer, run: Run, train_set: Batches, stop: StopFlag) -> None:
+    """Train on the remaining batches of the current epoch.
 
     Args:
-        training: takes the steps.
-        run: told what they come to, and asked for a checkpoint when one is due.
-        train_set: what is read, in the epoch's own order.
-        stop: heeded between two steps.
-
-    Returns:
-        The look after the last step.
+        trainer: takes the steps.
+        run: receives metrics and writes checkpoints.
+        train_set: training images; each epoch has its own order.
+        stop: checked between two steps.
 
     Raises:
-        ConfigError: the run diverged, or a checkpoint cannot be written.
-        Stopped: a signal came.
+        ConfigError: the run has diverged, or a checkpoint cannot be written.
+        Stopped: a signal has arrived.
     """
-    config = training.config
-    done = training.step_in_epoch  # not 0 where a run is taken up in mid-epoch
-    title = f"epoch {training.epoch}/{config.epochs}"
-    if training.epochs:
-        title += f", {config.tested_on} accuracy {100 * training.epochs[-1].accuracy:.2f} %"
-    training.start_pass()
-    with progress_bar(title, len(train_set), done, quiet=not run.writes) as show:
-        for batch in stop.between(train_set.shuffled(config.seed, training.epoch, done)):
-            training.take_step(batch)
-            if training.step % LOOK_EVERY == 0:
-                look = training.look()
-                show(look)
-                run.log(look)
-            if config.checkpoint_every and training.step % config.checkpoint_every == 0:
+    config = trainer.config
+    done = trainer.step_in_epoch  # more than 0 if the run was resumed within an epoch
+    title = f"epoch {trainer.epoch}/{config.epochs}"
+    if trainer.epochs:
+        title += f", {config.split} accuracy {100 * trainer.epochs[-1].accuracy:.2f} %"
+    with (
+        trainer.timed_pass(),
+        progress_bar(title, len(train_set), done, quiet=not run.is_main_process) as show,
+    ):
+        for batch in stop.iterate(train_set.shuffled(config.seed, trainer.epoch, done)):
+            trainer.take_step(batch)
+            if trainer.step % LOG_EVERY == 0:
+                metrics = trainer.metrics()
+                show(metrics)
+                run.log(metrics)
+            if config.checkpoint_every and trainer.step % config.checkpoint_every == 0:
                 run.save()
-    return training.look()
+        trainer.read_losses()  # waits for the device, so that its time is counted

@@ -1,33 +1,42 @@
-"""From a configuration to a classifier: the layer is found by its flag, and tried once."""
+"""Build the classifier of a configuration, and check it on a small batch."""
 
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from command_line.errors import ConfigError, own_line
 from command_line.load_object import load_object
 from scratch_cells import Cell, layer_of
+from scratch_cells.layers import RecurrentStack
 from shared_interface import ImplementationError, SequenceClassifier, implementation_target
 from training_loop.config import Config
 
 
 def build_model(config: Config, input_size: int, num_classes: int) -> SequenceClassifier:
-    """The layer that ``config`` names, with a linear readout on its final hidden state.
+    """The recurrent layer of ``config``, with a linear readout of its final hidden state.
 
-    Weights are drawn from torch's global generator, on the CPU: after the same
-    ``torch.manual_seed`` they are the same for scratch and builtin, whatever device comes next.
+    Weights are drawn from torch's global generator on the CPU. After the same
+    ``torch.manual_seed`` they are equal for scratch and builtin, and for every device.
 
     Args:
-        config: names and sizes the layer.
-        input_size: features of one step.
-        num_classes: how many classes the readout tells apart.
+        config: implementation, sizes and backend of the layer.
+        input_size: number of features of one time step.
+        num_classes: number of classes.
 
     Raises:
-        ImplementationError: the class cannot be imported, or is not a layer with torch.nn's
-            interface.
+        ConfigError: ``config.backend`` is given, and the layer has no backends.
+        ImplementationError: the class cannot be found, or does not have torch.nn's interface.
     """
     layer_class = load_layer_class(config.implementation, config.cell)
+    options: dict[str, Any] = {}
+    if config.backend != "auto":
+        if not issubclass(layer_class, RecurrentStack):
+            raise ConfigError(
+                f"backend is {config.backend}: {config.layer} has no backends; expected auto, "
+                "or the implementation scratch or a cell of your own"
+            )
+        options["backend"] = config.backend
     try:
         layer = layer_class(
             input_size,
@@ -36,24 +45,24 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
             batch_first=True,
             dropout=config.dropout,
             bidirectional=config.bidirectional,
+            **options,
         )
         model = SequenceClassifier(layer, num_classes)
-        _try_once(model, input_size, num_classes)
-    except Exception as error:  # the class may be anybody's, and so may be what it raises
-        reason = own_line(error)
-        raise ImplementationError(f"{config.layer} cannot be used: {reason}") from error
+        _check_output(model, input_size, num_classes)
+    except Exception as error:  # user code may raise anything
+        raise ImplementationError(f"{config.layer} cannot be used: {own_line(error)}") from error
     return model
 
 
-def load_layer_class(implementation: str, cell: str = "lstm") -> Any:
-    """The layer class that an ``--implementation`` option names; of a Cell, the layer of it.
+def load_layer_class(implementation: str, cell: str) -> Any:
+    """The layer class that ``--implementation`` names; for a class of cells, its layer class.
 
     Args:
         implementation: ``scratch``, ``builtin``, ``FILE.py:CLASS`` or ``package.module:CLASS``.
-        cell: ``rnn``, ``gru`` or ``lstm``: the kind of scratch or builtin layer.
+        cell: type of a scratch or builtin layer: ``rnn``, ``gru`` or ``lstm``.
 
     Raises:
-        ImplementationError: the option does not name a class that can be imported.
+        ImplementationError: it does not name a class that can be imported.
     """
     try:
         found = load_object(implementation_target(implementation, cell))
@@ -64,19 +73,34 @@ def load_layer_class(implementation: str, cell: str = "lstm") -> Any:
     return layer_of(found) if issubclass(found, Cell) else found
 
 
+def describe_backend(config: Config, layer: nn.Module, sequences: Tensor) -> str:
+    """The backend that computes a layer, with the reason, or who else computes it.
+
+    Args:
+        config: configuration of the run.
+        layer: its recurrent layer, scratch, builtin or the user's.
+        sequences: a batch of its input, on its device.
+    """
+    if isinstance(layer, RecurrentStack):
+        if config.compile:
+            return "plain: torch.compile compiles the loop"
+        return str(layer.backend_for(sequences))
+    return "torch.nn" if isinstance(layer, nn.RNNBase) else "the layer's own"
+
+
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers the model learns."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _try_once(model: nn.Module, input_size: int, num_classes: int) -> None:
-    """Read two sequences of three steps: a wrong layer shows now rather than in mid-training."""
-    model.eval()  # without dropout, which would draw from the generator
+def _check_output(model: nn.Module, input_size: int, num_classes: int) -> None:
+    """Run two sequences of three steps, so that a wrong layer fails before the training."""
+    model.eval()  # dropout would draw from the random generator
     with torch.no_grad():
         logits = model(torch.zeros(2, 3, input_size))
     model.train()
     if logits.shape != (2, num_classes):
         raise ValueError(
-            f"for input (batch 2, time 3) with batch_first=True the final state gives scores of "
+            f"for input (batch 2, time 3) with batch_first=True, the final state gives logits of "
             f"shape {tuple(logits.shape)}, expected {(2, num_classes)}"
         )

@@ -1,4 +1,4 @@
-"""A pass of testing: what the model makes of every image."""
+"""Logits and accuracy of a model on a whole set of images."""
 
 from collections.abc import Iterable
 
@@ -10,30 +10,30 @@ from sequenced_mnist import Batch
 
 
 @torch.no_grad()
-def score(
+def predict(
     accelerator: Accelerator, model: nn.Module, batches: Iterable[Batch], num_images: int
 ) -> Tensor:
-    """The model's scores for every image of a set, each image once, however many processes.
+    """The model's logits for every image of a set, computed by all processes together.
 
     Args:
-        accelerator: knows the other processes.
-        model: from (batch, time, features) to logits (batch, classes).
+        accelerator: the processes of the run.
+        model: maps (batch, time, features) to logits (batch, classes).
         batches: this process's share of one pass over the set.
-        num_images: in the set.
+        num_images: number of images in the set.
 
     Returns:
-        Logits (num_images, classes) float32 in the set's own order, the same in every process.
+        Logits (num_images, classes) float32 in the order of the set, the same in every process.
     """
     model.eval()
     parts = [(batch.images, model(batch.sequences).float()) for batch in batches]
-    images, logits = (torch.cat(each) for each in zip(*parts, strict=True))
-    scores = logits.new_zeros(num_images, logits.size(1))
-    scores[images] = logits
-    # Where this process has zeros another has the scores.
-    total: Tensor = accelerator.reduce(scores, reduction="sum")
+    images, own_logits = (torch.cat(each) for each in zip(*parts, strict=True))
+    logits = own_logits.new_zeros(num_images, own_logits.size(1))
+    logits[images] = own_logits
+    # Each image has its logits in one process and zeros in the others.
+    total: Tensor = accelerator.reduce(logits, reduction="sum")
     return total
 
 
-def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """The share of images named rightly, from 0 to 1: (n, classes) logits, (n,) labels."""
-    return int((scores.argmax(dim=1) == labels).sum()) / len(labels)
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of images classified correctly, from 0 to 1: (n, classes) logits, (n,) labels."""
+    return int((logits.argmax(dim=1) == labels).sum()) / len(labels)

@@ -1,7 +1,9 @@
-"""What training changes, and how: one step, and a look at what the steps came to."""
+"""Training state, one optimizer step, and metrics."""
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,26 +17,26 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from command_line.errors import ConfigError
 from sequenced_mnist import Batch
-from training_loop.config import SettledConfig
+from training_loop.config import ResolvedConfig
 
-LOOK_EVERY = 10
-"""Steps between two looks at the losses; each look waits for the device."""
+LOG_EVERY = 10
+"""Logging interval in steps. Reading the metrics waits for the device, so not at every step."""
 
 
 class DivergedError(ConfigError):
-    """A loss or a gradient is no longer finite."""
+    """A loss, a gradient or a weight is not finite."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to.
+    """Results of one epoch.
 
     Attributes:
         number: from 1.
-        training_loss: mean cross entropy over all images of the pass, in nats, each at the weights
-            of its own step.
-        accuracy: share of the tested images named rightly after it, from 0 to 1.
-        images_per_second: through forward, backward and optimizer.
+        training_loss: cross entropy in nats, averaged over the training images, each computed with
+            the weights of its own step.
+        accuracy: share of the test or validation images classified correctly, from 0 to 1.
+        images_per_second: speed of training (forward, backward and optimizer), without the test.
     """
 
     number: int
@@ -43,15 +45,15 @@ class Epoch:
     images_per_second: float
 
 
-class Look(NamedTuple):
-    """What training has come to lately.
+class StepMetrics(NamedTuple):
+    """Metrics after a step.
 
     Attributes:
-        step, step_in_epoch: steps taken so far, in the run and in its epoch.
-        loss: mean cross entropy of the steps since the last look, in nats.
-        learning_rate: of the step to come.
-        gradient_norms: of the last step, before clipping, by weight.
-        images_per_second: of this pass so far.
+        step, step_in_epoch: steps taken, in the run and in the current epoch.
+        loss: cross entropy in nats, averaged over the last LOG_EVERY steps; NaN before the first.
+        learning_rate: of the next step.
+        gradient_norms: by name of the weight, in the last step, before clipping.
+        images_per_second: training speed in the current epoch.
     """
 
     step: int
@@ -62,32 +64,32 @@ class Look(NamedTuple):
     images_per_second: float
 
 
-class Training:
-    """All that training changes, and so all that a checkpoint has to hold.
+class Trainer:
+    """Everything that training changes, and that a checkpoint therefore contains.
 
     Args:
-        config: how to train.
-        accelerator: where.
-        model: from (batch, time, features) to logits (batch, classes), its weights drawn.
-        num_images: how many images an epoch visits.
+        config: hyperparameters.
+        accelerator: device, precision and processes.
+        model: maps (batch, time, features) to logits (batch, classes); initialized.
+        num_images: number of training images.
 
     Attributes:
-        model, optimizer, schedule: as accelerate prepared them.
-        weights: every weight of the model under its ``state_dict`` name, so torch.nn's.
-        step: optimizer steps taken since the beginning.
-        step_losses: mean cross entropy of each step's batch, in nats, up to the last look.
-        epochs: those that are over.
-        seconds_before, pass_seconds_before: what the run, and the pass under way, had taken when
-            the run was taken up again.
+        model, optimizer, schedule: as returned by accelerate.
+        weights: the model's parameters, by their names in its ``state_dict``.
+        step: optimizer steps taken in the run.
+        step_losses: cross entropy of each step's batch, in nats; see :meth:`read_losses`.
+        epochs: results of the finished epochs.
+        previous_seconds, previous_pass_seconds: time spent before the run was resumed, in the run
+            and in the training pass of the current epoch.
     """
 
     def __init__(
-        self, config: SettledConfig, accelerator: Accelerator, model: nn.Module, num_images: int
+        self, config: ResolvedConfig, accelerator: Accelerator, model: nn.Module, num_images: int
     ) -> None:
         self.config = config
         self.accelerator = accelerator
         self.num_images = num_images
-        self.steps_per_epoch = -(-num_images // config.batch_size)
+        self.steps_per_epoch = math.ceil(num_images / config.batch_size)
         if config.compile:
             model.compile()
         betas = (0.9, config.beta2)
@@ -98,59 +100,73 @@ class Training:
         self.step = 0
         self.step_losses: list[float] = []
         self.epochs: list[Epoch] = []
-        self.seconds_before = self.pass_seconds_before = 0.0
-        self._began = self._pass_began = time.perf_counter()
-        self._unseen: list[tuple[Tensor, Tensor]] = []  # loss and gradient norms, on the device
+        self.previous_seconds = self.previous_pass_seconds = 0.0
+        self._start = time.perf_counter()
+        self._pass_start: float | None = None  # None outside of a training pass
+        # Of each step whose losses have not been read: loss and gradient norms, on the device.
+        self._unread: list[tuple[Tensor, Tensor]] = []
         self._gradient_norms: dict[str, float] = {}
 
     @property
     def plain_model(self) -> nn.Module:
-        """The model without what accelerate put around it."""
+        """The model without accelerate's wrappers."""
         plain: nn.Module = self.accelerator.unwrap_model(self.model)
         return plain
 
     @property
     def epoch(self) -> int:
-        """The number of the epoch under way, from 1."""
+        """Number of the current epoch, from 1."""
         return len(self.epochs) + 1
 
     @property
     def step_in_epoch(self) -> int:
-        """Steps of the epoch under way that have been taken."""
+        """Steps taken in the current epoch."""
         return self.step - len(self.epochs) * self.steps_per_epoch
 
     @property
     def seconds(self) -> float:
-        """What the run has taken so far: training, tests and all between."""
-        return self.seconds_before + time.perf_counter() - self._began
+        """Duration of the run so far, including tests."""
+        return self.previous_seconds + time.perf_counter() - self._start
 
     @property
     def pass_seconds(self) -> float:
-        """What the pass under way has taken so far."""
-        return self.pass_seconds_before + time.perf_counter() - self._pass_began
+        """Duration of the current epoch's training pass so far, without the test after it."""
+        if self._pass_start is None:
+            return self.previous_pass_seconds
+        return self.previous_pass_seconds + time.perf_counter() - self._pass_start
 
-    def start_pass(self) -> None:
-        """Start the clock of a pass, or of what is left of it."""
-        self._pass_began = time.perf_counter()
+    @contextmanager
+    def timed_pass(self) -> Iterator[None]:
+        """Count the time within the ``with`` block as training time of the current epoch."""
+        self._pass_start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.previous_pass_seconds = self.pass_seconds
+            self._pass_start = None
+
+    def _speed(self, images: int) -> float:
+        """Images per second in the training pass; NaN if its time was not measured."""
+        return images / self.pass_seconds if self.pass_seconds else math.nan
 
     def take_step(self, batch: Batch) -> None:
-        """Forward, loss, backward, clip, optimizer: one step on one batch."""
+        """One optimizer step on one batch: forward, loss, backward, clip, update."""
         self.model.train()
         logits = self.model(batch.sequences)
-        # The mean over the whole batch. A process has its share of it, and what accelerate averages
-        # over the processes is their gradients: hence the factor.
+        # The mean over the whole batch, of which each process has a part. accelerate averages the
+        # gradients over the processes; the factor turns that average into the sum.
         loss = F.cross_entropy(logits, batch.labels, reduction="sum") / batch.size
         self.accelerator.backward(loss * self.accelerator.num_processes)
         norms = self._clip()
         self.optimizer.step()
-        if not self.optimizer.step_was_skipped:  # by fp16's loss scaling, on an overflow
+        if not self.optimizer.step_was_skipped:  # fp16's loss scaling skips it on an overflow
             self.schedule.step()
         self.optimizer.zero_grad()
         self.step += 1
-        self._unseen.append((loss.detach(), norms))
+        self._unread.append((loss.detach(), norms))
 
     def _clip(self) -> Tensor:
-        """Bound the norm of the whole gradient; return each weight's, as it was before."""
+        """Clip the norm of the whole gradient; return each weight's norm before clipping."""
         self.accelerator.unscale_gradients()
         gradients = [
             torch.zeros_like(w) if w.grad is None else w.grad for w in self.weights.values()
@@ -160,56 +176,63 @@ class Training:
             clip_grads_with_norm_(self.weights.values(), self.config.clip_norm, norms.norm())
         return norms
 
-    def look(self) -> Look:
-        """Read what the steps since the last look came to, in all processes together.
+    def read_losses(self) -> None:
+        """Copy the losses of the latest steps from the device to ``step_losses``.
+
+        All processes take part.
 
         Raises:
-            DivergedError: a loss or a gradient is not finite; names the step, and the largest
-                gradient of the step before.
+            DivergedError: a loss or a gradient is not finite. The message names the step, and the
+                largest gradient of the step before it.
         """
-        losses = []
-        if self._unseen:
-            on_device, norms = map(torch.stack, zip(*self._unseen, strict=True))
-            losses = self.accelerator.reduce(on_device, reduction="sum").tolist()
-            self._unseen = []
-            for loss, of_step in zip(losses, norms.tolist(), strict=True):
-                self._note(loss, dict(zip(self.weights, of_step, strict=True)))
-        images = min(self.step_in_epoch * self.config.batch_size, self.num_images)
-        return Look(
-            step=self.step,
-            step_in_epoch=self.step_in_epoch,
-            loss=sum(losses) / len(losses) if losses else math.nan,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
-            gradient_norms=self._gradient_norms,
-            images_per_second=images / self.pass_seconds,
-        )
+        if not self._unread:
+            return
+        losses, norms = map(torch.stack, zip(*self._unread, strict=True))
+        self._unread = []
+        all_losses = self.accelerator.reduce(losses, reduction="sum").tolist()
+        for loss, step_norms in zip(all_losses, norms.tolist(), strict=True):
+            self._record_step(loss, dict(zip(self.weights, step_norms, strict=True)))
 
-    def _note(self, loss: float, gradient_norms: dict[str, float]) -> None:
-        """Keep one step's figures, if they are finite."""
-        # In fp16 a gradient that overflows is no event: the step is skipped, the scale lowered.
+    def _record_step(self, loss: float, gradient_norms: dict[str, float]) -> None:
+        # In fp16 an overflowing gradient is expected: the step is skipped and the scale lowered.
         finite = self.config.precision == "fp16" or all(map(math.isfinite, gradient_norms.values()))
         if not (math.isfinite(loss) and finite):
-            raise DivergedError(self._diverged(loss))
+            raise DivergedError(self._describe_divergence(loss))
         self.step_losses.append(loss)
         self._gradient_norms = gradient_norms
 
-    def _diverged(self, loss: float) -> str:
-        finite_loss = math.isfinite(loss)
-        what = "a gradient is not finite" if finite_loss else f"training loss is {loss}"
-        remedy = f"lower learning_rate, which is {self.config.learning_rate}"
-        if not (before := self._gradient_norms):
-            return f"{what} at step {len(self.step_losses) + 1}: {remedy}"
-        name = max(before, key=lambda name: before[name])
-        return (
-            f"{what} at step {len(self.step_losses) + 1}, after a step whose largest gradient was "
-            f"{name}'s, of norm {before[name]:.3g}: {remedy}"
+    def _describe_divergence(self, loss: float) -> str:
+        what = "a gradient is not finite" if math.isfinite(loss) else f"training loss is {loss}"
+        where = f"{what} at step {len(self.step_losses) + 1}"
+        if previous := self._gradient_norms:
+            name = max(previous, key=lambda name: previous[name])
+            where += f"; the largest gradient of the step before was {name}, norm "
+            where += f"{previous[name]:.3g}"
+        return f"{where}: lower learning_rate, which is {self.config.learning_rate}"
+
+    def metrics(self) -> StepMetrics:
+        """Metrics after the latest step. All processes take part.
+
+        Raises:
+            DivergedError: see :meth:`read_losses`.
+        """
+        self.read_losses()
+        recent = self.step_losses[-LOG_EVERY:]
+        images = min(self.step_in_epoch * self.config.batch_size, self.num_images)
+        return StepMetrics(
+            step=self.step,
+            step_in_epoch=self.step_in_epoch,
+            loss=sum(recent) / len(recent) if recent else math.nan,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            gradient_norms=self._gradient_norms,
+            images_per_second=self._speed(images),
         )
 
     def check_weights(self) -> None:
-        """Look at the weights themselves, which a last step may have spoilt.
+        """Check that every weight is finite.
 
         Raises:
-            DivergedError: one is not finite; names it and the step.
+            DivergedError: one is not. The message names it and the step.
         """
         for name, weight in self.weights.items():
             if not torch.isfinite(weight).all():
@@ -218,20 +241,33 @@ class Training:
                     f"lower learning_rate, which is {self.config.learning_rate}"
                 )
 
-    def end_epoch(self, accuracy: float, look: Look) -> Epoch:
-        """Note down the epoch under way: all steps taken, looked at last by ``look``, tested."""
+    def end_epoch(self, accuracy: float) -> Epoch:
+        """Record the current epoch, all of whose steps have been taken, and start the next.
+
+        Args:
+            accuracy: measured after the epoch, from 0 to 1.
+
+        Raises:
+            DivergedError: see :meth:`read_losses`.
+        """
+        self.read_losses()
         losses = self.step_losses[-self.steps_per_epoch :]
         sizes = [self.config.batch_size] * (len(losses) - 1)
-        sizes.append(self.num_images - sum(sizes))  # the last batch holds what is left
+        sizes.append(self.num_images - sum(sizes))  # the last batch may be smaller
         total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
-        epoch = Epoch(self.epoch, total / self.num_images, accuracy, look.images_per_second)
+        epoch = Epoch(
+            number=self.epoch,
+            training_loss=total / self.num_images,
+            accuracy=accuracy,
+            images_per_second=self._speed(self.num_images),
+        )
         self.epochs.append(epoch)
-        self.pass_seconds_before = 0.0
+        self.previous_pass_seconds = 0.0
         return epoch
 
 
 def named_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Each weight once, under the first of its ``state_dict`` names."""
+    """Each parameter once, under the first of its ``state_dict`` names."""
     named: dict[int, tuple[str, nn.Parameter]] = {}
     for name, weight in model.state_dict(keep_vars=True).items():
         if isinstance(weight, nn.Parameter):
@@ -239,9 +275,9 @@ def named_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return dict(named.values())
 
 
-def make_schedule(config: SettledConfig, optimizer: Optimizer, steps: int) -> LRScheduler:
-    """What the learning rate does over all the steps of a run."""
+def make_schedule(config: ResolvedConfig, optimizer: Optimizer, steps: int) -> LRScheduler:
+    """The learning-rate schedule of a run of ``steps`` optimizer steps."""
     if config.schedule == "constant":
         return ConstantLR(optimizer, factor=1.0)
-    peak, rising = config.learning_rate, config.warm_up
-    return OneCycleLR(optimizer, max_lr=peak, total_steps=steps, pct_start=rising)
+    peak, warm_up = config.learning_rate, config.warm_up
+    return OneCycleLR(optimizer, max_lr=peak, total_steps=steps, pct_start=warm_up)

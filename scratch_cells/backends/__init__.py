@@ -1,0 +1,161 @@
+"""Backends: faster implementations of the reference loop in ``unroll``.
+
+:func:`select_backend` decides for every call which backend runs it. README.md describes the rules.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from scratch_cells.backends import c_backend, torch_backend, triton_backend
+from scratch_cells.backends.bptt import apply_bptt
+from scratch_cells.backends.c_backend import c_is_slower, c_problem
+from scratch_cells.backends.cell_kernel import CellKernel
+from scratch_cells.backends.eligibility import (
+    LAYOUTS,
+    Operands,
+    autocast_is_on,
+    cell_problem,
+    context_problem,
+    kind_of,
+    operand_problem,
+    operands_of,
+)
+from scratch_cells.backends.triton_backend import triton_problem
+from scratch_cells.cell import Cell
+from scratch_cells.unroll import unroll
+from scratch_cells.validation import check_backend
+from shared_interface import State
+
+KERNELS: dict[tuple[str, str], type[CellKernel]] = {
+    ("bptt", "rnn_tanh"): torch_backend.RNNTanhKernel,
+    ("bptt", "rnn_relu"): torch_backend.RNNReLUKernel,
+    ("bptt", "gru"): torch_backend.GRUKernel,
+    ("bptt", "lstm"): torch_backend.LSTMKernel,
+    ("c", "rnn_tanh"): c_backend.CRNNTanhKernel,
+    ("c", "rnn_relu"): c_backend.CRNNReLUKernel,
+    ("c", "gru"): c_backend.CGRUKernel,
+    ("c", "lstm"): c_backend.CLSTMKernel,
+    ("triton", "rnn_tanh"): triton_backend.TritonRNNTanhKernel,
+    ("triton", "rnn_relu"): triton_backend.TritonRNNReLUKernel,
+    ("triton", "gru"): triton_backend.TritonGRUKernel,
+    ("triton", "lstm"): triton_backend.TritonLSTMKernel,
+}
+"""(backend, kind of cell) -> the kernel."""
+
+CANDIDATES = {
+    "auto": ("c", "bptt"),  # not "triton", which has not been measured on a GPU
+    "plain": (),
+    "bptt": ("bptt",),
+    "c": ("c",),
+    "triton": ("triton",),
+}
+"""What the user asks for -> the backends that are tried, in this order, before the plain loop."""
+
+BACKENDS = tuple(CANDIDATES)
+"""The values of the argument ``backend``."""
+
+BPTT_DTYPES = (torch.float32, torch.float64)
+
+REQUESTED = "requested"
+FASTEST = "the fastest backend available"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The backend that runs a call, and why.
+
+    Attributes:
+        name: ``"plain"``, ``"bptt"``, ``"c"`` or ``"triton"``.
+        reason: why it was selected, for the user.
+        run: runs the call with it. Its argument is ``reverse``; it returns what
+            :func:`~scratch_cells.unroll.unroll` returns.
+    """
+
+    name: str
+    reason: str
+    run: Callable[[bool], tuple[Tensor, State]] = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def select_backend(
+    cell: Cell,
+    input: Tensor,
+    state: State,
+    batch_sizes: tuple[int, ...] | None = None,
+    backend: str = "auto",
+) -> Selection:
+    """Decide which backend runs one cell over one sequence.
+
+    Args:
+        cell, input, state, batch_sizes: see :func:`~scratch_cells.unroll.unroll`.
+        backend: one of BACKENDS. A backend that is named runs if it is available and exact for
+            this call; otherwise the reference loop runs. ``"auto"`` selects the fastest one.
+
+    Raises:
+        ValueError: ``backend`` is not one of BACKENDS.
+    """
+    check_backend(backend, BACKENDS)
+    name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
+    if name == "plain":
+        return Selection(name, reason, partial(unroll, cell, input, state, batch_sizes))
+    kernel_class = KERNELS[name, str(kind_of(cell))]
+    return Selection(name, reason, partial(apply_bptt, cell, kernel_class, operands))
+
+
+def _decide(
+    cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, backend: str
+) -> tuple[str, str, Operands]:
+    """The name of the backend, the reason, and the operands for its kernel."""
+    if backend == "plain":
+        return "plain", REQUESTED, []
+    if batch_sizes is not None:
+        return "plain", "the sequences are packed", []
+    kind = kind_of(cell)
+    problem = cell_problem(cell, kind) or context_problem()
+    if kind is None or problem is not None:
+        return "plain", str(problem), []
+    operands = operands_of(cell, input, state)
+    if autocast_is_on(input):
+        if backend != "triton":
+            return "plain", "autocast is on", []
+        operands = _cast(operands, torch.get_autocast_dtype(input.device.type))
+    problem = operand_problem(kind, operands)
+    if problem is not None:
+        return "plain", problem, []
+    problems: list[str] = []
+    for candidate in CANDIDATES[backend]:
+        problem = _backend_problem(candidate, kind, operands, fastest=backend == "auto")
+        if problem is None:
+            default = FASTEST if backend == "auto" else REQUESTED
+            return candidate, "; ".join(problems) or default, operands
+        problems.append(problem)
+    return "plain", "; ".join(problems), []
+
+
+def _cast(operands: Operands, dtype: torch.dtype) -> Operands:
+    """x and the weights in autocast's dtype. The state is in the dtype that the layer chose."""
+    cast = [t.to(dtype) if t is not None and t.dtype == torch.float32 else t for t in operands[:5]]
+    return cast + operands[5:]
+
+
+def _backend_problem(name: str, kind: str, operands: Operands, fastest: bool) -> str | None:
+    """Why a backend cannot run these operands or, if ``fastest``, is not the fastest for them."""
+    input, w_ih, w_hh, *_ = operands
+    assert input is not None
+    assert w_ih is not None
+    assert w_hh is not None
+    if name == "triton":
+        return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
+    if name == "c":
+        if fastest and c_is_slower(w_ih.numel() + w_hh.numel(), input.size(1)):
+            return "the weights are too large for the C backend to be faster with this batch"
+        return c_problem(input)
+    if input.dtype not in BPTT_DTYPES:
+        return f"the fast backends support float32 and float64, and the input is {input.dtype}"
+    return None

@@ -1,14 +1,14 @@
-"""Backpropagation through time by hand: the fast twin of ``unroll``.
+"""Backpropagation through time as one autograd function.
 
-``unroll`` leaves the gradient to autograd, which keeps every intermediate of every step and visits
-each once more. Here the sequence is one node of the graph: it keeps the gates and states in
-whole-sequence buffers, and its gradient is written out in ``derivations``. The recurrent weights'
-gradient is one matrix product a block of steps instead of one a step.
+The reference loop leaves the gradient to autograd, which saves every intermediate tensor of every
+time step and visits each of them once more. Here the whole sequence is one node of the graph: it
+saves gates and states in whole-sequence buffers, and a kernel computes its gradient. The gradient
+of the recurrent weight takes one matrix product for each block of steps instead of one a step.
 
-    forward     projected input of a block -> walk along it -> next block
-    backward    walk back along a block -> dx, dW_ih, dW_hh, db of it -> the block before
+    forward     the blocks in the order of the forward pass: gates and states
+    backward    the blocks in the opposite order: dx, dh, dc, and their part of dW_ih, dW_hh, db
 
-Blocks are short enough to stay in the cache between the product, the walk and the sums.
+Blocks are short, so that a block fits in the cache.
 """
 
 from dataclasses import dataclass
@@ -16,142 +16,64 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.func import functional_call
 
-from scratch_cells.backends.buffer_pool import RESERVE
-from scratch_cells.backends.torch_backend import (
-    Block,
-    Derivation,
-    GRUByHand,
-    LSTMByHand,
-    ReLUByHand,
-    TanhByHand,
-)
+from scratch_cells.backends.buffer_pool import BUFFER_POOL
+from scratch_cells.backends.cell_kernel import Block, CellKernel
+from scratch_cells.backends.eligibility import context_problem, is_plain_tensor
 from scratch_cells.cell import Cell, parts, whole
-from scratch_cells.gru import GRUCell
-from scratch_cells.lstm import LSTMCell
-from scratch_cells.rnn import RNNCell
 from scratch_cells.unroll import unroll
 from shared_interface import State
 
-BLOCK = 2**19
-"""Numbers in a block's gates: 2 MiB in float32."""
+BLOCK_ELEMENTS = 2**19
+"""Elements in the gates of one block: 2 MiB in float32, about the size of a core's cache."""
+
 WEIGHTS = (
     "input_to_hidden.weight",
     "hidden_to_hidden.weight",
     "input_to_hidden.bias",
     "hidden_to_hidden.bias",
 )
-"""In the order in which they are handed on: W_ih, W_hh, b_ih, b_hh."""
+"""The parameters in the order of the operands: W_ih, W_hh, b_ih, b_hh."""
 
 
-def unroll_by_hand(
-    cell: Cell,
-    input: Tensor,
-    state: State,
-    batch_sizes: tuple[int, ...] | None = None,
-    reverse: bool = False,
+def apply_bptt(
+    cell: Cell, kernel_class: type[CellKernel], operands: list[Tensor | None], reverse: bool
 ) -> tuple[Tensor, State]:
-    """What :func:`~scratch_cells.unroll.unroll` gives, faster where that is possible exactly.
+    """Run a cell over a sequence as one node of the autograd graph.
 
-    Everything else falls back to the plain loop: packed sequences, cells other than the three,
-    functorch transforms, dispatch modes such as torch's counter of operations, forward-mode AD,
-    compiling and tracing, autocast, dtypes other than float32 and float64, cells with hooks or
-    parametrizations on their Linears. The second derivative is taken through the plain loop too.
+    Args:
+        cell: the cell, for the reference loop's gradient where this one does not apply.
+        kernel_class: a kernel that supports the operands.
+        operands: x, W_ih, W_hh, b_ih, b_hh and the parts of the state.
+        reverse: see :func:`~scratch_cells.unroll.unroll`.
+
+    Returns:
+        What :func:`~scratch_cells.unroll.unroll` returns.
     """
-    derivation = derivation_of(cell)
-    operands = operands_of(cell, input, state)
-    if (
-        derivation is None
-        or batch_sizes is not None
-        or autocast_is_on(input)
-        or not exact(cell, operands, (torch.float32, torch.float64))
-    ):
-        return unroll(cell, input, state, batch_sizes, reverse)
-    return through_time(cell, derivation, operands, reverse)
-
-
-def operands_of(cell: Cell, input: Tensor, state: State) -> list[Tensor | None]:
-    """x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
-    x_to_h, h_to_h = cell.input_to_hidden, cell.hidden_to_hidden
-    return [input, x_to_h.weight, h_to_h.weight, x_to_h.bias, h_to_h.bias, *parts(state)]
-
-
-def through_time(
-    cell: Cell, derivation: type[Derivation], operands: list[Tensor | None], reverse: bool
-) -> tuple[Tensor, State]:
-    """The outputs and the final state, as one node of the graph."""
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in operands if t is not None)
-    outputs, *final = ThroughTime.apply(cell, derivation, keep, reverse, *operands)
+    needs_backward = torch.is_grad_enabled() and any(
+        operand.requires_grad for operand in operands if operand is not None
+    )
+    outputs, *final = BPTTFunction.apply(cell, kernel_class, needs_backward, reverse, *operands)
     return outputs, whole(final)
 
 
-def derivation_of(cell: Cell) -> type[Derivation] | None:
-    """The derivation of a cell of exactly this class, whose step is as the package has it."""
-    if type(cell) is RNNCell:
-        return {"tanh": TanhByHand, "relu": ReLUByHand}.get(cell.nonlinearity)
-    return {GRUCell: GRUByHand, LSTMCell: LSTMByHand}.get(type(cell))
-
-
-def exact(cell: Cell, operands: list[Tensor | None], dtypes: tuple[torch.dtype, ...]) -> bool:
-    """Whether a derivation gives on these operands, of one of the dtypes, what the loop gives."""
-    tensors = [tensor for tensor in operands if tensor is not None]
-    return tensors[0].dtype in dtypes and _eager(tensors) and _as_written(cell)
-
-
-def autocast_is_on(tensor: Tensor) -> bool:
-    """Whether autocast is on where the tensor is; the meta device has none to ask for."""
-    device = tensor.device.type
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def _as_written(cell: Cell) -> bool:
-    """Whether nothing hangs on the cell that the plain loop would run and this would not."""
-    linears = (cell.input_to_hidden, cell.hidden_to_hidden)
-    return not {"project", "gates", "update", "step"} & vars(cell).keys() and all(
-        type(linear) is nn.Linear  # a parametrization makes it another class
-        and not linear._forward_hooks
-        and not linear._forward_pre_hooks
-        and not linear._backward_hooks
-        and not linear._backward_pre_hooks
-        for linear in linears
-    )
-
-
-def _eager(tensors: list[Tensor]) -> bool:
-    """Whether these are plain tensors of one dtype, outside every transform and tracer."""
-    first = tensors[0]
-    return (
-        not torch.compiler.is_compiling()
-        and not torch._C._get_tracing_state()
-        and not torch._C._are_functorch_transforms_active()
-        and not torch._C._len_torch_dispatch_stack()  # as when operations are counted
-        and all(
-            type(tensor) in (Tensor, nn.Parameter)
-            and tensor.dtype == first.dtype
-            and not tensor.is_neg()  # a view that says so instead of changing the numbers
-            and forward_ad.unpack_dual(tensor).tangent is None
-            for tensor in tensors
-        )
-    )
-
-
 @dataclass(frozen=True)
-class Tape:
-    """The buffers of one walk along a sequence, cut into blocks.
+class SequenceBuffers:
+    """The buffers of one sequence, cut into blocks.
 
-    Where no gradient will be asked for, one block of ``gates`` serves all, and one step of ``c``
-    and ``kept`` stands in the place of all: less memory, and it stays in the cache.
+    If no backward pass follows, one block of ``gates`` is reused for every block, and one step of
+    ``c`` and of ``extra`` for every step. That takes less memory, and they stay in the cache.
 
     Attributes:
-        input, d_input: x, (T, B, I), and on the way back, if wanted, room for its gradient.
-        h, c: the states before the first step and after each, (T+1, B, H); c is empty but for an
-            LSTM. Walking in reverse, the first step is the last.
-        gates, kept: see :class:`~scratch_cells.backends.torch_backend.Block`.
-        steps: how many steps make a block.
-        keep: whether a gradient will be asked for.
-        reverse: whether the walk goes from the last step to the first.
+        input: x, (T, B, I).
+        d_input: output buffer for the gradient of x, (T, B, I), or None.
+        h, c: the state before the first step and after each step, (T+1, B, H); c is empty for a
+            cell without a cell state. With ``reverse``, the first step is the last of the sequence.
+        gates, extra: see :class:`~scratch_cells.backends.cell_kernel.Block`.
+        steps: number of time steps in a block.
+        needs_backward: whether a backward pass may follow.
+        reverse: whether the forward pass runs from the last step to the first.
     """
 
     input: Tensor
@@ -159,69 +81,75 @@ class Tape:
     h: Tensor
     c: Tensor
     gates: Tensor
-    kept: Tensor
+    extra: Tensor
     steps: int
-    keep: bool
+    needs_backward: bool
     reverse: bool
 
     @classmethod
-    def blank(
-        cls, derivation: type[Derivation], input: Tensor, h_0: Tensor, keep: bool, reverse: bool
+    def allocate(
+        cls,
+        kernel_class: type[CellKernel],
+        input: Tensor,
+        h_0: Tensor,
+        needs_backward: bool,
+        reverse: bool,
     ) -> Self:
+        """Buffers for the forward pass, uninitialized."""
+        layout = kernel_class.layout
         time = len(input)
         batch, size = h_0.shape
         steps = time
-        if derivation.in_blocks:
-            steps = min(time, max(1, BLOCK // max(1, batch * size * derivation.gate_count)))
-        rows = time if keep else steps
+        if kernel_class.uses_blocks:
+            step_elements = max(1, batch * size * layout.gate_count)
+            steps = min(time, max(1, BLOCK_ELEMENTS // step_elements))
+        rows = time if needs_backward else steps
 
         def buffer(rows: int, count: int = 1) -> Tensor:
-            return RESERVE.empty(rows, batch, count * size, like=h_0)
+            return BUFFER_POOL.empty(rows, batch, count * size, like=h_0)
 
-        def buffer_if_kept(rows: int) -> Tensor:
-            return buffer(rows) if keep else buffer(1).expand(rows, -1, -1)
+        def buffer_for_backward(rows: int) -> Tensor:
+            return buffer(rows) if needs_backward else buffer(1).expand(rows, -1, -1)
 
         h = buffer(time + 1)
         return cls(
             input=input,
             d_input=None,
             h=h,
-            c=buffer_if_kept(time + 1 if derivation.carries_cell_state else 0),
-            gates=(
-                _after(h, reverse)
-                if derivation.gates_are_states
-                else buffer(rows, derivation.gate_count)
-            ),
-            kept=buffer_if_kept(rows if derivation.keeps else 0),
+            c=buffer_for_backward(time + 1 if layout.has_cell_state else 0),
+            gates=_after(h, reverse)
+            if layout.gates_are_states
+            else buffer(rows, layout.gate_count),
+            extra=buffer_for_backward(rows if layout.saves_extra else 0),
             steps=steps,
-            keep=keep,
+            needs_backward=needs_backward,
             reverse=reverse,
         )
 
-    def begin(self, state: tuple[Tensor, ...]) -> None:
-        """Write down the state before the first step of the walk."""
+    def set_initial_state(self, state: tuple[Tensor, ...]) -> None:
+        """Copy the initial state into the buffers."""
         for buffer, part in zip((self.h, self.c), state, strict=False):
             buffer[-1 if self.reverse else 0] = part
 
     def outputs(self) -> Tensor:
-        """h after each step."""
+        """h after each step, (T, B, H)."""
         return _after(self.h, self.reverse)
 
-    def final(self) -> list[Tensor]:
-        """The state after the last step of the walk."""
+    def final_state(self) -> list[Tensor]:
+        """The state after the last step of the forward pass, (B, H) each part."""
         last = 0 if self.reverse else -1
         return [buffer[last].clone() for buffer in (self.h, self.c) if len(buffer)]
 
     def blocks(self) -> list[tuple[slice, Block]]:
-        """Where in the sequence each block lies, and the block, in the order of the walk."""
+        """Each block with its place in the sequence, in the order of the forward pass."""
         time = len(self.h) - 1
         spans = [slice(a, min(a + self.steps, time)) for a in range(0, time, self.steps)]
         return [(span, self._block(span)) for span in (spans[::-1] if self.reverse else spans)]
 
     def _block(self, span: slice) -> Block:
         length = span.stop - span.start
-        one_for_all = len(self.gates) < len(self.h) - 1
-        here = slice(0, length) if one_for_all else span
+        reused = len(self.gates) < len(self.h) - 1
+        own = slice(0, length) if reused else span
         later = slice(span.start + 1, span.stop + 1)
         before, after = (later, span) if self.reverse else (span, later)
         order = list(range(length))
@@ -229,30 +157,30 @@ class Tape:
             order=order[::-1] if self.reverse else order,
             input=self.input[span],
             d_input=None if self.d_input is None else self.d_input[span],
-            gates=self.gates[here],
+            gates=self.gates[own],
             h_before=self.h[before],
             h_after=self.h[after],
             c_before=self.c[before],
             c_after=self.c[after],
-            kept=self.kept[here],
-            keep=self.keep,
+            extra=self.extra[own],
+            needs_backward=self.needs_backward,
         )
 
 
 def _after(h: Tensor, reverse: bool) -> Tensor:
-    """Without the state before the first step of the walk: (T+1, B, H) -> (T, B, H)."""
+    """h without the state before the first step: (T+1, B, H) -> (T, B, H)."""
     return h[:-1] if reverse else h[1:]
 
 
-class ThroughTime(torch.autograd.Function):
-    """A cell along a sequence, as one node of the graph."""
+class BPTTFunction(torch.autograd.Function):
+    """A cell over a sequence, as one node of the autograd graph."""
 
     @staticmethod
     def forward(
         ctx: Any,
         cell: Cell,
-        derivation: type[Derivation],
-        keep: bool,
+        kernel_class: type[CellKernel],
+        needs_backward: bool,
         reverse: bool,
         input: Tensor,
         w_ih: Tensor,
@@ -261,80 +189,128 @@ class ThroughTime(torch.autograd.Function):
         b_hh: Tensor | None,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        by_hand = derivation(w_ih, w_hh, _or_zero(b_ih, w_hh), _or_zero(b_hh, w_hh), len(input))
-        tape = Tape.blank(derivation, input, state[0], keep, reverse)
-        tape.begin(state)
-        for _, block in tape.blocks():
-            by_hand.project(block)
-            by_hand.forward(block)
-        if not keep:
-            return tape.outputs(), *tape.final()
-        ctx.cell, ctx.derivation, ctx.reverse, ctx.steps = cell, derivation, reverse, tape.steps
+        kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, len(input))
+        buffers = SequenceBuffers.allocate(kernel_class, input, state[0], needs_backward, reverse)
+        buffers.set_initial_state(state)
+        for _, block in buffers.blocks():
+            kernel.forward(block)
+        outputs, final = buffers.outputs(), buffers.final_state()
+        if not needs_backward:
+            return outputs, *final
+        ctx.cell, ctx.kernel_class = cell, kernel_class
+        ctx.reverse, ctx.steps = reverse, buffers.steps
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(
-            input, w_ih, w_hh, b_ih, b_hh, *state, tape.h, tape.c, tape.gates, tape.kept
-        )
-        # A copy: the caller may change the outputs in place, the gradient needs them as they are.
-        outputs = tape.outputs()
-        return RESERVE.empty(*outputs.shape, like=outputs).copy_(outputs), *tape.final()
+        saved = (input, w_ih, w_hh, b_ih, b_hh, *state)
+        saved += (buffers.h, buffers.c, buffers.gates, buffers.extra)
+        ctx.save_for_backward(*saved)
+        ctx.saved_as = [None if tensor is None else _metadata(tensor) for tensor in saved]
+        # A copy, because the caller may change the outputs in place and the gradient needs h.
+        outputs = BUFFER_POOL.empty(*outputs.shape, like=outputs).copy_(outputs)
+        ctx.returned_as = [_metadata(tensor) for tensor in (outputs, *final)]
+        return outputs, *final
 
     @staticmethod
-    def backward(ctx: Any, d_outputs: Tensor | None, *d_final: Tensor | None) -> Any:
-        *given, h, c, gates, kept = ctx.saved_tensors
-        # The gradient will itself be differentiated, or many are asked for at once by vmap.
-        if torch.is_grad_enabled() or _batched(d_outputs, *d_final):
-            return *[None] * 4, *_through_the_plain_loop(ctx, given, (d_outputs, *d_final))
-        input, w_ih, w_hh, b_ih, b_hh, *state = given
-        biases = _or_zero(b_ih, w_hh), _or_zero(b_hh, w_hh)
-        by_hand = ctx.derivation(w_ih, w_hh, *biases, len(input))
-        d_input = RESERVE.empty(*input.shape, like=h) if ctx.needs_input_grad[4] else None
-        tape = Tape(input, d_input, h, c, gates, kept, ctx.steps, True, ctx.reverse)
-        d_state = [
-            torch.zeros_like(part) if d_part is None else d_part.clone()
-            for part, d_part in zip(state, d_final, strict=True)
-        ]
-        d_w_ih, d_w_hh = by_hand.zeros_for(w_ih), by_hand.zeros_for(w_hh)
-        columns = by_hand.gradient_count * w_hh.size(1)
-        d_b = w_hh.new_zeros(columns)
-        gradients = RESERVE.empty(tape.steps, h.size(1), columns, like=h)
-        for span, block in reversed(tape.blocks()):
-            d = gradients[: len(block.order)]
-            by_hand.backward(block, None if d_outputs is None else d_outputs[span], d_state, d)
-            by_hand.write_d_input(block, d)
-            by_hand.add_to_weights(block, d, d_w_ih, d_w_hh)
-            d_b += d.sum((0, 1))
-        return (
-            *[None] * 4,
-            d_input,
-            _row_by_row(d_w_ih),
-            by_hand.rows_of_product(_row_by_row(d_w_hh)),
-            None if b_ih is None else by_hand.of_projection(d_b),
-            None if b_hh is None else by_hand.rows_of_product(by_hand.of_product(d_b)),
-            *d_state,
+    def backward(ctx: Any, *d_returned: Tensor | None) -> Any:
+        saved = ctx.saved_tensors
+        d_returned = tuple(
+            d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned
         )
+        if _is_exact_backward(ctx, saved, d_returned):
+            gradients = _backward_by_kernel(ctx, saved, d_returned)
+        else:
+            gradients = _backward_by_reference_loop(ctx, saved[:-4], d_returned)
+        return *[None] * 4, *gradients
 
 
-def _batched(*gradients: Tensor | None) -> bool:
-    """Whether vmap, torch.func's or the one inside torch.autograd, runs over the backward pass."""
-    functorch = torch._C._functorch
-    return any(
-        functorch.is_legacy_batchedtensor(d) or functorch.is_batchedtensor(d)
-        for d in gradients
-        if d is not None
+Metadata = tuple[torch.Size, torch.dtype, torch.device]
+
+
+def _metadata(tensor: Tensor) -> Metadata:
+    return tensor.shape, tensor.dtype, tensor.device
+
+
+def _is_exact_backward(
+    ctx: Any, saved: tuple[Tensor | None, ...], d_returned: tuple[Tensor | None, ...]
+) -> bool:
+    """Whether the kernel computes the gradient that autograd computes for the reference loop.
+
+    It does not if the gradient is itself to be differentiated, if a mode or transform such as vmap
+    is active, or if a hook has replaced a saved tensor or a gradient with one of another kind.
+    """
+    return (
+        not torch.is_grad_enabled()
+        and context_problem() is None
+        and not any(_is_batched(d) for d in d_returned if d is not None)
+        and all(
+            (tensor is None) == (expected is None)
+            and (tensor is None or (is_plain_tensor(tensor) and _metadata(tensor) == expected))
+            for tensor, expected in zip(saved, ctx.saved_as, strict=True)
+        )
+        and all(
+            d is None or (is_plain_tensor(d) and _metadata(d) == expected)
+            for d, expected in zip(d_returned, ctx.returned_as, strict=True)
+        )
     )
 
 
-def _or_zero(bias: Tensor | None, w_hh: Tensor) -> Tensor:
-    return w_hh.new_zeros(w_hh.size(0)) if bias is None else bias
+def _is_batched(gradient: Tensor) -> bool:
+    """Whether vmap, of torch.func or of torch.autograd, runs the backward pass."""
+    functorch = torch._C._functorch
+    return functorch.is_legacy_batchedtensor(gradient) or functorch.is_batchedtensor(gradient)
 
 
-def _row_by_row(d_w: Tensor) -> Tensor:
-    """The same numbers, in memory as weights are."""
-    laid_out = d_w.stride() == (d_w.size(1), 1)
-    return d_w if laid_out else d_w.clone(memory_format=torch.contiguous_format)
+def _backward_by_kernel(
+    ctx: Any, saved: tuple[Tensor, ...], d_returned: tuple[Tensor | None, ...]
+) -> list[Tensor | None]:
+    """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
+    input, w_ih, w_hh, b_ih, b_hh, *state, h, c, gates, extra = saved
+    d_outputs, *d_final = d_returned
+    kernel: CellKernel = ctx.kernel_class(w_ih, w_hh, b_ih, b_hh, len(input))
+    d_input = BUFFER_POOL.empty(*input.shape, like=h) if ctx.needs_input_grad[4] else None
+    # A saved-tensor hook may have returned the buffers in another memory layout.
+    buffers = SequenceBuffers(
+        input=input,
+        d_input=d_input,
+        h=h.contiguous(),
+        c=c.contiguous(),
+        gates=gates.contiguous(),
+        extra=extra.contiguous(),
+        steps=ctx.steps,
+        needs_backward=True,
+        reverse=ctx.reverse,
+    )
+    d_state = [
+        torch.zeros_like(part) if d_part is None else d_part.clone()
+        for part, d_part in zip(state, d_final, strict=True)
+    ]
+    d_w_ih, d_w_hh = kernel.new_accumulator(w_ih), kernel.new_accumulator(w_hh)
+    columns = kernel.layout.gradient_count * w_hh.size(1)
+    d_b = w_hh.new_zeros(columns)
+    d_steps = BUFFER_POOL.empty(buffers.steps, h.size(1), columns, like=h)
+    for span, block in reversed(buffers.blocks()):
+        d = d_steps[: len(block.order)]
+        kernel.backward(block, None if d_outputs is None else d_outputs[span], d_state, d)
+        kernel.add_to_weights(block, d, d_w_ih, d_w_hh)
+        d_b += d.sum((0, 1))
+    return [
+        d_input,
+        _row_major(d_w_ih),
+        kernel.to_weight_order(_row_major(d_w_hh)),
+        None if b_ih is None else kernel.projection_part(d_b),
+        None if b_hh is None else kernel.to_weight_order(kernel.recurrent_part(d_b)),
+        *d_state,
+    ]
 
 
-class _PlainLoop(nn.Module):
+def _row_major(d_w: Tensor) -> Tensor:
+    """``d_w`` in contiguous layout."""
+    contiguous = d_w.stride() == (d_w.size(1), 1)
+    return d_w if contiguous else d_w.clone(memory_format=torch.contiguous_format)
+
+
+class _ReferenceLoop(nn.Module):
+    """The reference loop as a module, so that ``functional_call`` can replace its parameters."""
+
     def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell = cell
@@ -344,13 +320,13 @@ class _PlainLoop(nn.Module):
         return outputs, *parts(final)
 
 
-def _through_the_plain_loop(
-    ctx: Any, given: list[Tensor | None], d_returned: tuple[Tensor | None, ...]
+def _backward_by_reference_loop(
+    ctx: Any, operands: tuple[Tensor | None, ...], d_returned: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
-    """The gradient once more by autograd, which can differentiate it again."""
+    """The gradients by autograd, which can differentiate them again."""
     with torch.enable_grad():
-        # Views, so that a tensor given twice (a tied bias, say) is told apart by its place.
-        views = [None if tensor is None else tensor.view_as(tensor) for tensor in given]
+        # Views, so that a tensor passed twice, such as a tied bias, gets two gradients.
+        views = [None if tensor is None else tensor.view_as(tensor) for tensor in operands]
         weights = {
             f"cell.{name}": view
             for name, view in zip(WEIGHTS, views[1:5], strict=True)
@@ -358,16 +334,16 @@ def _through_the_plain_loop(
         }
         input, state = views[0], whole([part for part in views[5:] if part is not None])
         returned = functional_call(
-            _PlainLoop(ctx.cell), weights, (input, state, ctx.reverse), tie_weights=False
+            _ReferenceLoop(ctx.cell), weights, (input, state, ctx.reverse), tie_weights=False
         )
     outputs, d_outputs = zip(
         *((r, d) for r, d in zip(returned, d_returned, strict=True) if d is not None), strict=True
     )
     needed = ctx.needs_input_grad[4:]
-    wanted = [view for view, need in zip(views, needed, strict=True) if view is not None and need]
+    leaves = [view for view, need in zip(views, needed, strict=True) if view is not None and need]
     gradients = iter(
         torch.autograd.grad(
-            outputs, wanted, d_outputs, create_graph=torch.is_grad_enabled(), allow_unused=True
+            outputs, leaves, d_outputs, create_graph=torch.is_grad_enabled(), allow_unused=True
         )
     )
     return [next(gradients) if need else None for need in needed]

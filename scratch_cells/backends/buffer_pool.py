@@ -1,9 +1,9 @@
-"""Memory for a sequence's buffers, kept for the next sequence.
+"""A pool of memory blocks for whole-sequence buffers, reused from call to call.
 
-The buffers are large: the gates of 784 steps of an LSTM take 160 MB. Memory of that size comes from
-the system and goes back to it with the buffer, and the system clears every page before it gives it
-out again, which was seen to take a third of a training step. So a block whose tensors are gone is
-kept for the next buffer of about its size, as torch does on a GPU.
+The buffers are large: the gates of an LSTM take 160 MB for 784 steps. The system allocates memory
+of that size with every call and clears each page first, which took a third of a training step when
+measured. So a block whose tensors have been freed stays in the pool for the next buffer of about
+the same size, as in torch's caching allocator on a GPU.
 """
 
 from math import prod
@@ -12,60 +12,62 @@ from weakref import finalize
 import torch
 from torch import Tensor
 
-SMALLEST = 2**20
-"""Bytes. Smaller blocks the allocator itself keeps, and hands out faster."""
-MOST = 2**30
-"""Bytes that are kept at most."""
-SLACK = 1.25
-"""How many times as large as what is asked for a block may be."""
+MIN_BYTES = 2**20
+"""Bytes. Smaller requests go to the default allocator, which is faster for them."""
+
+MAX_BYTES = 2**30
+"""Bytes. Maximum size of the pool."""
+
+MAX_OVERSIZE = 1.25
+"""Maximum ratio of the size of a block to the requested size."""
 
 
-class Reserve:
-    """Blocks of memory that no tensor uses.
+class BufferPool:
+    """Memory blocks that no tensor uses.
 
-    Every access to ``_free`` is one indivisible call, for threads share it, and the garbage
-    collector may put a block back at any moment: hence copies, and no lock.
+    Threads share ``_free``, and the garbage collector may return a block at any moment. So every
+    access to it is one atomic call, on a copy where it iterates, and there is no lock.
     """
 
     def __init__(self) -> None:
-        self._free: dict[int, Tensor] = {}  # blocks by id, the longest unused first
+        self._free: dict[int, Tensor] = {}  # id -> block, the least recently used first
 
     @property
-    def kept(self) -> int:
-        """Bytes in the reserve."""
+    def free_bytes(self) -> int:
+        """Bytes in the pool."""
         return sum(block.numel() for block in self._free.copy().values())
 
     def empty(self, *shape: int, like: Tensor) -> Tensor:
-        """A contiguous tensor of this shape, not filled, of the dtype and device of ``like``.
+        """A contiguous, uninitialized tensor with the dtype and device of ``like``.
 
-        It may be used as any other; its memory comes back when nothing refers to it any more.
+        Its memory returns to the pool when no tensor refers to it any more.
         """
         size = prod(shape) * like.element_size()
-        if like.device.type != "cpu" or size < SMALLEST:
+        if like.device.type != "cpu" or size < MIN_BYTES:
             return like.new_empty(shape)
         block = self._take(size)
-        loan = block.numpy()  # lives as long as some tensor uses its memory
-        finalize(loan, self._put_back, block).atexit = False
-        return torch.from_numpy(loan)[:size].view(like.dtype).view(shape)
+        array = block.numpy()  # lives as long as any tensor uses its memory
+        finalize(array, self._give_back, block).atexit = False
+        return torch.from_numpy(array)[:size].view(like.dtype).view(shape)
 
     def clear(self) -> None:
-        """Give all that is kept back to the allocator, as ``torch.cuda.empty_cache`` does."""
+        """Return all free blocks to the allocator, as ``torch.cuda.empty_cache`` does."""
         self._free.clear()
 
     def _take(self, size: int) -> Tensor:
         for block in sorted(self._free.copy().values(), key=Tensor.numel):
-            fits = size <= block.numel() <= SLACK * size
+            fits = size <= block.numel() <= MAX_OVERSIZE * size
             if fits and self._free.pop(id(block), None) is not None:
                 return block
         return torch.empty(size, dtype=torch.uint8, device="cpu")
 
-    def _put_back(self, block: Tensor) -> None:
+    def _give_back(self, block: Tensor) -> None:
         self._free[id(block)] = block
         for unused in self._free.copy().values():
-            if self.kept <= MOST:
+            if self.free_bytes <= MAX_BYTES:
                 break
             self._free.pop(id(unused), None)
 
 
-RESERVE = Reserve()
-"""The one that the layers share."""
+BUFFER_POOL = BufferPool()
+"""The pool of this process."""

@@ -1,35 +1,39 @@
-/* The walks of ``derivations`` along a block of steps and back, in C; ``compiled`` calls them.
+/* The C backend's kernels: forward and backward pass of a block of time steps. c_backend.py calls
+ * them.
  *
- * The rows of a batch know nothing of one another, so each thread takes some of them through all
- * steps, and no thread ever waits for another. At each step a few rows and some of the units go at
- * a time: their part of both products is summed up in the processor's registers, and becomes gates
- * and states there, before any of it is written down.
+ * Batch rows are independent, so each thread computes all steps for some of the rows, and no thread
+ * waits for another. In each step a kernel works on tiles of a few rows and a few units: it
+ * accumulates their part of both matrix products in registers, and computes gates and states there,
+ * before it writes anything to memory.
  *
- * Equations and letters are those of ``derivations``. Besides: T steps of the block, B batch, I
- * input_size, H hidden_size, G gate_count. Compiled once for float and, with -DDOUBLE, for double.
+ * The equations and letters are those of torch_backend.py. Also: T steps of the block, B batch
+ * size, I input_size, H hidden_size, G number of gates. Compiled for float and, with -DDOUBLE, for
+ * double.
  *
- * Vectors are the compiler's: operators work lane by lane, a cast between two vectors keeps the
- * bits, and a comparison gives all ones where it holds and zeros elsewhere.
+ * Vectors are GCC's vector extension: operators work on each lane, a cast between two vector types
+ * keeps the bits, and a comparison gives a lane of ones where it is true and of zeros elsewhere.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #ifdef DOUBLE
 typedef double real;
 typedef int64_t integer;
-enum { MANTISSA = 52, BIAS = 1023, FURTHEST = 708 };
-#define LN2_HIGH 0x1.62e42feep-1    /* few bits, so that n LN2_HIGH is exact */
+enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023, MAX_EXPONENT = 708 };
+#define LN2_HIGH 0x1.62e42feep-1    /* few bits, so that n * LN2_HIGH is exact */
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #else
 typedef float real;
 typedef int32_t integer;
-enum { MANTISSA = 23, BIAS = 127, FURTHEST = 87 };
+enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127, MAX_EXPONENT = 87 };
 #define LN2_HIGH 0x1.62ep-1f
 #define LN2_LOW 0x1.0bfbe8p-15f
 #endif
 
-/* A product's sums want ROWS times VECTORS registers, and there are 32 or 16. */
+/* Register blocking: a tile accumulates ROWS x VECTORS vectors. A processor has 32 vector registers
+ * with AVX-512, and 16 without. */
 #ifdef __AVX512F__
 enum { BYTES = 64, ROWS = 6, VECTORS = 4 };
 #else
@@ -43,31 +47,31 @@ typedef vector Sums[ROWS][VECTORS];
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 8") for
 
-/* One walk. The buffers are those of Block and of Derivation.backward, contiguous where no distance
- * from one step or row to the next, in numbers, says otherwise. */
+/* The arguments of every kernel. The buffers are those of Block and CellKernel.backward in
+ * cell_kernel.py. They are contiguous unless a stride, in elements, is given. */
 typedef struct {
     int64_t T, B, I, H, G, gradient_count, reverse, threads;
-    int64_t keep;                           /* whether the walk back will come */
-    const real *w_ih, *w_hh;                /* in panels, see multiply; back those of the other way */
-    const real *b, *b_hn;                   /* (G*H), and the GRU's (H) */
+    int64_t needs_backward;                 /* whether a backward pass may follow */
+    const real *w_ih, *w_hh;                /* in panels (see multiply_rows) */
+    const real *b, *b_hn;                   /* (G*H); the GRU's (H) */
     const real *input;                      /* (T, B, I) */
-    int64_t step_of_input, row_of_input;
+    int64_t input_step_stride, input_row_stride;
     real *gates;                            /* (T, B, G*H) */
-    real *h_before, *h_after, *kept;        /* (T, B, H) */
-    real *c_before, *c_after;               /* the same */
-    int64_t step_of_c;                      /* 0 where one step's room serves all */
+    real *h_before, *h_after, *extra;       /* (T, B, H) */
+    real *c_before, *c_after;               /* (T, B, H) */
+    int64_t c_step_stride;                  /* 0 if one step's buffer is reused for all steps */
     real *d;                                /* (T, B, gradient_count*H) */
-    const real *d_outputs;                  /* (T, B, H), or none */
-    int64_t step_of_d_outputs, row_of_d_outputs;
-    real *d_input;                          /* (T, B, I), or none */
+    const real *d_outputs;                  /* (T, B, H), or null */
+    int64_t d_outputs_step_stride, d_outputs_row_stride;
+    real *d_input;                          /* (T, B, I), or null */
     real *dh, *dc;                          /* (B, H) */
     real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, H) */
-} Walk;
+} SequenceArgs;
 
 
-/* ---- vectors ----------------------------------------------------------------------------------- */
+/* ---- vectors --------------------------------------------------------------------------------*/
 
-/* The first n lanes, or all if there are no more than that. */
+/* Load min(n, LANES) elements; the other lanes are 0. */
 INLINE vector load(const real *from, int64_t n)
 {
     vector x = {0};
@@ -78,6 +82,7 @@ INLINE vector load(const real *from, int64_t n)
     return x;
 }
 
+/* Store min(n, LANES) elements. */
 INLINE void store(real *to, int64_t n, vector x)
 {
     if (n >= LANES)
@@ -86,38 +91,44 @@ INLINE void store(real *to, int64_t n, vector x)
         memcpy(to, &x, n * sizeof(real));
 }
 
-INLINE vector all(real x)
+/* x in every lane. */
+INLINE vector broadcast(real x)
 {
     return x - (vector){0};
 }
 
-INLINE vector choose(integers where, vector a, vector b)
+/* a where the mask is ones, b where it is zeros. */
+INLINE vector select(integers where, vector a, vector b)
 {
     return (vector)((where & (integers)a) | (~where & (integers)b));
 }
 
 
-/* ---- σ and tanh -------------------------------------------------------------------------------- */
+/* ---- σ and tanh -----------------------------------------------------------------------------*/
 
-/* exp(2x) = power (q + p) / (q - p), not yet divided, so that σ and tanh divide but once. */
+/* exp(2x) = power (q + p) / (q - p), without the division, so that σ and tanh divide only once. */
 typedef struct {
     vector power, p, q;
 } Exponential;
 
 /* 2x = n ln 2 + 2y with |2y| <= ln 2 / 2, the power is 2^n, and p / q = tanh y, for exp(2y) =
- * (1 + tanh y) / (1 - tanh y). tanh y is Lambert's continued fraction y / (1 + y²/(3 + y²/(5 + ...)))
- * as far as the 13, which is off by less than 1e-19 of itself. (J. H. Lambert, 1768.) */
+ * (1 + tanh y) / (1 - tanh y). tanh y is Lambert's continued fraction
+ * y / (1 + y²/(3 + y²/(5 + ...))) up to the 13 (J. H. Lambert, 1768). Its relative error is below
+ * 1e-19. */
 INLINE Exponential exp_of_twice(vector x)
 {
-    vector far = all(FURTHEST / (real)2);   /* exp(87) is a float, exp(89) is not */
-    x = choose(x > far, far, x);
-    x = choose(x < -far, -far, x);
+    /* exp(87) is finite in float, exp(89) is not */
+    vector limit = broadcast(MAX_EXPONENT / (real)2);
+    x = select(x > limit, limit, x);
+    x = select(x < -limit, -limit, x);
 
-    vector ones = all(3LL << (MANTISSA - 1));   /* so large that the last bit counts ones */
-    vector rounded = x * (real)2.885390081777926814 + ones;
-    vector n = rounded - ones;
+    /* Magic constant: adding it rounds to the nearest integer. */
+    vector rounder = broadcast(3LL << (MANTISSA_BITS - 1));
+    vector rounded = x * (real)2.885390081777926814 + rounder;
+    vector n = rounded - rounder;
     vector y = x - n * (LN2_HIGH / 2) - n * (LN2_LOW / 2);
-    vector power = (vector)(((integers)rounded - (integers)ones + BIAS) << MANTISSA);
+    integers exponent = (integers)rounded - (integers)rounder + EXPONENT_BIAS;
+    vector power = (vector)(exponent << MANTISSA_BITS);
 
     vector y2 = y * y;
     vector p = 1 + y2 * ((real)(5. / 39) + y2 * ((real)(2. / 715) + y2 * (real)(1. / 135135)));
@@ -133,8 +144,8 @@ INLINE vector sigmoid(vector x)
     return above / (above + e.q - e.p);
 }
 
-/* (exp(2x) - 1) / (exp(2x) + 1), so written that near zero, where the power is 1, it is p / q:
- * as exact as x, however small. */
+/* (exp(2x) - 1) / (exp(2x) + 1). Near zero, where the power is 1, this form is p / q, which is as
+ * accurate as x for every small x. */
 INLINE vector tanh_of(vector x)
 {
     Exponential e = exp_of_twice(x);
@@ -143,41 +154,41 @@ INLINE vector tanh_of(vector x)
 }
 
 
-/* ---- places ------------------------------------------------------------------------------------ */
+/* ---- tiles ----------------------------------------------------------------------------------*/
 
-/* Where in a walk we are: at step t, at some rows and at n units of them. */
+/* Tile coordinates: time step, first batch row, first unit, number of units. */
 typedef struct {
     int64_t t, row, unit, n;
-} Place;
+} Tile;
 
-/* At ``most`` so many units of ``size``. */
-INLINE Place place(int64_t t, int64_t row, int64_t unit, int64_t most, int64_t size)
+/* A tile of at most max_units units, fewer at the end of ``size`` units. */
+INLINE Tile make_tile(int64_t t, int64_t row, int64_t unit, int64_t max_units, int64_t size)
 {
-    return (Place){t, row, unit, size - unit < most ? size - unit : most};
+    return (Tile){t, row, unit, size - unit < max_units ? size - unit : max_units};
 }
 
-/* The place's row r, or rather its numbers for the place's units, in a buffer (T, B, count*H). */
-INLINE real *in(real *buffer, const Walk *walk, Place at, int r, int count)
+/* Pointer to row r of the tile in a buffer (T, B, count*H). */
+INLINE real *element_ptr(real *buffer, const SequenceArgs *args, Tile tile, int r, int count)
 {
-    return buffer + (at.t * walk->B + at.row + r) * count * walk->H + at.unit;
+    return buffer + (tile.t * args->B + tile.row + r) * count * args->H + tile.unit;
 }
 
-/* The same in a buffer (B, H). */
-INLINE real *in_row(real *buffer, const Walk *walk, Place at, int r)
+/* Pointer to row r of the tile in a buffer (B, H). */
+INLINE real *row_ptr(real *buffer, const SequenceArgs *args, Tile tile, int r)
 {
-    return buffer + (at.row + r) * walk->H + at.unit;
+    return buffer + (tile.row + r) * args->H + tile.unit;
 }
 
 
-/* ---- products ---------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------*/
 
-/* sums += x W for a few rows of x, ``depth`` numbers of each, which lie ``next`` apart.
+/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``.
  *
- * A panel holds some columns of W: for each number of the depth as many vectors as a row of the
- * sums has. What is loaded of it serves all rows. ``rows`` and ``vectors`` are constants to the
- * compiler, so that it can keep the sums in registers. */
-INLINE void multiply_few(const int rows, const int vectors, const real *x, int64_t row_of_x,
-                         int64_t next, int64_t depth, const real *panel, Sums sums)
+ * A panel holds some columns of W: for each element of the depth, the vectors of one row of sums.
+ * Each loaded vector is reused for all rows. ``rows`` and ``vectors`` are compile-time constants,
+ * so that the compiler keeps the sums in registers. */
+INLINE void multiply_rows(const int rows, const int vectors, const real *x, int64_t x_row_stride,
+                          int64_t element_stride, int64_t depth, const real *panel, Sums sums)
 {
     Sums a;
     memcpy(a, sums, sizeof(Sums));
@@ -187,406 +198,435 @@ INLINE void multiply_few(const int rows, const int vectors, const real *x, int64
             w[v] = load(panel + v * LANES, LANES);
         UNROLLED (int r = 0; r < rows; r++)
             UNROLLED (int v = 0; v < vectors; v++)
-                a[r][v] += x[r * row_of_x + k * next] * w[v];
+                a[r][v] += x[r * x_row_stride + k * element_stride] * w[v];
     }
     memcpy(sums, a, sizeof(Sums));
 }
 
-/* The same where the compiler does not know the rows. */
-INLINE void multiply(int rows, const int vectors, const real *x, int64_t row_of_x, int64_t next,
-                     int64_t depth, const real *panel, Sums sums)
+/* The same with a number of rows that is known only at run time. */
+INLINE void multiply(int rows, const int vectors, const real *x, int64_t x_row_stride,
+                     int64_t element_stride, int64_t depth, const real *panel, Sums sums)
 {
+#define MULTIPLY_ROWS(n)                                                                           \
+    multiply_rows(n, vectors, x, x_row_stride, element_stride, depth, panel, sums)
     switch (rows) {
-        case 1: multiply_few(1, vectors, x, row_of_x, next, depth, panel, sums); break;
-        case 2: multiply_few(2, vectors, x, row_of_x, next, depth, panel, sums); break;
-        case 3: multiply_few(3, vectors, x, row_of_x, next, depth, panel, sums); break;
+        case 1: MULTIPLY_ROWS(1); break;
+        case 2: MULTIPLY_ROWS(2); break;
+        case 3: MULTIPLY_ROWS(3); break;
 #ifdef __AVX512F__
-        case 4: multiply_few(4, vectors, x, row_of_x, next, depth, panel, sums); break;
-        case 5: multiply_few(5, vectors, x, row_of_x, next, depth, panel, sums); break;
-        case 6: multiply_few(6, vectors, x, row_of_x, next, depth, panel, sums); break;
+        case 4: MULTIPLY_ROWS(4); break;
+        case 5: MULTIPLY_ROWS(5); break;
+        case 6: MULTIPLY_ROWS(6); break;
 #endif
     }
 }
 
-/* A row of sums from each of a few rows that lie ``row`` apart, of which n numbers are wanted. */
-INLINE void load_sums(Sums sums, const real *from, int64_t row, int rows, int64_t n)
+/* Load n elements of each of a few rows with stride ``row_stride``. */
+INLINE void load_sums(Sums sums, const real *from, int64_t row_stride, int rows, int64_t n)
 {
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++)
-            sums[r][v] = load(from + r * row + v * LANES, n - v * LANES);
+            sums[r][v] = load(from + r * row_stride + v * LANES, n - v * LANES);
 }
 
-INLINE void store_sums(real *to, int64_t row, int rows, int64_t n, Sums sums)
+INLINE void store_sums(real *to, int64_t row_stride, int rows, int64_t n, Sums sums)
 {
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++)
-            store(to + r * row + v * LANES, n - v * LANES, sums[r][v]);
+            store(to + r * row_stride + v * LANES, n - v * LANES, sums[r][v]);
 }
 
 /* The biases of every gate, for a few rows. */
-INLINE void load_biases(const Walk *walk, Place at, int rows, int gates, Sums sums)
+INLINE void load_biases(const SequenceArgs *args, Tile tile, int rows, int gates, Sums sums)
 {
     for (int r = 0; r < rows; r++)
         for (int gate = 0; gate < gates; gate++)
-            sums[r][gate] = load(walk->b + gate * walk->H + at.unit, at.n);
+            sums[r][gate] = load(args->b + gate * args->H + tile.unit, tile.n);
 }
 
-/* sums += x_t W_ihᵀ, for every gate the units of the place. */
-INLINE void multiply_x(const Walk *walk, Place at, int rows, const int vectors, Sums sums)
+/* sums += x_t W_ihᵀ, the units of the tile for every gate. */
+INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const real *x = walk->input + at.t * walk->step_of_input + at.row * walk->row_of_input;
-    const real *panel = walk->w_ih + at.unit * walk->G * walk->I;
-    multiply(rows, vectors, x, walk->row_of_input, 1, walk->I, panel, sums);
+    const real *x = args->input + tile.t * args->input_step_stride
+                    + tile.row * args->input_row_stride;
+    const real *panel = args->w_ih + tile.unit * args->G * args->I;
+    multiply(rows, vectors, x, args->input_row_stride, 1, args->I, panel, sums);
 }
 
-/* sums += h_{t-1} W_hhᵀ, likewise. */
-INLINE void multiply_h(const Walk *walk, Place at, int rows, const int vectors, Sums sums)
+/* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
+INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const real *h = walk->h_before + (at.t * walk->B + at.row) * walk->H;
-    const real *panel = walk->w_hh + at.unit * walk->G * walk->H;
-    multiply(rows, vectors, h, walk->H, 1, walk->H, panel, sums);
+    const real *h = args->h_before + (tile.t * args->B + tile.row) * args->H;
+    const real *panel = args->w_hh + tile.unit * args->G * args->H;
+    multiply(rows, vectors, h, args->H, 1, args->H, panel, sums);
 }
 
-/* sums += d W, for the units of the place; of a row of d the G*H numbers that begin at ``first``. */
-INLINE void multiply_d(const Walk *walk, Place at, int rows, int64_t first, const real *w,
+/* sums += d W for the units of the tile, with G*H elements of each row of d, from ``first`` on. */
+INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t first, const real *w,
                        Sums sums)
 {
-    int64_t row_of_d = walk->gradient_count * walk->H, depth = walk->G * walk->H;
-    const real *d = walk->d + (at.t * walk->B + at.row) * row_of_d + first;
-    multiply(rows, VECTORS, d, row_of_d, 1, depth, w + at.unit * depth, sums);
+    int64_t d_row_stride = args->gradient_count * args->H, depth = args->G * args->H;
+    const real *d = args->d + (tile.t * args->B + tile.row) * d_row_stride + first;
+    multiply(rows, VECTORS, d, d_row_stride, 1, depth, w + tile.unit * depth, sums);
 }
 
 /* dh += d W_hh */
-static void add_to_dh(const Walk *walk, Place at, int rows)
+static void add_to_dh(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums dh;
-    load_sums(dh, in_row(walk->dh, walk, at, 0), walk->H, rows, at.n);
-    multiply_d(walk, at, rows, 0, walk->w_hh, dh);
-    store_sums(in_row(walk->dh, walk, at, 0), walk->H, rows, at.n, dh);
+    load_sums(dh, row_ptr(args->dh, args, tile, 0), args->H, rows, tile.n);
+    multiply_d(args, tile, rows, 0, args->w_hh, dh);
+    store_sums(row_ptr(args->dh, args, tile, 0), args->H, rows, tile.n, dh);
 }
 
 /* dx = d W_ih */
-static void write_d_input(const Walk *walk, Place at, int rows)
+static void write_d_input(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums dx = {0};
-    multiply_d(walk, at, rows, (walk->gradient_count - walk->G) * walk->H, walk->w_ih, dx);
-    real *d_input = walk->d_input + (at.t * walk->B + at.row) * walk->I + at.unit;
-    store_sums(d_input, walk->I, rows, at.n, dx);
+    multiply_d(args, tile, rows, (args->gradient_count - args->G) * args->H, args->w_ih, dx);
+    real *d_input = args->d_input + (tile.t * args->B + tile.row) * args->I + tile.unit;
+    store_sums(d_input, args->I, rows, tile.n, dx);
 }
 
-/* Rows ``from`` to ``to`` of d_w, in a matrix with so many ``columns``: d_w += dᵀ x, where a row of
- * d begins at ``first``, and x is (T, B, columns) with these distances. As many rows of x as the
- * processor's nearest caches hold go at a time, laid out as a panel. */
-static void add_products(const Walk *walk, int64_t from, int64_t to, int64_t first, const real *x,
-                         int64_t step_of_x, int64_t row_of_x, int64_t columns, real *d_w)
+/* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). x is (T, B, columns) with the
+ * given strides; the elements of a row of d are taken from ``first`` on. DEPTH rows of x at a time
+ * are copied into a panel, so that they stay in the nearest caches. */
+static void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
+                                const real *x, int64_t x_step_stride, int64_t x_row_stride,
+                                int64_t columns, real *d_w)
 {
     enum { DEPTH = 256, UNITS = VECTORS * LANES };
     real panel[DEPTH * UNITS];
-    int64_t row_of_d = walk->gradient_count * walk->H;
-    for (int64_t start = 0; start < walk->T * walk->B; start += DEPTH) {
-        int64_t left = walk->T * walk->B - start, depth = left < DEPTH ? left : DEPTH;
-        const real *d = walk->d + start * row_of_d + first;
+    int64_t d_row_stride = args->gradient_count * args->H;
+    for (int64_t start = 0; start < args->T * args->B; start += DEPTH) {
+        int64_t left = args->T * args->B - start, depth = left < DEPTH ? left : DEPTH;
+        const real *d = args->d + start * d_row_stride + first;
         for (int64_t column = 0; column < columns; column += UNITS) {
             int64_t n = columns - column;
             for (int64_t k = 0; k < depth; k++) {
-                int64_t t = (start + k) / walk->B, b = (start + k) % walk->B;
-                const real *row = x + t * step_of_x + b * row_of_x + column;
-                for (int v = 0; v < VECTORS; v++)
-                    store(panel + k * UNITS + v * LANES, LANES, load(row + v * LANES, n - v * LANES));
+                int64_t t = (start + k) / args->B, b = (start + k) % args->B;
+                const real *row = x + t * x_step_stride + b * x_row_stride + column;
+                for (int v = 0; v < VECTORS; v++) {
+                    vector part = load(row + v * LANES, n - v * LANES);
+                    store(panel + k * UNITS + v * LANES, LANES, part);
+                }
             }
             for (int64_t i = from; i < to; i += ROWS) {
                 int rows = to - i < ROWS ? to - i : ROWS;
                 real *sum = d_w + i * columns + column;
                 Sums sums;
                 load_sums(sums, sum, columns, rows, n);
-                multiply(rows, VECTORS, d + i, 1, row_of_d, depth, panel, sums);
+                multiply(rows, VECTORS, d + i, 1, d_row_stride, depth, panel, sums);
                 store_sums(sum, columns, rows, n, sums);
             }
         }
     }
 }
 
-/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1} of all steps, each thread some of their rows. */
-void add_to_weights(const Walk *walk)
+/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1} over all steps; each thread computes some of the rows. */
+void add_to_weights(const SequenceArgs *args)
 {
-    int64_t H = walk->H, rows = walk->G * H, projection = (walk->gradient_count - walk->G) * H;
-    _Pragma("omp parallel for num_threads(walk->threads) schedule(static)")
-    for (int64_t i = 0; i < walk->threads; i++) {
-        int64_t from = rows * i / walk->threads, to = rows * (i + 1) / walk->threads;
-        add_products(walk, from, to, projection, walk->input, walk->step_of_input,
-                     walk->row_of_input, walk->I, walk->d_w_ih);
-        add_products(walk, from, to, 0, walk->h_before, walk->B * H, H, H, walk->d_w_hh);
+    int64_t H = args->H, rows = args->G * H, projection = (args->gradient_count - args->G) * H;
+    _Pragma("omp parallel for num_threads(args->threads) schedule(static)")
+    for (int64_t i = 0; i < args->threads; i++) {
+        int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
+        add_weight_products(args, from, to, projection, args->input, args->input_step_stride,
+                            args->input_row_stride, args->I, args->d_w_ih);
+        add_weight_products(args, from, to, 0, args->h_before, args->B * H, H, H, args->d_w_hh);
     }
 }
 
 
-/* ---- walking ----------------------------------------------------------------------------------- */
+/* ---- loops over time ------------------------------------------------------------------------*/
 
-/* What is done to a few rows, at most ROWS, and the units of one panel. */
-typedef void Few(const Walk *, Place, int rows);
+/* Computes a tile: at most ROWS rows, and the units of one panel. */
+typedef void TileKernel(const SequenceArgs *, Tile, int rows);
 
-/* ... and to one row and the units of one vector. */
-typedef void Each(const Walk *, Place);
+/* Computes one row, and the units of one vector. */
+typedef void RowKernel(const SequenceArgs *, Tile);
 
-/* Rows ``from`` to ``to``, few at a time, as evenly as they go, and all units of ``size``. */
-INLINE void by_few(Few few, const Walk *walk, int64_t t, int64_t from, int64_t to, int units,
-                   int64_t size)
+/* Call the kernel for rows ``from`` to ``to``, split evenly into tiles of at most ROWS rows, and
+ * for all ``size`` units, in tiles of ``max_units``. */
+INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, int64_t t, int64_t from,
+                          int64_t to, int max_units, int64_t size)
 {
-    int64_t times = (to - from + ROWS - 1) / ROWS;
-    for (int64_t unit = 0; unit < size; unit += units)
-        for (int64_t i = 0; i < times; i++) {
-            int64_t row = from + (to - from) * i / times;
-            int64_t end = from + (to - from) * (i + 1) / times;
-            few(walk, place(t, row, unit, units, size), end - row);
+    int64_t tiles = (to - from + ROWS - 1) / ROWS;
+    for (int64_t unit = 0; unit < size; unit += max_units)
+        for (int64_t i = 0; i < tiles; i++) {
+            int64_t row = from + (to - from) * i / tiles;
+            int64_t end = from + (to - from) * (i + 1) / tiles;
+            kernel(args, make_tile(t, row, unit, max_units, size), end - row);
         }
 }
 
-/* Rows ``from`` to ``to`` along all steps; a panel has so many ``units``. */
-INLINE void along(Few few, const Walk *walk, int64_t from, int64_t to, int units)
+/* The forward pass of rows ``from`` to ``to``, all steps; a panel has ``max_units`` units. */
+INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, int64_t from, int64_t to,
+                         int max_units)
 {
-    for (int64_t step = 0; step < walk->T; step++) {
-        int64_t t = walk->reverse ? walk->T - 1 - step : step;
-        by_few(few, walk, t, from, to, units, walk->H);
+    for (int64_t step = 0; step < args->T; step++) {
+        int64_t t = args->reverse ? args->T - 1 - step : step;
+        for_each_tile(kernel, args, t, from, to, max_units, args->H);
     }
 }
 
-/* The same rows back. At each step first through the gates, which leaves in d the gradients and in
- * dh what reaches h_{t-1} past them, then the products of d. */
-INLINE void back(Each through, const Walk *walk, int64_t from, int64_t to)
+/* The backward pass of the same rows. In each step, the row kernel stores the gate gradients in d
+ * and the direct contribution to dh_{t-1} in dh; then the matrix products of d are added. */
+INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t from, int64_t to)
 {
-    for (int64_t step = 0; step < walk->T; step++) {
-        int64_t t = walk->reverse ? step : walk->T - 1 - step;
+    for (int64_t step = 0; step < args->T; step++) {
+        int64_t t = args->reverse ? step : args->T - 1 - step;
         for (int64_t row = from; row < to; row++)
-            for (int64_t unit = 0; unit < walk->H; unit += LANES)
-                through(walk, place(t, row, unit, LANES, walk->H));
-        by_few(add_to_dh, walk, t, from, to, VECTORS * LANES, walk->H);
-        if (walk->d_input)
-            by_few(write_d_input, walk, t, from, to, VECTORS * LANES, walk->I);
+            for (int64_t unit = 0; unit < args->H; unit += LANES)
+                kernel(args, make_tile(t, row, unit, LANES, args->H));
+        for_each_tile(add_to_dh, args, t, from, to, VECTORS * LANES, args->H);
+        if (args->d_input)
+            for_each_tile(write_d_input, args, t, from, to, VECTORS * LANES, args->I);
     }
 }
 
-/* ``walk_of_rows``, by each thread for its own. */
-#define BY_ROWS(walk_of_rows)                                                                      \
-    _Pragma("omp parallel for num_threads(walk->threads) schedule(static)")                        \
-    for (int64_t i = 0; i < walk->threads; i++) {                                                  \
-        int64_t from = walk->B * i / walk->threads, to = walk->B * (i + 1) / walk->threads;        \
-        walk_of_rows;                                                                              \
+/* Each thread runs ``pass`` for its own rows, ``from`` to ``to``. */
+#define FOR_EACH_THREAD(pass)                                                                      \
+    _Pragma("omp parallel for num_threads(args->threads) schedule(static)")                        \
+    for (int64_t i = 0; i < args->threads; i++) {                                                  \
+        int64_t from = args->B * i / args->threads, to = args->B * (i + 1) / args->threads;        \
+        pass;                                                                                      \
     }
 
-/* dh, and what reaches the output of this step from outside. */
-INLINE vector load_dh(const Walk *walk, Place at)
+/* dh plus the gradient of the output of this step. */
+INLINE vector load_dh(const SequenceArgs *args, Tile tile)
 {
-    vector dh = load(in_row(walk->dh, walk, at, 0), at.n);
-    if (!walk->d_outputs)
+    vector dh = load(row_ptr(args->dh, args, tile, 0), tile.n);
+    if (!args->d_outputs)
         return dh;
-    return dh + load(walk->d_outputs + at.t * walk->step_of_d_outputs
-                     + at.row * walk->row_of_d_outputs + at.unit, at.n);
+    return dh + load(args->d_outputs + tile.t * args->d_outputs_step_stride
+                     + tile.row * args->d_outputs_row_stride + tile.unit, tile.n);
 }
 
 
-/* ---- the RNN ----------------------------------------------------------------------------------- */
+/* ---- the RNN --------------------------------------------------------------------------------*/
 
-/* h = tanh(W_ih x + W_hh h + b), or with relu max(0, ...). */
-INLINE void rnn_few(const Walk *walk, Place at, int rows, int relu)
+/* h = tanh(W_ih x + W_hh h + b); with relu, max(0, ...). */
+INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int relu)
 {
     Sums a;
-    load_sums(a, walk->b + at.unit, 0, rows, at.n);
-    multiply_x(walk, at, rows, VECTORS, a);
-    multiply_h(walk, at, rows, VECTORS, a);
+    load_sums(a, args->b + tile.unit, 0, rows, tile.n);
+    multiply_x(args, tile, rows, VECTORS, a);
+    multiply_h(args, tile, rows, VECTORS, a);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++)
-            a[r][v] = relu ? choose(a[r][v] < 0, all(0), a[r][v]) : tanh_of(a[r][v]);
-    store_sums(in(walk->h_after, walk, at, 0, 1), walk->H, rows, at.n, a);
+            a[r][v] = relu ? select(a[r][v] < 0, broadcast(0), a[r][v]) : tanh_of(a[r][v]);
+    store_sums(element_ptr(args->h_after, args, tile, 0, 1), args->H, rows, tile.n, a);
 }
 
-/* da = (1 - h²) ⊙ dh, or with relu dh where h > 0. */
-INLINE void rnn_through(const Walk *walk, Place at, int relu)
+/* da = (1 - h²) ⊙ dh; with relu, dh where h > 0, else 0. */
+INLINE void rnn_backward_row(const SequenceArgs *args, Tile tile, int relu)
 {
-    vector h = load(in(walk->h_after, walk, at, 0, 1), at.n);
-    vector dh = load_dh(walk, at);
-    vector da = relu ? choose(h > 0, dh, all(0)) : (1 - h * h) * dh;
-    store(in(walk->d, walk, at, 0, 1), at.n, da);
-    store(in_row(walk->dh, walk, at, 0), at.n, all(0));
+    vector h = load(element_ptr(args->h_after, args, tile, 0, 1), tile.n);
+    vector dh = load_dh(args, tile);
+    vector da = relu ? select(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
+    store(element_ptr(args->d, args, tile, 0, 1), tile.n, da);
+    store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
 }
 
-INLINE void tanh_few(const Walk *walk, Place at, int rows)
+INLINE void rnn_tanh_forward_tile(const SequenceArgs *args, Tile tile, int rows)
 {
-    rnn_few(walk, at, rows, 0);
+    rnn_forward_tile(args, tile, rows, 0);
 }
 
-INLINE void tanh_through(const Walk *walk, Place at)
+INLINE void rnn_tanh_backward_row(const SequenceArgs *args, Tile tile)
 {
-    rnn_through(walk, at, 0);
+    rnn_backward_row(args, tile, 0);
 }
 
-INLINE void relu_few(const Walk *walk, Place at, int rows)
+INLINE void rnn_relu_forward_tile(const SequenceArgs *args, Tile tile, int rows)
 {
-    rnn_few(walk, at, rows, 1);
+    rnn_forward_tile(args, tile, rows, 1);
 }
 
-INLINE void relu_through(const Walk *walk, Place at)
+INLINE void rnn_relu_backward_row(const SequenceArgs *args, Tile tile)
 {
-    rnn_through(walk, at, 1);
+    rnn_backward_row(args, tile, 1);
 }
 
-void tanh_forward(const Walk *walk)
+void rnn_tanh_forward(const SequenceArgs *args)
 {
-    BY_ROWS(along(tanh_few, walk, from, to, VECTORS * LANES))
+    FOR_EACH_THREAD(forward_pass(rnn_tanh_forward_tile, args, from, to, VECTORS * LANES))
 }
 
-void tanh_backward(const Walk *walk)
+void rnn_tanh_backward(const SequenceArgs *args)
 {
-    BY_ROWS(back(tanh_through, walk, from, to))
+    FOR_EACH_THREAD(backward_pass(rnn_tanh_backward_row, args, from, to))
 }
 
-void relu_forward(const Walk *walk)
+void rnn_relu_forward(const SequenceArgs *args)
 {
-    BY_ROWS(along(relu_few, walk, from, to, VECTORS * LANES))
+    FOR_EACH_THREAD(forward_pass(rnn_relu_forward_tile, args, from, to, VECTORS * LANES))
 }
 
-void relu_backward(const Walk *walk)
+void rnn_relu_backward(const SequenceArgs *args)
 {
-    BY_ROWS(back(relu_through, walk, from, to))
+    FOR_EACH_THREAD(backward_pass(rnn_relu_backward_row, args, from, to))
 }
 
 
-/* ---- the GRU ----------------------------------------------------------------------------------- */
+/* ---- the GRU --------------------------------------------------------------------------------*/
 
 /* m = W_hn h + b_hn, r = σ(W_ir x + W_hr h + b_r), z = σ(W_iz x + W_hz h + b_z),
- * n = tanh(W_in x + b_n + r ⊙ m), h = n + z ⊙ (h - n); b_n is b_in, the other two are sums. */
-INLINE void gru_few(const Walk *walk, Place at, int rows)
+ * n = tanh(W_in x + b_in + r ⊙ m), h = n + z ⊙ (h - n). b_r and b_z are the sums of both biases. */
+INLINE void gru_forward_tile(const SequenceArgs *args, Tile tile, int rows)
 {
-    int64_t H = walk->H;
+    int64_t H = args->H;
     Sums sums;
-    load_biases(walk, at, rows, 3, sums);
-    multiply_x(walk, at, rows, 3, sums);
+    load_biases(args, tile, rows, 3, sums);
+    multiply_x(args, tile, rows, 3, sums);
     vector n_of_x[ROWS];
     for (int row = 0; row < rows; row++) {
         n_of_x[row] = sums[row][2];
-        sums[row][2] = load(walk->b_hn + at.unit, at.n);
+        sums[row][2] = load(args->b_hn + tile.unit, tile.n);
     }
-    multiply_h(walk, at, rows, 3, sums);
+    multiply_h(args, tile, rows, 3, sums);
     for (int row = 0; row < rows; row++) {
-        vector h = load(in(walk->h_before, walk, at, row, 1), at.n);
+        vector h = load(element_ptr(args->h_before, args, tile, row, 1), tile.n);
         vector r = sigmoid(sums[row][0]);
         vector z = sigmoid(sums[row][1]);
         vector m = sums[row][2];
         vector n = tanh_of(n_of_x[row] + r * m);
         h = n + z * (h - n);
-        store(in(walk->h_after, walk, at, row, 1), at.n, h);
-        if (walk->keep) {
-            real *gates = in(walk->gates, walk, at, row, 3);
-            store(gates, at.n, r);
-            store(gates + H, at.n, z);
-            store(gates + 2 * H, at.n, n);
-            store(in(walk->kept, walk, at, row, 1), at.n, m);
+        store(element_ptr(args->h_after, args, tile, row, 1), tile.n, h);
+        if (args->needs_backward) {
+            real *gates = element_ptr(args->gates, args, tile, row, 3);
+            store(gates, tile.n, r);
+            store(gates + H, tile.n, z);
+            store(gates + 2 * H, tile.n, n);
+            store(element_ptr(args->extra, args, tile, row, 1), tile.n, m);
         }
     }
 }
 
-/* The gradients of m, r, z and n, and what reaches h_{t-1} past them. */
-INLINE void gru_through(const Walk *walk, Place at)
+/* dm, dr, dz, dn, and the direct contribution to dh_{t-1}. */
+INLINE void gru_backward_row(const SequenceArgs *args, Tile tile)
 {
-    int64_t H = walk->H;
-    const real *gates = in(walk->gates, walk, at, 0, 3);
-    real *d = in(walk->d, walk, at, 0, 4);
-    vector r = load(gates, at.n);
-    vector z = load(gates + H, at.n);
-    vector n = load(gates + 2 * H, at.n);
-    vector m = load(in(walk->kept, walk, at, 0, 1), at.n);
-    vector h_before = load(in(walk->h_before, walk, at, 0, 1), at.n);
-    vector dh = load_dh(walk, at);
+    int64_t H = args->H;
+    const real *gates = element_ptr(args->gates, args, tile, 0, 3);
+    real *d = element_ptr(args->d, args, tile, 0, 4);
+    vector r = load(gates, tile.n);
+    vector z = load(gates + H, tile.n);
+    vector n = load(gates + 2 * H, tile.n);
+    vector m = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
+    vector h_before = load(element_ptr(args->h_before, args, tile, 0, 1), tile.n);
+    vector dh = load_dh(args, tile);
     vector dn = (1 - z) * (1 - n * n) * dh;
     vector dz = (h_before - n) * z * (1 - z) * dh;
     vector dm = dn * r;
     vector dr = dn * m * r * (1 - r);
-    store(d, at.n, dm);
-    store(d + H, at.n, dr);
-    store(d + 2 * H, at.n, dz);
-    store(d + 3 * H, at.n, dn);
-    store(in_row(walk->dh, walk, at, 0), at.n, z * dh);
+    store(d, tile.n, dm);
+    store(d + H, tile.n, dr);
+    store(d + 2 * H, tile.n, dz);
+    store(d + 3 * H, tile.n, dn);
+    store(row_ptr(args->dh, args, tile, 0), tile.n, z * dh);
 }
 
-void gru_forward(const Walk *walk)
+void gru_forward(const SequenceArgs *args)
 {
-    BY_ROWS(along(gru_few, walk, from, to, LANES))
+    FOR_EACH_THREAD(forward_pass(gru_forward_tile, args, from, to, LANES))
 }
 
-void gru_backward(const Walk *walk)
+void gru_backward(const SequenceArgs *args)
 {
-    BY_ROWS(back(gru_through, walk, from, to))
+    FOR_EACH_THREAD(backward_pass(gru_backward_row, args, from, to))
 }
 
 
-/* ---- the LSTM ---------------------------------------------------------------------------------- */
+/* ---- the LSTM -------------------------------------------------------------------------------*/
 
-INLINE real *in_c(real *c, const Walk *walk, Place at, int r)
+/* Pointer to row r of the tile in c_before or c_after. */
+INLINE real *c_ptr(real *c, const SequenceArgs *args, Tile tile, int r)
 {
-    return in_row(c, walk, at, r) + at.t * walk->step_of_c;
+    return row_ptr(c, args, tile, r) + tile.t * args->c_step_stride;
 }
 
-/* i, f, o = σ(W_ih x + W_hh h + b), g = tanh(the same), each by its own rows of the weights,
- * c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c). */
-INLINE void lstm_few(const Walk *walk, Place at, int rows)
+/* i, f, o = σ(W_ih x + W_hh h + b), g = tanh(W_ih x + W_hh h + b), each with its own rows of the
+ * weights; c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c). */
+INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
 {
-    int64_t H = walk->H;
+    int64_t H = args->H;
     Sums a;
-    load_biases(walk, at, rows, 4, a);
-    multiply_x(walk, at, rows, 4, a);
-    multiply_h(walk, at, rows, 4, a);
+    load_biases(args, tile, rows, 4, a);
+    multiply_x(args, tile, rows, 4, a);
+    multiply_h(args, tile, rows, 4, a);
     for (int r = 0; r < rows; r++) {
         vector i = sigmoid(a[r][0]);
         vector f = sigmoid(a[r][1]);
         vector g = tanh_of(a[r][2]);
         vector o = sigmoid(a[r][3]);
-        vector c = load(in_c(walk->c_before, walk, at, r), at.n);
+        vector c = load(c_ptr(args->c_before, args, tile, r), tile.n);
         c = f * c + i * g;
         vector tanh_c = tanh_of(c);
-        store(in_c(walk->c_after, walk, at, r), at.n, c);
-        store(in(walk->h_after, walk, at, r, 1), at.n, o * tanh_c);
-        if (walk->keep) {
-            real *gates = in(walk->gates, walk, at, r, 4);
-            store(gates, at.n, i);
-            store(gates + H, at.n, f);
-            store(gates + 2 * H, at.n, g);
-            store(gates + 3 * H, at.n, o);
-            store(in(walk->kept, walk, at, r, 1), at.n, tanh_c);
+        store(c_ptr(args->c_after, args, tile, r), tile.n, c);
+        store(element_ptr(args->h_after, args, tile, r, 1), tile.n, o * tanh_c);
+        if (args->needs_backward) {
+            real *gates = element_ptr(args->gates, args, tile, r, 4);
+            store(gates, tile.n, i);
+            store(gates + H, tile.n, f);
+            store(gates + 2 * H, tile.n, g);
+            store(gates + 3 * H, tile.n, o);
+            store(element_ptr(args->extra, args, tile, r, 1), tile.n, tanh_c);
         }
     }
 }
 
-/* The gradients of i, f, g and o, and of c_{t-1}. */
-INLINE void lstm_through(const Walk *walk, Place at)
+/* di, df, dg, do, and dc_{t-1}. */
+INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
 {
-    int64_t H = walk->H;
-    const real *gates = in(walk->gates, walk, at, 0, 4);
-    real *d = in(walk->d, walk, at, 0, 4);
-    vector i = load(gates, at.n);
-    vector f = load(gates + H, at.n);
-    vector g = load(gates + 2 * H, at.n);
-    vector o = load(gates + 3 * H, at.n);
-    vector tanh_c = load(in(walk->kept, walk, at, 0, 1), at.n);
-    vector c_before = load(in_c(walk->c_before, walk, at, 0), at.n);
-    vector dh = load_dh(walk, at);
-    vector dc = load(in_row(walk->dc, walk, at, 0), at.n);
+    int64_t H = args->H;
+    const real *gates = element_ptr(args->gates, args, tile, 0, 4);
+    real *d = element_ptr(args->d, args, tile, 0, 4);
+    vector i = load(gates, tile.n);
+    vector f = load(gates + H, tile.n);
+    vector g = load(gates + 2 * H, tile.n);
+    vector o = load(gates + 3 * H, tile.n);
+    vector tanh_c = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
+    vector c_before = load(c_ptr(args->c_before, args, tile, 0), tile.n);
+    vector dh = load_dh(args, tile);
+    vector dc = load(row_ptr(args->dc, args, tile, 0), tile.n);
     dc += o * (1 - tanh_c * tanh_c) * dh;
-    store(d, at.n, g * i * (1 - i) * dc);
-    store(d + H, at.n, c_before * f * (1 - f) * dc);
-    store(d + 2 * H, at.n, i * (1 - g * g) * dc);
-    store(d + 3 * H, at.n, tanh_c * o * (1 - o) * dh);
-    store(in_row(walk->dc, walk, at, 0), at.n, f * dc);
-    store(in_row(walk->dh, walk, at, 0), at.n, all(0));
+    store(d, tile.n, g * i * (1 - i) * dc);
+    store(d + H, tile.n, c_before * f * (1 - f) * dc);
+    store(d + 2 * H, tile.n, i * (1 - g * g) * dc);
+    store(d + 3 * H, tile.n, tanh_c * o * (1 - o) * dh);
+    store(row_ptr(args->dc, args, tile, 0), tile.n, f * dc);
+    store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
 }
 
-void lstm_forward(const Walk *walk)
+void lstm_forward(const SequenceArgs *args)
 {
-    BY_ROWS(along(lstm_few, walk, from, to, LANES))
+    FOR_EACH_THREAD(forward_pass(lstm_forward_tile, args, from, to, LANES))
 }
 
-void lstm_backward(const Walk *walk)
+void lstm_backward(const SequenceArgs *args)
 {
-    BY_ROWS(back(lstm_through, walk, from, to))
+    FOR_EACH_THREAD(backward_pass(lstm_backward_row, args, from, to))
 }
 
-/* For whoever lays out the panels. */
+
+/* ---- exported constants ---------------------------------------------------------------------*/
+
+/* For the panels, which c_backend.py packs. */
 const int64_t lanes = LANES, vectors = VECTORS;
+
+/* The layout of SequenceArgs, which c_compiler.py compares with the structure in c_backend.py. */
+typedef struct {
+    const char *name;
+    int64_t offset;                         /* in bytes */
+} Field;
+
+#define FIELD(name) {#name, offsetof(SequenceArgs, name)}
+const Field sequence_args_fields[] = {
+    FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
+    FIELD(threads), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b), FIELD(b_hn),
+    FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
+    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after),
+    FIELD(c_step_stride), FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride),
+    FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih),
+    FIELD(d_w_hh), {"", sizeof(SequenceArgs)},
+};

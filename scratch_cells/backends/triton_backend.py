@@ -1,16 +1,20 @@
-"""A layer in one launch on the GPU: all steps forward, and all steps back, in one Triton kernel.
+"""The ``triton`` backend: all time steps in one launch of a Triton kernel, on a GPU.
 
-A loop of tensor operations launches a handful of kernels a step, and on a GPU the launches are what
-takes the time. Here the three cells' derivations walk by a kernel that does the steps itself, the
-state in its registers and, in bfloat16, the recurrent weights in its multiprocessor's shared
-memory (see ``fused_kernels``). What is one big matrix product stays one, outside the kernel, as in
-``bptt``: the input's projection, and the gradients of x, W_ih and W_hh.
+A loop of tensor operations launches several kernels in every time step, and on a GPU the time is
+dominated by these launches. Here one kernel computes all steps. It keeps the state in registers
+and, in bfloat16, the recurrent weight in the shared memory of its multiprocessor (see
+``triton_kernels``). What is one large matrix product stays one, outside of the kernel: the input's
+projection, and the gradients of x, W_ih and W_hh.
 
     forward     projected input of the whole sequence -> kernel -> states, gates
-    backward    kernel -> gradients of every preactivation -> dx, dW_ih, dW_hh, db
+    backward    kernel -> gradients of every pre-activation -> dx, dW_ih, dW_hh, db
+
+Float32 products are exact unless ``torch.backends.cuda.matmul`` allows TF32. In bfloat16 the states
+are float32 from step to step; they are rounded where they are stored or multiplied by a weight.
 """
 
 import importlib
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any, ClassVar
@@ -18,86 +22,51 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from scratch_cells.backends.bptt import (
-    autocast_is_on,
-    derivation_of,
-    exact,
-    operands_of,
-    through_time,
-)
-from scratch_cells.backends.c_backend import unroll_compiled
-from scratch_cells.backends.torch_backend import (
+from scratch_cells.backends.cell_kernel import (
+    GRU_LAYOUT,
+    LSTM_LAYOUT,
+    RNN_LAYOUT,
     Block,
-    Derivation,
-    GRUByHand,
-    LSTMByHand,
-    ReLUByHand,
-    TanhByHand,
+    CellKernel,
+    CellLayout,
 )
-from scratch_cells.cell import Cell
-from shared_interface import State
 
-WEIGHTS = 2**16
-"""The most numbers in a W_hh, H padded: 128 units of an LSTM or a GRU, 256 of an RNN."""
+DTYPES = (torch.float32, torch.bfloat16)
+
+MAX_WEIGHT_ELEMENTS = 2**16
+"""Elements of W_hh with H padded: at most 128 hidden units of an LSTM or a GRU, 256 of an RNN.
+
+With larger weights a multiprocessor would spend its time loading them."""
 
 TILE = 32
-"""Units of the state that one partial product takes where the weights do not stay on chip."""
+"""Units of the state in one partial product, where W_hh does not stay on chip."""
 
-SPARE = 2**15
-"""Bytes of shared memory that the kernels want beside the weights, at most."""
-
-
-def unroll_fused(
-    cell: Cell,
-    input: Tensor,
-    state: State,
-    batch_sizes: tuple[int, ...] | None = None,
-    reverse: bool = False,
-) -> tuple[Tensor, State]:
-    """What :func:`~scratch_cells.unroll.unroll` gives, in one launch of a kernel a layer.
-
-    For the three cells in float32 and bfloat16, also under bfloat16 autocast, of up to 128 hidden
-    units (an RNN: 256), on NVIDIA GPUs from Ampere on and in Triton's interpreter. Beyond that size
-    one multiprocessor would spend its time fetching weights. Float32 products are exact unless
-    ``torch.backends.cuda.matmul.allow_tf32`` says otherwise. In bfloat16 the states are carried
-    along in float32, and are rounded only where they are written down or meet a weight.
-
-    Everything else goes the way that ``"auto"`` goes: other devices, no Triton, larger layers,
-    float64, and all that ``unroll_by_hand`` leaves to the plain loop.
-    """
-    operands = operands_of(cell, input, state)
-    if autocast_is_on(input):
-        operands = _cast(operands, torch.get_autocast_dtype(input.device.type))
-    if (
-        batch_sizes is not None
-        or not exact(cell, operands, (torch.float32, torch.bfloat16))
-        or not covers(cell, input)
-    ):
-        return unroll_compiled(cell, input, state, batch_sizes, reverse)
-    return through_time(cell, IN_ONE_LAUNCH[derivation_of(cell)], operands, reverse)
+OTHER_SHARED_BYTES = 2**15
+"""Bytes. Maximum shared memory that the kernels need in addition to the weights."""
 
 
-def covers(cell: Cell, input: Tensor) -> bool:
-    """Whether there are kernels for this cell, of this size, where the input is."""
-    derivation, kernels = derivation_of(cell), _kernels()
-    if derivation is None or kernels is None or not input.numel():
-        return False
-    if derivation.gate_count * _padded(cell.hidden_size) ** 2 > WEIGHTS:
-        return False
+def triton_problem(layout: CellLayout, hidden_size: int, input: Tensor) -> str | None:
+    """Why the Triton kernels cannot run for a cell and its input, or None if they can."""
+    kernels = _kernels()
+    if kernels is None:
+        return "the Triton backend needs the package triton, which cannot be imported"
+    if input.dtype not in DTYPES:
+        return f"the Triton backend supports float32 and bfloat16, and the input is {input.dtype}"
+    if not input.numel():
+        return "the Triton backend needs a batch that is not empty"
+    if layout.gate_count * _padded(hidden_size) ** 2 > MAX_WEIGHT_ELEMENTS:
+        return f"hidden_size {hidden_size} is too large for the Triton backend"
     if not input.is_cuda:
-        return bool(kernels.INTERPRETED.value) and input.device.type == "cpu"
-    return torch.version.cuda is not None and torch.cuda.get_device_capability(input.device) >= (8,)
-
-
-def _cast(operands: list[Tensor | None], dtype: torch.dtype) -> list[Tensor | None]:
-    """x and the weights in autocast's dtype; the state is carried in its own, as everywhere."""
-    cast = [t.to(dtype) if t is not None and t.dtype == torch.float32 else t for t in operands[:5]]
-    return cast + operands[5:]
+        interpreted = bool(kernels.INTERPRETED.value) and input.device.type == "cpu"
+        return None if interpreted else f"the Triton backend needs a GPU, not {input.device}"
+    if torch.version.cuda is None or torch.cuda.get_device_capability(input.device) < (8,):
+        return "the Triton backend needs an NVIDIA GPU of compute capability 8.0 or higher"
+    return None
 
 
 @cache
 def _kernels() -> ModuleType | None:
-    """The kernels; None where there is no Triton. Found at the first call: it takes its time."""
+    """The module with the kernels, or None without Triton. Imported late, as it takes long."""
     try:
         return importlib.import_module("scratch_cells.backends.triton_kernels")
     except ImportError:
@@ -105,49 +74,78 @@ def _kernels() -> ModuleType | None:
 
 
 def _padded(size: int) -> int:
-    """The next power of two, at least 16: what a matrix product on the chip wants."""
+    """The next power of two, at least 16: the sizes that ``tl.dot`` supports."""
     return max(16, 1 << (size - 1).bit_length())
 
 
-class _InOneLaunch(Derivation):
-    """A derivation that walks the whole sequence by one launch of a kernel, either way."""
+class TritonKernel(CellKernel):
+    """A kernel whose loops over time are one launch each of a function of ``triton_kernels``."""
 
-    in_blocks = False
+    uses_blocks = False
 
-    def __init__(self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, time: int) -> None:
-        super().__init__(w_ih, w_hh.contiguous(), b_ih, b_hh, time)
+    prefix: ClassVar[str]
+    """The two functions are called ``prefix``_forward and ``prefix``_backward."""
 
-    def launch(self, name: str, block: Block, *given: Tensor | int | None, **flags: bool) -> None:
-        """Run the kernel ``name`` on contiguous tensors, a program for each few rows of B."""
-        options = self.options() | flags
-        grid = (-(-block.h_after.size(1) // options["ROWS"]),)
-        with torch.cuda.device_of(block.h_after):
-            getattr(_kernels(), name)[grid](
-                *given, *block.h_after.shape, REVERSE=block.order[0] > 0, **options
-            )
+    relu: ClassVar[bool] = False
 
-    def launch_back(
-        self,
-        name: str,
-        block: Block,
-        given: tuple[Tensor, ...],
-        d_outputs: Tensor | None,
-        d_state: list[Tensor],
-        **flags: bool,
+    def __init__(
+        self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, time: int
     ) -> None:
-        """The same with what gradients come from outside; ``d_state`` is turned in place."""
+        super().__init__(w_ih, w_hh.contiguous(), b_ih, b_hh, time)
+        self.b_hn = self.b_hn.contiguous()
+
+    def forward(self, block: Block) -> None:
+        self.project(block)
+        self.launch(f"{self.prefix}_forward", block)
+
+    def backward(
+        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+    ) -> None:
         d_outputs = None if d_outputs is None else d_outputs.contiguous()
         d_state[:] = [part.contiguous() for part in d_state]
-        self.launch(name, block, *given, d_outputs, *d_state, **flags)
+        gradients = dict(zip(("d_h", "d_c"), d_state, strict=False))
+        self.launch(f"{self.prefix}_backward", block, d=d, d_outputs=d_outputs, **gradients)
+        self.write_d_input(block, d)
+
+    def launch(self, name: str, block: Block, **gradients: Tensor | None) -> None:
+        """Run a function of ``triton_kernels`` with the arguments that it takes, by name.
+
+        All tensors are contiguous. Each program of the grid computes some rows of the batch.
+        """
+        time, batch, size = block.h_after.shape
+        arguments = {
+            "gates": block.gates,
+            "w_hh": self.w_hh,
+            "b_hn": self.b_hn,
+            "h_before": block.h_before,
+            "h_after": block.h_after,
+            "c_before": block.c_before,
+            "c_after": block.c_after,
+            "c_step_stride": block.c_after.stride(0),  # 0 if one step's buffer is reused
+            "extra": block.extra,
+            **gradients,
+            "T": time,
+            "B": batch,
+            "H": size,
+            "RELU": self.relu,
+            "SAVE": block.needs_backward,
+            "REVERSE": block.order[0] > 0,
+        }
+        options = self.options()
+        grid = (-(-batch // options["ROWS"]),)
+        function = getattr(_kernels(), name)
+        taken = {name: arguments[name] for name in arguments if name in function.arg_names}
+        with torch.cuda.device_of(block.h_after):
+            function[grid](**taken, **options)
 
     def options(self) -> dict[str, Any]:
-        """How the kernels are compiled for this W_hh."""
+        """Compile-time options of the kernels for this W_hh."""
         size = self.w_hh.size(1)
         tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
         exact_float32 = self.w_hh.dtype == torch.float32 and not tf32
         return {
-            # Tensor cores take 16 rows at a time. Exact float32 products do without them, and then
-            # fewer rows in more programs spread over more of the chip.
+            # Tensor cores multiply 16 rows at a time. Exact float32 products do not use them, and
+            # then fewer rows in more programs use more of the GPU.
             "ROWS": 4 if exact_float32 else 16,
             "UNITS": _padded(size),
             "TILE": 0 if self.stays_on_chip() else min(TILE, _padded(size)),
@@ -157,79 +155,48 @@ class _InOneLaunch(Derivation):
         }
 
     def stays_on_chip(self) -> bool:
-        """Whether W_hh fits one multiprocessor's shared memory, in bfloat16.
+        """Whether W_hh is kept in the shared memory of one multiprocessor, in bfloat16 only.
 
-        Float32 comes in tiles: twice as large, it seldom fits, and an exact product of whole
-        matrices wants more registers than there are.
+        Float32 weights are read in tiles: they are twice as large and seldom fit, and an exact
+        product of whole matrices needs more registers than there are.
         """
-        weights = self.gate_count * _padded(self.w_hh.size(1)) ** 2 * self.w_hh.element_size()
-        room = _shared_memory(self.w_hh.device) - SPARE
-        return self.w_hh.dtype == torch.bfloat16 and weights <= room
+        weights = self.layout.gate_count * _padded(self.w_hh.size(1)) ** 2
+        available = _shared_memory(self.w_hh.device) - OTHER_SHARED_BYTES
+        fits = weights * self.w_hh.element_size() <= available
+        return self.w_hh.dtype == torch.bfloat16 and fits
 
 
 def _shared_memory(device: torch.device) -> int:
-    """Bytes that one program can have; the interpreter is taken for an H100."""
+    """Bytes of shared memory for one program; in the interpreter, those of an H100."""
     if device.type != "cuda":
         return 227 * 2**10
     return int(torch.cuda.get_device_properties(device).shared_memory_per_block_optin)  # type: ignore[attr-defined]
 
 
-class TanhInOneLaunch(_InOneLaunch, TanhByHand):
-    """The RNN, by ``rnn_forward`` and ``rnn_backward``."""
+class TritonRNNTanhKernel(TritonKernel):
+    """The RNN with tanh."""
 
-    relu: ClassVar[bool] = False
-
-    def forward(self, block: Block) -> None:
-        given = block.gates, self.w_hh, block.h_before
-        self.launch("rnn_forward", block, *given, block.h_after, RELU=self.relu)
-
-    def backward(
-        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
-    ) -> None:
-        given = d, self.w_hh, block.h_after
-        self.launch_back("rnn_backward", block, given, d_outputs, d_state, RELU=self.relu)
+    layout = RNN_LAYOUT
+    prefix = "rnn"
 
 
-class ReLUInOneLaunch(TanhInOneLaunch):
-    """The RNN with ReLU, by the same kernels."""
+class TritonRNNReLUKernel(TritonKernel):
+    """The RNN with ReLU, by the same functions."""
 
+    layout = RNN_LAYOUT
+    prefix = "rnn"
     relu = True
 
 
-class GRUInOneLaunch(_InOneLaunch, GRUByHand):
-    """The GRU, by ``gru_forward`` and ``gru_backward``."""
+class TritonGRUKernel(TritonKernel):
+    """The GRU."""
 
-    def forward(self, block: Block) -> None:
-        given = block.gates, self.w_hh, self.b_hn, block.h_before
-        self.launch("gru_forward", block, *given, block.h_after, block.kept, KEEP=block.keep)
-
-    def backward(
-        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
-    ) -> None:
-        given = d, block.gates, self.w_hh, block.h_before, block.kept
-        self.launch_back("gru_backward", block, given, d_outputs, d_state)
+    layout = GRU_LAYOUT
+    prefix = "gru"
 
 
-class LSTMInOneLaunch(_InOneLaunch, LSTMByHand):
-    """The LSTM, by ``lstm_forward`` and ``lstm_backward``, which computes tanh(c) once more."""
+class TritonLSTMKernel(TritonKernel):
+    """The LSTM. Its backward pass computes tanh(c) again instead of loading it."""
 
-    keeps = False
-
-    def forward(self, block: Block) -> None:
-        given = block.gates, self.w_hh, block.h_before, block.h_after
-        c = block.c_before, block.c_after, block.c_after.stride(0)  # 0 where one step is for all
-        self.launch("lstm_forward", block, *given, *c, KEEP=block.keep)
-
-    def backward(
-        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
-    ) -> None:
-        given = d, block.gates, self.w_hh, block.c_before
-        self.launch_back("lstm_backward", block, given, d_outputs, d_state)
-
-
-IN_ONE_LAUNCH: dict[type[Derivation] | None, type[Derivation]] = {
-    TanhByHand: TanhInOneLaunch,
-    ReLUByHand: ReLUInOneLaunch,
-    GRUByHand: GRUInOneLaunch,
-    LSTMByHand: LSTMInOneLaunch,
-}
+    layout = replace(LSTM_LAYOUT, saves_extra=False)
+    prefix = "lstm"

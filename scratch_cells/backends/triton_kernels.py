@@ -74,7 +74,7 @@ def rnn_backward(
 # fmt: off
 @kernel
 def gru_forward(
-    gates, w_hh, b_hn, h_before, h_after, kept, T, B, H: tl.constexpr, KEEP: tl.constexpr,
+    gates, w_hh, b_hn, h_before, h_after, extra, T, B, H: tl.constexpr, SAVE: tl.constexpr,
     REVERSE: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, TILE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
@@ -102,18 +102,18 @@ def gru_forward(
         z = sigmoid(x_z + product(h, h_row, w_z, row < B, True, H, UNITS, TILE, PRECISION))
         n = tanh(x_n + r * m)
         h = n + z * (h - n)
-        if KEEP:
+        if SAVE:
             tl.store(x, r, inside)
             tl.store(x + H, z, inside)
             tl.store(x + 2 * H, n, inside)
-            tl.store(kept + t * B * H + at, m, inside)
+            tl.store(extra + t * B * H + at, m, inside)
         tl.store(h_after + t * B * H + at, h, inside)
 
 
 # fmt: off
 @kernel
 def gru_backward(
-    d, gates, w_hh, h_before, kept, d_outputs, d_h, T, B, H: tl.constexpr,
+    d, gates, w_hh, h_before, extra, d_outputs, d_h, T, B, H: tl.constexpr,
     REVERSE: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, TILE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
@@ -133,7 +133,7 @@ def gru_backward(
         r = load(gate, inside)
         z = load(gate + H, inside)
         n = load(gate + 2 * H, inside)
-        m = load(kept + t * B * H + at, inside)
+        m = load(extra + t * B * H + at, inside)
         h = load(h_before + t * B * H + at, inside)
         if d_outputs is not None:
             dh += load(d_outputs + t * B * H + at, inside)
@@ -158,13 +158,13 @@ def gru_backward(
 # fmt: off
 @kernel
 def lstm_forward(
-    gates, w_hh, h_before, h_after, c_before, c_after, c_step, T, B, H: tl.constexpr,
-    KEEP: tl.constexpr, REVERSE: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
+    gates, w_hh, h_before, h_after, c_before, c_after, c_step_stride, T, B, H: tl.constexpr,
+    SAVE: tl.constexpr, REVERSE: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
     TILE: tl.constexpr, PRECISION: tl.constexpr,
 ):
     # fmt: on
     """i, f, o = σ(x + W h), g = tanh(x_g + W_hg h); c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c).
-    The gates take the places of the x; the steps of c lie ``c_step`` apart."""
+    The gates take the places of the x; the steps of c lie ``c_step_stride`` apart."""
     row, inside, at = places(B, H, 1, ROWS, UNITS)
     _, _, at_gate = places(B, H, 4, ROWS, UNITS)
     w_i = matrix(w_hh, True, H, UNITS, TILE)
@@ -172,7 +172,7 @@ def lstm_forward(
     w_g = matrix(w_hh + 2 * H * H, True, H, UNITS, TILE)
     w_o = matrix(w_hh + 3 * H * H, True, H, UNITS, TILE)
     h = load(h_before + moment(0, T, REVERSE) * B * H + at, inside)
-    c = load(c_before + moment(0, T, REVERSE) * c_step + at, inside)
+    c = load(c_before + moment(0, T, REVERSE) * c_step_stride + at, inside)
     for step in range(T):
         t = moment(step, T, REVERSE)
         x = gates + t * B * 4 * H + at_gate
@@ -188,12 +188,12 @@ def lstm_forward(
         o = sigmoid(x_o + product(h, h_row, w_o, row < B, True, H, UNITS, TILE, PRECISION))
         c = f * c + i * g
         h = o * tanh(c)
-        if KEEP:
+        if SAVE:
             tl.store(x, i, inside)
             tl.store(x + H, f, inside)
             tl.store(x + 2 * H, g, inside)
             tl.store(x + 3 * H, o, inside)
-        tl.store(c_after + t * c_step + at, c, inside)
+        tl.store(c_after + t * c_step_stride + at, c, inside)
         tl.store(h_after + t * B * H + at, h, inside)
 
 

@@ -18,11 +18,12 @@ from command_line.program import clean_exit, parse_arguments
 from gate_explorer import ExplorerError
 from sequenced_mnist import DataError
 from shared_interface import ImplementationError
-from training_loop.commands.options import parse_request
+from training_loop.commands.options import parse_options
 from training_loop.config import Config
 
 OPTIONS = {
     "--cell": "gru",
+    "--backend": "bptt",
     "--implementation": "builtin",
     "--dataset": "kmnist",
     "--sequence": "permuted",
@@ -78,7 +79,7 @@ def test_help_lists_every_option_once_with_its_default(capsys: pytest.CaptureFix
 
 def test_help_of_train_py_lists_its_four_commands_too(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse_request(["--help"])
+        parse_options(["--help"])
     out, _ = capsys.readouterr()
     listed = re.findall(r"^[│ ]*(--[a-z][a-z0-9-]*)", out, flags=re.MULTILINE)
     assert sorted(listed) == sorted([*OPTIONS, *FLAGS, "--resume", "--evaluate", "--compare"])
@@ -88,14 +89,14 @@ def test_help_of_train_py_lists_its_four_commands_too(capsys: pytest.CaptureFixt
 def test_resume_and_evaluate_take_the_options_of_the_run(option: str, tmp_path: Path) -> None:
     saved = Config(cell="gru", epochs=7, device="cpu", run_dir=Path("as/it/was"))
     (tmp_path / "config.json").write_text(saved.to_json())
-    request = parse_request([f"--{option}", str(tmp_path), "--device", "auto"])
+    request = parse_options([f"--{option}", str(tmp_path), "--device", "auto"])
     assert getattr(request, option) == tmp_path
     assert request.config == dataclasses.replace(saved, device="auto", run_dir=tmp_path)
 
 
 def test_two_commands_at_once_raise(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^resume and compare are given: expected one of them"):
-        parse_request(["--resume", "a", "--compare", "b", "c"])
+        parse_options(["--resume", "a", "--compare", "b", "c"])
 
 
 def test_comparing_no_run_raises() -> None:
@@ -104,8 +105,8 @@ def test_comparing_no_run_raises() -> None:
 
 
 def test_comparing_one_run_raises() -> None:
-    with pytest.raises(ConfigError, match=r"^compare is of 1 run: expected two or more"):
-        parse_request(["--compare", "a"])
+    with pytest.raises(ConfigError, match=r"^compare is given 1 run: expected two or more"):
+        parse_options(["--compare", "a"])
 
 
 @pytest.mark.parametrize("argument", ["--epochs=3", "--epochs 3"])

@@ -1,36 +1,73 @@
-"""The ways to run a cell along a sequence, by name, and which of them a result came by."""
+"""Run a cell with a backend by its name, and find out which backend computed a result."""
 
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 import scratch_cells
-from scratch_cells.backends.bptt import ThroughTime, unroll_by_hand
-from scratch_cells.backends.c_backend import COMPILED, unroll_compiled, walks
-from scratch_cells.unroll import unroll
+from scratch_cells.backends import KERNELS, select_backend
+from scratch_cells.backends.bptt import BPTTFunction
+from scratch_cells.backends.c_compiler import load_library
+from scratch_cells.cell import Cell, whole
+from shared_interface import State
 from tests.helpers.strategies import KINDS
 
-WAYS = {"by hand": unroll_by_hand, "compiled": unroll_compiled, "plain": unroll}
+CELLS: dict[str, Callable[..., Cell]] = {
+    "RNN": scratch_cells.RNNCell,
+    "RNN relu": partial(scratch_cells.RNNCell, nonlinearity="relu"),
+    "GRU": scratch_cells.GRUCell,
+    "LSTM": scratch_cells.LSTMCell,
+}
+"""The cells that have kernels."""
 
-LAYERS = {
-    way: SimpleNamespace(
+each_kind = pytest.mark.parametrize("kind", CELLS)
+
+
+def draw(cell: Cell, time: int, batch: int, seed: int = 0) -> tuple[Tensor, Any]:
+    """A random input (time, batch, input_size) and initial state that require gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = cell.hidden_to_hidden.weight
+    shapes = [(time, batch, cell.input_size), *((batch, size) for size in cell.state_sizes)]
+    drawn = [torch.randn(shape, generator=generator).to(weight) for shape in shapes]
+    x, *state = (leaf.requires_grad_() for leaf in drawn)
+    return x, whole(state)
+
+
+def unroll_with(
+    backend: str,
+    cell: Cell,
+    input: Tensor,
+    state: State,
+    batch_sizes: tuple[int, ...] | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, State]:
+    """What ``unroll`` returns, computed by the backend that is selected for ``backend``."""
+    return select_backend(cell, input, state, batch_sizes, backend).run(reverse)
+
+
+def layers_with(backend: str) -> SimpleNamespace:
+    """The package's RNN, GRU and LSTM with another default backend."""
+    return SimpleNamespace(
         **{kind: partial(getattr(scratch_cells, kind), backend=backend) for kind in KINDS}
     )
-    for way, backend in (("by hand", "by_hand"), ("compiled", "auto"))
-}
-
-needs_gcc = pytest.mark.skipif(walks(torch.float32) is None, reason="walks.c cannot be compiled")
-
-EACH_WAY = pytest.mark.parametrize("way", ["by hand", pytest.param("compiled", marks=needs_gcc)])
-"""Each way that is not the plain loop."""
 
 
-def way_of(output: Tensor) -> str:
-    """By which of WAYS these outputs, which a gradient can be asked of, came about."""
+def backend_of(output: Tensor) -> str:
+    """The backend that computed an output that requires a gradient."""
     node = output.grad_fn
-    if type(node).__name__ != f"{ThroughTime.__name__}Backward":
+    if type(node).__name__ != f"{BPTTFunction.__name__}Backward":
         return "plain"
-    return "compiled" if node.derivation in COMPILED.values() else "by hand"
+    return {kernel: backend for (backend, _), kernel in KERNELS.items()}[node.kernel_class]
+
+
+needs_c = pytest.mark.skipif(
+    load_library(torch.float32)[0] is None, reason="the C backend is not available"
+)
+
+each_backend = pytest.mark.parametrize("backend", ["bptt", pytest.param("c", marks=needs_c)])
+"""Each backend that runs on a CPU, except for the reference loop."""

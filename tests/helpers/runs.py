@@ -1,4 +1,4 @@
-"""Runs of train.py for tests to look at: as processes, and small ones in this process."""
+"""Runs of train.py for tests: in processes of their own, and small ones in the test's process."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from torch import Tensor
 from command_line.errors import Stopped
 from tests.helpers.paths import ROOT
 from train import train
-from training_loop.commands.options import parse_request
+from training_loop.commands.options import parse_options
 from training_loop.config import Config
-from training_loop.runs.folder import WEIGHTS
+from training_loop.runs.folder import MODEL
 from training_loop.runs.run import METRICS
-from training_loop.trainer import Training
+from training_loop.trainer import Trainer
 
 TRAIN = ROOT / "train.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -31,14 +31,14 @@ def command(*arguments: object) -> list[str]:
 
 
 def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    """train.py with these arguments, from within ``folder``."""
+    """Run train.py with these arguments and ``folder`` as the current folder."""
     return subprocess.run(
         command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
     )
 
 
-def begin(*arguments: object, folder: Path) -> subprocess.Popen[str]:
-    """The same, under way."""
+def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:
+    """Start the same as a process."""
     return subprocess.Popen(
         command(*arguments),
         cwd=folder,
@@ -46,20 +46,20 @@ def begin(*arguments: object, folder: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # What a shell runs in the background ignores Ctrl-C, and so would its children.
+        # A shell's background processes ignore Ctrl-C, and their children would do so too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def wait_for(process: subprocess.Popen[str], start: str) -> None:
-    """Read what the process prints, up to a line that starts so."""
+def wait_for(process: subprocess.Popen[str], prefix: str) -> None:
+    """Read the process's output until a line starts with ``prefix``."""
     assert process.stdout is not None
-    while not process.stdout.readline().startswith(start):
+    while not process.stdout.readline().startswith(prefix):
         assert process.poll() is None, process.communicate()
 
 
 def small(tmp_path: Path, **options: object) -> Config:
-    """A run of a second, on the digits unless said otherwise, in ``tmp_path/run``."""
+    """Configuration of a run that takes a second, by default on the digits, in ``tmp_path/run``."""
     given: dict[str, Any] = {"dataset": "digits", "epochs": 1, "hidden_size": 16, "device": "cpu"}
     return Config(**(given | {"run_dir": tmp_path / "run"} | options))
 
@@ -70,35 +70,35 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
-    return load_file(folder / WEIGHTS)
+    return load_file(folder / MODEL)
 
 
 def saved(folder: Path, *arguments: object) -> Config:
-    """The configuration with which ``--resume`` goes on."""
-    return parse_request(["--resume", str(folder), *map(str, arguments)]).config
+    """The configuration that ``--resume`` reads from ``folder``."""
+    return parse_options(["--resume", str(folder), *map(str, arguments)]).config
 
 
-def break_off(
+def interrupt(
     config: Config, monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM
 ) -> str:
-    """Train until a real signal comes, sent in the midst of a step; what the command would say."""
-    take_step = Training.take_step
+    """Train until a real signal arrives during ``step``; return the command's last line."""
+    take_step = Trainer.take_step
 
-    def spy(training: Training, batch: Any) -> None:
-        take_step(training, batch)
-        if training.step == step:
+    def spy(trainer: Trainer, batch: Any) -> None:
+        take_step(trainer, batch)
+        if trainer.step == step:
             os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "take_step", spy)
+        patched.setattr(Trainer, "take_step", spy)
         with pytest.raises(Stopped) as stopped:
             train(config)
     assert stopped.value.signal == number
     return str(stopped.value)
 
 
-def assert_same_outcome(got: Path, expected: Path) -> None:
-    """The same weights bit for bit, and the same history."""
+def assert_same_results(got: Path, expected: Path) -> None:
+    """The same weights, bit for bit, and the same metrics."""
     ours, theirs = weights(got), weights(expected)
     assert ours.keys() == theirs.keys()
     for name in theirs:

@@ -1,14 +1,16 @@
-"""training_loop/config.py: what is refused, and what a recipe completes."""
+"""training_loop/config.py: validation of the options, and their defaults from a recipe."""
 
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from command_line.errors import ConfigError
-from training_loop.config import Config, SettledConfig
+from scratch_cells.backends import BACKENDS
+from training_loop.config import Config, ResolvedConfig
+from training_loop.recipes import Recipe
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ from training_loop.config import Config, SettledConfig
         ("seed", 2**64, "from 0 to 2**64 - 1"),
     ],
 )
-def test_a_bad_value_is_refused_with_its_name_and_the_rule(
+def test_an_invalid_value_raises_with_its_name_and_the_rule(
     option: str, value: float, rule: str
 ) -> None:
     with pytest.raises(ConfigError) as error:
@@ -43,12 +45,12 @@ def test_a_bad_value_is_refused_with_its_name_and_the_rule(
     assert str(error.value) == f"{option} is {value}: expected {rule}"
 
 
-def test_the_smallest_and_largest_values_are_taken() -> None:
+def test_the_smallest_and_largest_values_are_valid() -> None:
     Config(hidden_size=1, num_layers=1, epochs=1, batch_size=1, dropout=0.0, seed=0)
     Config(dropout=1.0, seed=2**64 - 1)
 
 
-def test_a_plain_run_is_the_tutorials_network_trained_better() -> None:
+def test_the_default_model_is_two_lstm_layers_of_128() -> None:
     config = Config()
     assert (config.implementation, config.cell, config.sequence) == ("scratch", "lstm", "rows")
     assert (config.num_layers, config.hidden_size, config.bidirectional) == (2, 128, False)
@@ -56,17 +58,17 @@ def test_a_plain_run_is_the_tutorials_network_trained_better() -> None:
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist", "kmnist"])
-def test_the_tutorials_recipe(dataset: str) -> None:
-    settled = Config(recipe="tutorial").settled(dataset, "cpu")
-    assert (settled.epochs, settled.batch_size, settled.learning_rate) == (2, 100, 1e-3)
-    assert (settled.schedule, settled.init, settled.clip_norm) == ("constant", "torch", 0)
+def test_the_tutorial_recipe(dataset: str) -> None:
+    resolved = Config(recipe="tutorial").resolved(dataset, "cpu")
+    assert (resolved.epochs, resolved.batch_size, resolved.learning_rate) == (2, 100, 1e-3)
+    assert (resolved.schedule, resolved.init, resolved.clip_norm) == ("constant", "torch", 0)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
-def test_the_strong_recipe_takes_no_more_epochs(cell: str, dataset: str) -> None:
+def test_the_strong_recipe_has_the_epochs_of_the_tutorial(cell: str, dataset: str) -> None:
     strong, tutorial = (
-        Config(cell=cell, recipe=recipe).settled(dataset, "cpu")
+        Config(cell=cell, recipe=recipe).resolved(dataset, "cpu")
         for recipe in ("strong", "tutorial")
     )
     assert strong.epochs == tutorial.epochs
@@ -76,7 +78,7 @@ def test_the_strong_recipe_takes_no_more_epochs(cell: str, dataset: str) -> None
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
 @pytest.mark.parametrize("recipe", ["strong", "tutorial"])
 @pytest.mark.parametrize(
-    "asked",
+    "given",
     [
         {"epochs": 7},
         {"batch_size": 8},
@@ -89,48 +91,58 @@ def test_the_strong_recipe_takes_no_more_epochs(cell: str, dataset: str) -> None
         {"clip_norm": 3.0},
     ],
 )
-def test_what_is_asked_for_comes_before_the_recipe(
-    dataset: str, recipe: str, asked: dict[str, Any]
+def test_a_given_option_takes_precedence_over_the_recipe(
+    dataset: str, recipe: str, given: dict[str, Any]
 ) -> None:
-    plain = Config(recipe=recipe, device="cpu").settled(dataset, "cpu")
-    settled = Config(recipe=recipe, **asked).settled(dataset, "cpu")
-    assert vars(settled) == vars(plain) | asked
+    plain = Config(recipe=recipe, device="cpu").resolved(dataset, "cpu")
+    resolved = Config(recipe=recipe, **given).resolved(dataset, "cpu")
+    assert vars(resolved) == vars(plain) | given
 
 
-def test_settling_leaves_nothing_open_and_can_be_repeated() -> None:
-    settled = Config(run_dir=Path("here")).settled("kmnist", "cuda")
-    assert (settled.dataset, settled.device) == ("kmnist", "cuda")
-    assert [name for name, value in vars(settled).items() if value is None] == ["checkpoint_every"]
-    assert settled.settled("kmnist", "cuda") == settled
+def test_a_resolved_configuration_is_complete_and_resolves_to_itself() -> None:
+    resolved = Config(run_dir=Path("here")).resolved("kmnist", "cuda")
+    assert (resolved.dataset, resolved.device) == ("kmnist", "cuda")
+    assert [name for name, value in vars(resolved).items() if value is None] == ["checkpoint_every"]
+    assert resolved.resolved("kmnist", "cuda") == resolved
 
 
 @pytest.mark.parametrize("config", [Config(), Config(run_dir=Path("a/b"), clip_norm=2.5, seed=7)])
-def test_a_configuration_survives_its_file(config: Config) -> None:
+def test_a_configuration_can_be_read_from_its_json(config: Config) -> None:
     assert Config.from_json(config.to_json()) == config
-    settled = config.settled("digits", "cpu")
-    assert SettledConfig.from_json(settled.to_json()) == settled
+    resolved = config.resolved("digits", "cpu")
+    assert ResolvedConfig.from_json(resolved.to_json()) == resolved
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"epochs": "two"}', '{"epochs": 0}', "\x00"])
-def test_a_file_that_is_no_configuration_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+def test_an_invalid_configuration_file_is_a_one_line_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"config.json is no run's configuration: ") as error:
-        Config.of_run(tmp_path)
+    with pytest.raises(ConfigError, match=r"config.json is not a run's configuration: ") as error:
+        Config.load(tmp_path)
     assert str(error.value).isprintable()
 
 
-def test_a_folder_without_a_configuration_is_no_run(tmp_path: Path) -> None:
+def test_a_folder_without_a_configuration_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path, tmp_path / "missing", tmp_path / "file"):
-        with pytest.raises(ConfigError, match=f"no run at {folder}: expected a folder with"):
-            Config.of_run(folder)
+        with pytest.raises(ConfigError, match=f"no run at {folder}: config.json is missing"):
+            Config.load(folder)
 
 
-def test_a_layer_is_called_by_what_the_user_named() -> None:
+def test_the_layer_is_named_by_the_users_options() -> None:
     assert Config(cell="gru", implementation="builtin").layer == "builtin gru"
     assert Config(cell="gru", implementation="my_cell.py:Mine").layer == "my_cell.py:Mine"
 
 
-def test_a_configuration_does_not_change() -> None:
+def test_a_configuration_is_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().epochs = 3  # type: ignore[misc]
+
+
+def test_every_hyperparameter_of_a_recipe_is_an_option_without_a_default() -> None:
+    for field in dataclasses.fields(Recipe):
+        assert getattr(Config(), field.name) is None
+        assert get_type_hints(Config)[field.name] == get_type_hints(Recipe)[field.name] | None
+
+
+def test_the_backends_are_those_of_scratch_layers() -> None:
+    assert set(get_args(get_type_hints(Config)["backend"])) == set(BACKENDS)

@@ -1,4 +1,4 @@
-"""What can go wrong with a run, for real: one clear line each, and nothing lost."""
+"""Real faults of a run: each gives one clear line, and no result is lost."""
 
 import os
 import pickle
@@ -17,27 +17,35 @@ from safetensors.torch import save_file
 
 from command_line.errors import ConfigError
 from tests.helpers.runs import (
-    assert_same_outcome,
-    begin,
-    break_off,
+    assert_same_results,
+    interrupt,
     metrics,
     run,
     saved,
     small,
+    start,
     wait_for,
 )
 from train import train
 from training_loop.commands.evaluate import evaluate
 from training_loop.config import Config
-from training_loop.runs.checkpoint import BEFORE, CURRENT, CheckpointError, read, read_latest, write
+from training_loop.reports import plots
+from training_loop.runs.checkpoint import (
+    CURRENT,
+    PREVIOUS,
+    CheckpointError,
+    read,
+    read_latest,
+    write,
+)
 from training_loop.runs.folder import new_folder
-from training_loop.trainer import DivergedError, Training
+from training_loop.trainer import DivergedError, Trainer
 
 
 @pytest.fixture
-def broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a run stopped after step 14, with checkpoints of steps 14 and 12."""
-    break_off(small(tmp_path, checkpoint_every=6), monkeypatch, 14)
+    interrupt(small(tmp_path, checkpoint_every=6), monkeypatch, 14)
     return tmp_path / "run"
 
 
@@ -58,49 +66,51 @@ def damage(file: Path, how: str) -> None:
 @pytest.mark.parametrize(
     "how", ["truncated", "emptied", "a bit flipped in a tensor", "a digit changed in the text"]
 )
-def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(
-    how: str, broken_off: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_a_damaged_checkpoint_gives_a_warning_and_the_previous_one_is_used(
+    how: str, interrupted: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    damage(broken_off / CURRENT, how)
-    with pytest.raises(CheckpointError, match=rf"^{broken_off / CURRENT} is damaged"):
-        read(broken_off / CURRENT)
-    latest, note = read_latest(broken_off)
+    damage(interrupted / CURRENT, how)
+    with pytest.raises(CheckpointError, match=rf"^{interrupted / CURRENT} is damaged"):
+        read(interrupted / CURRENT)
+    latest, warning = read_latest(interrupted)
     assert latest.step == 12
-    train(saved(broken_off), resume=True)
-    assert capsys.readouterr().out.count(note) == 1
-    assert note.isprintable()
-    assert note.endswith(": going on from the one before")
+    train(saved(interrupted), resume=True)
+    assert capsys.readouterr().out.count(warning) == 1
+    assert warning.isprintable()
+    assert warning.endswith(": using the previous checkpoint")
     whole = train(small(tmp_path / "whole", checkpoint_every=6))
-    assert_same_outcome(broken_off, whole)
+    assert_same_results(interrupted, whole)
 
 
-def test_where_both_are_damaged_the_line_says_so(broken_off: Path) -> None:
-    for name in (CURRENT, BEFORE):
-        damage(broken_off / name, "truncated")
-    before = {path.name: path.read_bytes() for path in broken_off.glob("checkpoint*")}
-    with pytest.raises(ConfigError, match=r"is damaged .*: start the run anew") as error:
-        train(saved(broken_off), resume=True)
+def test_two_damaged_checkpoints_are_an_error(interrupted: Path) -> None:
+    for name in (CURRENT, PREVIOUS):
+        damage(interrupted / name, "truncated")
+    before = {path.name: path.read_bytes() for path in interrupted.glob("checkpoint*")}
+    with pytest.raises(ConfigError, match=r"is damaged .*: start a new run") as error:
+        train(saved(interrupted), resume=True)
     assert str(error.value).isprintable()
-    assert {path.name: path.read_bytes() for path in broken_off.glob("checkpoint*")} == before
+    assert {path.name: path.read_bytes() for path in interrupted.glob("checkpoint*")} == before
 
 
-def test_a_foreign_file_is_no_checkpoint(broken_off: Path) -> None:
-    (broken_off / BEFORE).unlink()
-    save_file({"weight": torch.ones(3)}, broken_off / CURRENT)
-    with pytest.raises(ConfigError, match=f"^{broken_off / CURRENT} is no checkpoint of train.py"):
-        train(saved(broken_off), resume=True)
+def test_a_file_of_another_program_is_not_a_checkpoint(interrupted: Path) -> None:
+    (interrupted / PREVIOUS).unlink()
+    save_file({"weight": torch.ones(3)}, interrupted / CURRENT)
+    with pytest.raises(ConfigError, match=f"^{interrupted / CURRENT} is not a checkpoint"):
+        train(saved(interrupted), resume=True)
 
 
-def test_another_models_checkpoint_is_refused(broken_off: Path) -> None:
-    taken = read(broken_off / CURRENT)
-    renamed = {name.replace("layer.", "other."): tensor for name, tensor in taken.tensors.items()}
-    write(type(taken)(renamed, taken.text), broken_off)
+def test_a_checkpoint_of_another_model_is_rejected(interrupted: Path) -> None:
+    captured = read(interrupted / CURRENT)
+    renamed = {
+        name.replace("layer.", "other."): tensor for name, tensor in captured.tensors.items()
+    }
+    write(type(captured)(renamed, captured.metadata), interrupted)
     with pytest.raises(ConfigError, match=r"the checkpoint is of another model: .*layer\.weight"):
-        train(saved(broken_off), resume=True)
+        train(saved(interrupted), resume=True)
 
 
 class Bomb:
-    """A pickle that writes a file as it is loaded."""
+    """Its pickle writes a file when it is loaded."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -110,28 +120,28 @@ class Bomb:
 
 
 @pytest.mark.parametrize("saved_by", ["pickle", "torch"])
-def test_no_code_in_a_file_is_executed(broken_off: Path, saved_by: str, tmp_path: Path) -> None:
+def test_no_code_in_a_file_is_executed(interrupted: Path, saved_by: str, tmp_path: Path) -> None:
     target = tmp_path / "executed"
     pickle.loads(pickle.dumps(Bomb(target)))
-    assert target.exists()  # it does go off where it is let
+    assert target.exists()  # the pickle works
     target.unlink()
-    (broken_off / BEFORE).unlink()
-    with (broken_off / CURRENT).open("wb") as file:
+    (interrupted / PREVIOUS).unlink()
+    with (interrupted / CURRENT).open("wb") as file:
         save = pickle.dump if saved_by == "pickle" else torch.save
         save(Bomb(target), file)
-    config = saved(broken_off)
+    config = saved(interrupted)
     for use in (lambda: train(config, resume=True), lambda: evaluate(config)):
-        with pytest.raises(ConfigError, match="is damaged or no safetensors file"):
+        with pytest.raises(ConfigError, match="is damaged or not a safetensors file"):
             use()
-    os.replace(broken_off / CURRENT, broken_off / "model.safetensors")
-    with pytest.raises(ConfigError, match="is damaged or no safetensors file"):
+    os.replace(interrupted / CURRENT, interrupted / "model.safetensors")
+    with pytest.raises(ConfigError, match="is damaged or not a safetensors file"):
         evaluate(config)
     assert not target.exists()
 
 
 @contextmanager
 def full_disk(size: int = 0) -> Iterator[None]:
-    """No file can grow beyond so many bytes: what a full disk is to a program."""
+    """Limit the size of every file to ``size`` bytes, which a program sees as a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -140,20 +150,20 @@ def full_disk(size: int = 0) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(
+def test_a_full_disk_keeps_the_latest_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_step = Training.take_step
+    take_step = Trainer.take_step
     limits: list[Any] = []
 
-    def spy(training: Training, batch: Any) -> None:
-        take_step(training, batch)
-        if training.step == 16:
+    def spy(trainer: Trainer, batch: Any) -> None:
+        take_step(trainer, batch)
+        if trainer.step == 16:
             limits.append(full_disk(20_000))
             limits[0].__enter__()
 
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "take_step", spy)
+        patched.setattr(Trainer, "take_step", spy)
         try:
             with pytest.raises(ConfigError) as error:
                 train(small(tmp_path, checkpoint_every=6))
@@ -162,12 +172,12 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     folder = tmp_path / "run"
     assert str(error.value) == (
         f"run_dir is {folder}: cannot write there (File too large); "
-        f"the checkpoint after step 12 stands, go on with --resume {folder}"
+        f"latest checkpoint: step 12, resume with --resume {folder}"
     )
     assert read(folder / CURRENT).step == 12
     assert not list(folder.glob(".*.part"))
     train(saved(folder), resume=True)
-    assert_same_outcome(folder, train(small(tmp_path / "whole")))
+    assert_same_results(folder, train(small(tmp_path / "whole")))
 
 
 def fill(file: Path) -> None:
@@ -177,15 +187,15 @@ def fill(file: Path) -> None:
             pass
 
 
-def test_a_full_disk_is_one_line_even_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """A folder of its own size, full to the last byte; with room again, the run goes on."""
+def test_a_completely_full_disk_gives_one_line_and_the_run_can_be_resumed(tmp_path: Path) -> None:
+    """A small file system, filled to its last byte and enlarged afterwards."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("only a superuser, and not in every container, can make a small disk")
+        pytest.skip("mounting a file system needs root, and is not possible in every container")
     try:
-        # The first checkpoint fits, 0.8 MB; those after the first step have Adam's moments too.
+        # The first checkpoint (0.8 MB) fits; later ones also contain Adam's moments.
         options = ("--dataset", "digits", "--epochs", 1, "--run-dir", disk / "run")
         first = run(*options, folder=tmp_path)
         fill(disk / "filling")
@@ -195,7 +205,9 @@ def test_a_full_disk_is_one_line_even_where_nothing_can_be_written(tmp_path: Pat
             assert done.returncode == 2
             (line,) = done.stderr.splitlines()
             assert line.startswith(full)
-        assert first.stderr.endswith(f"after step 0 stands, go on with --resume {disk / 'run'}\n")
+        assert first.stderr.endswith(
+            f"latest checkpoint: step 0, resume with --resume {disk / 'run'}\n"
+        )
         (disk / "filling").unlink()
         subprocess.run(["mount", "-o", "remount,size=30m", str(disk)], check=True)
         last = run("--resume", disk / "run", folder=tmp_path)
@@ -206,7 +218,7 @@ def test_a_full_disk_is_one_line_even_where_nothing_can_be_written(tmp_path: Pat
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Without the rights that a superuser has to every folder."""
+    """Without root's permission to write to every folder."""
     if os.geteuid():
         yield
         return
@@ -217,29 +229,27 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-@pytest.mark.parametrize("asked", ["", "new"])
-def test_a_folder_without_write_permission_is_refused(asked: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["", "new"])
+def test_a_folder_without_write_permission_is_rejected(name: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with (
         as_nobody(),
         pytest.raises(ConfigError, match=r"cannot write there \(Permission denied\)$"),
-        new_folder(tmp_path / asked, "unused"),
+        new_folder(tmp_path / name, "unused"),
     ):
-        raise AssertionError("it was taken")
+        raise AssertionError("the folder was accepted")
 
 
-def test_a_folder_in_use_is_refused_to_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_in_use_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def take_step(*_: object) -> None:
-        raise AssertionError("two runs are at work in one folder")
+        raise AssertionError("two runs use one folder")
 
-    monkeypatch.setattr(Training, "take_step", take_step)
+    monkeypatch.setattr(Trainer, "take_step", take_step)
     arguments = ("--dataset", "digits", "--epochs", 10_000, "--hidden-size", 8, "--run-dir", "run")
-    with begin(*arguments, folder=tmp_path) as process:
+    with start(*arguments, folder=tmp_path) as process:
         try:
             wait_for(process, "epoch 1")
-            in_use = "another run is at work in it"
+            in_use = "another run is using it"
             with pytest.raises(ConfigError, match=in_use):
                 train(saved(tmp_path / "run"), resume=True)
             with pytest.raises(ConfigError, match=in_use):
@@ -248,28 +258,28 @@ def test_a_folder_in_use_is_refused_to_others(
             process.communicate(timeout=30)
         finally:
             process.kill()
-    assert process.returncode == 143  # it was not disturbed
-    with pytest.raises(ConfigError, match=r"holds a run that broke off; .* --resume \S+/run$"):
+    assert process.returncode == 143  # the first run was not affected
+    with pytest.raises(ConfigError, match=r"contains an unfinished run; .* --resume \S+/run$"):
         train(small(tmp_path))
 
 
-def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
+def test_a_finished_run_cannot_be_resumed(tmp_path: Path) -> None:
     folder = train(small(tmp_path))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     done = run("--resume", folder, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"train.py: error: resume is {folder}: the run is finished; expected one that broke off, "
+        f"train.py: error: resume is {folder}: the run is finished; "
         f"evaluate it with --evaluate {folder}\n"
     )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no run at .*missing: expected a folder"):
+def test_a_folder_without_a_checkpoint_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no run at .*missing: config.json is missing"):
         saved(tmp_path / "missing")
     (tmp_path / "config.json").write_text(Config().to_json())
-    with pytest.raises(ConfigError, match="holds no checkpoint: expected a run's folder"):
+    with pytest.raises(ConfigError, match="has no checkpoint: give the folder of an unf"):
         train(saved(tmp_path), resume=True)
 
 
@@ -280,37 +290,36 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
         train(config)
     folder = tmp_path / "run"
     latest = read_latest(folder)[0]
-    assert f"the checkpoint after step {latest.step} stands" in str(error.value)
-    assert all(torch.isfinite(tensor).all() for tensor in latest.below("model/").values())
+    assert f"latest checkpoint: step {latest.step}" in str(error.value)
+    assert all(torch.isfinite(tensor).all() for tensor in latest.with_prefix("model/").values())
     assert latest.step == 0
 
 
-def test_the_command_names_step_and_gradient_of_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+def test_the_command_prints_the_step_and_largest_gradient_of_a_diverged_run(tmp_path: Path) -> None:
     options = ("--cell", "rnn", "--recipe", "tutorial", "--learning-rate", 3e38)
     done = run("--dataset", "digits", *options, "--run-dir", "run", folder=tmp_path)
     assert done.returncode == 2
     assert re.fullmatch(
-        r"train\.py: error: training loss is nan at step 2, after a step whose largest gradient "
-        r"was \S+'s, of norm \S+: lower learning_rate, which is 3e\+38; "
-        r"the checkpoint after step 0 stands\n",
+        r"train\.py: error: training loss is nan at step 2; the largest gradient of the step "
+        r"before was \S+, norm \S+: lower learning_rate, which is 3e\+38; "
+        r"latest checkpoint: step 0\n",
         done.stderr,
     )
 
 
-def test_killed_before_it_could_say_so_a_finished_pass_is_tested_again(
+def test_a_run_killed_while_its_plots_are_drawn_tests_again_on_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last thing that a run writes are its weights; up to then it can be resumed."""
-    from training_loop.reports import plots as pictures
+    """A run can be resumed until its final weights are written, which is its last step."""
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(pictures, "draw_confusion", die)
+        patched.setattr(plots, "draw_confusion", die)
         with pytest.raises(KeyboardInterrupt):
             train(small(tmp_path))
     folder = tmp_path / "run"
     assert metrics(folder)["epochs"]
     train(saved(folder), resume=True)
-    assert_same_outcome(folder, train(small(tmp_path / "whole")))
+    assert_same_results(folder, train(small(tmp_path / "whole")))

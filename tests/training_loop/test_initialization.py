@@ -1,4 +1,4 @@
-"""training_loop/initialization.py: what the first weights are, and that both packages get them."""
+"""training_loop/initialization.py: the schemes, equal for scratch and builtin layers."""
 
 import math
 
@@ -17,19 +17,19 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 SIZE = 6
 
 
-def draw(package: object, kind: str, how: str, **options: object) -> nn.Module:
+def initialized(package: object, kind: str, scheme: str, **options: object) -> nn.Module:
     torch.manual_seed(3)
     layer: nn.Module = getattr(package, kind)(4, SIZE, 2, bidirectional=True, **options)
-    initialize(layer, how, time=100)
+    initialize(layer, scheme, time=100)
     return layer
 
 
 @EACH
-@pytest.mark.parametrize("how", ["torch", "orthogonal", "chrono"])
-def test_every_implementation_gets_the_same_weights(kind: str, how: str) -> None:
+@pytest.mark.parametrize("scheme", ["torch", "orthogonal", "chrono"])
+def test_every_implementation_has_the_same_weights(kind: str, scheme: str) -> None:
     states, generators = [], []
     for package in PACKAGES:
-        states.append(draw(package, kind, how).state_dict())
+        states.append(initialized(package, kind, scheme).state_dict())
         generators.append(torch.get_rng_state())
     for state, generator in zip(states[1:], generators[1:], strict=True):
         assert list(state) == list(states[0])
@@ -38,31 +38,31 @@ def test_every_implementation_gets_the_same_weights(kind: str, how: str) -> None
 
 
 @EACH
-def test_torch_is_torchs_own(kind: str) -> None:
+def test_torch_leaves_the_weights_of_torch_nn(kind: str) -> None:
     torch.manual_seed(3)
     untouched = getattr(nn, kind)(4, SIZE, 2, bidirectional=True).state_dict()
-    state = draw(scratch_cells, kind, "torch").state_dict()
+    state = initialized(scratch_cells, kind, "torch").state_dict()
     assert all(torch.equal(state[name], untouched[name]) for name in untouched)
 
 
 @EACH
-@pytest.mark.parametrize("how", ["orthogonal", "chrono"])
-def test_the_recurrence_of_each_gate_keeps_every_length(kind: str, how: str) -> None:
-    before = draw(scratch_cells, kind, "torch").state_dict()
-    state = draw(scratch_cells, kind, how).state_dict()
+@pytest.mark.parametrize("scheme", ["orthogonal", "chrono"])
+def test_the_recurrent_weights_of_each_gate_are_orthogonal(kind: str, scheme: str) -> None:
+    before = initialized(scratch_cells, kind, "torch").state_dict()
+    state = initialized(scratch_cells, kind, scheme).state_dict()
     matrices = [state[name] for name in state if name.startswith("weight_hh")]
     assert len(matrices) == 4
     for matrix in matrices:
         for gate in matrix.chunk(GATES[kind]):
             torch.testing.assert_close(gate @ gate.T, torch.eye(SIZE), rtol=0, atol=1e-5)
-    for name in state:  # input weights stay as torch.nn draws them
+    for name in state:  # input weights are those of torch.nn
         if name.startswith("weight_ih"):
             assert torch.equal(state[name], before[name])
 
 
 @EACH
-def test_a_forget_gate_starts_open(kind: str) -> None:
-    state = draw(builtin_models, kind, "orthogonal").state_dict()
+def test_orthogonal_sets_the_forget_bias_to_1_and_others_to_0(kind: str) -> None:
+    state = initialized(builtin_models, kind, "orthogonal").state_dict()
     for name, bias in state.items():
         if name.startswith("bias"):
             expected = torch.zeros(GATES[kind], SIZE)
@@ -71,8 +71,8 @@ def test_a_forget_gate_starts_open(kind: str) -> None:
             assert torch.equal(bias.view(GATES[kind], SIZE), expected), name
 
 
-def test_chrono_spreads_an_lstms_memory_over_the_sequence() -> None:
-    state = draw(scratch_cells, "LSTM", "chrono", dtype=torch.float64).state_dict()
+def test_chrono_biases_of_an_lstm() -> None:
+    state = initialized(scratch_cells, "LSTM", "chrono", dtype=torch.float64).state_dict()
     i, f, g, o = state["bias_ih_l1_reverse"].chunk(4)
     assert torch.equal(i, -f)
     assert f.unique().numel() == SIZE
@@ -81,8 +81,8 @@ def test_chrono_spreads_an_lstms_memory_over_the_sequence() -> None:
         assert (zero == 0).all()
 
 
-def test_chrono_spreads_a_grus_memory_over_the_sequence() -> None:
-    state = draw(scratch_cells, "GRU", "chrono").state_dict()
+def test_chrono_biases_of_a_gru() -> None:
+    state = initialized(scratch_cells, "GRU", "chrono").state_dict()
     r, z, n = state["bias_ih_l0"].chunk(3)
     assert z.unique().numel() == SIZE
     assert ((z >= 0) & (z <= math.log(99))).all()
@@ -90,13 +90,13 @@ def test_chrono_spreads_a_grus_memory_over_the_sequence() -> None:
         assert (zero == 0).all()
 
 
-def test_a_sequence_of_one_step_has_a_chrono_too() -> None:
+def test_chrono_is_finite_for_a_sequence_of_one_step() -> None:
     layer = scratch_cells.LSTM(2, 3)
     initialize(layer, "chrono", time=1)
     assert torch.isfinite(layer.bias_ih_l0).all()
 
 
-def test_a_users_cell_gets_its_recurrence_and_keeps_its_biases() -> None:
+def test_a_users_cell_gets_orthogonal_weights_and_keeps_its_biases() -> None:
     torch.manual_seed(0)
     layer = scratch_cells.layer_of(MinimalGatedCell)(3, SIZE)
     before = {name: weight.clone() for name, weight in layer.state_dict().items()}
@@ -107,7 +107,7 @@ def test_a_users_cell_gets_its_recurrence_and_keeps_its_biases() -> None:
         assert torch.equal(layer.state_dict()[name], before[name])
 
 
-def test_a_layer_of_another_kind_is_left_alone() -> None:
+def test_other_modules_are_unchanged() -> None:
     layer = nn.Linear(3, 3)
     before = layer.weight.clone()
     initialize(layer, "orthogonal", time=10)

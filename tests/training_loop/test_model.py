@@ -1,14 +1,15 @@
-"""training_loop/model.py: a flag becomes a classifier, or one line that says why not."""
+"""training_loop/model.py: an implementation becomes a classifier, or a one-line error."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
+from command_line.errors import ConfigError
 from shared_interface import ImplementationError, SequenceClassifier
 from tests.helpers.paths import ROOT
 from training_loop.config import Config
-from training_loop.model import build_model, count_parameters
+from training_loop.model import build_model, count_parameters, describe_backend
 
 OWN_CELL = f"{ROOT / 'examples' / 'minimal_gated_cell.py'}:MinimalGatedCell"
 
@@ -20,7 +21,7 @@ def build(seed: int = 0, **options: object) -> SequenceClassifier:
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_scratch_and_builtin_draw_the_same_weights(cell: str, bidirectional: bool) -> None:
+def test_scratch_and_builtin_have_the_same_initial_weights(cell: str, bidirectional: bool) -> None:
     models = []
     for implementation in ("scratch", "builtin"):
         model = build(cell=cell, implementation=implementation, bidirectional=bidirectional)
@@ -31,7 +32,7 @@ def test_scratch_and_builtin_draw_the_same_weights(cell: str, bidirectional: boo
     assert torch.equal(after_scratch, after_builtin)
 
 
-def test_the_options_reach_the_layer() -> None:
+def test_the_layer_has_the_sizes_of_the_configuration() -> None:
     options = {"num_layers": 3, "dropout": 0.25, "bidirectional": True}
     model = build(cell="gru", implementation="builtin", **options)
     assert isinstance(model.layer, torch.nn.GRU)
@@ -42,7 +43,7 @@ def test_the_options_reach_the_layer() -> None:
     assert model(torch.randn(5, 7, 3)).shape == (5, 4)
 
 
-def test_trying_the_layer_takes_nothing_from_the_generator() -> None:
+def test_checking_the_output_does_not_use_the_random_generator() -> None:
     build(implementation="builtin", dropout=0.5)
     after = torch.get_rng_state()
     torch.manual_seed(0)
@@ -56,8 +57,39 @@ def test_a_users_cell_becomes_a_layer(options: dict[str, int]) -> None:
     assert model(torch.randn(5, 7, 3)).shape == (5, 4)
 
 
-def test_a_class_with_torchs_signature_is_taken_as_it_is() -> None:
+def test_a_class_with_the_signature_of_torch_nn_is_used_unchanged() -> None:
     assert type(build(implementation="torch.nn:GRU").layer) is torch.nn.GRU
+
+
+@pytest.mark.parametrize("implementation", ["scratch", OWN_CELL])
+def test_the_backend_reaches_the_layer(implementation: str) -> None:
+    layer = build(implementation=implementation, backend="plain").layer
+    assert layer.backend_for(torch.randn(2, 5, 3)).name == "plain"
+
+
+@pytest.mark.parametrize("implementation", ["builtin", "torch.nn:GRU"])
+def test_a_backend_for_a_layer_without_backends_is_an_error(implementation: str) -> None:
+    with pytest.raises(ConfigError, match=r"^backend is c: .* has no backends; expected auto"):
+        build(implementation=implementation, backend="c")
+
+
+@pytest.mark.parametrize(
+    ("options", "description"),
+    [
+        ({"backend": "plain"}, "plain: requested"),
+        ({"backend": "bptt"}, "bptt: requested"),
+        ({"compile": True}, "plain: torch.compile compiles the loop"),
+        ({"implementation": "builtin"}, "torch.nn"),
+    ],
+)
+def test_the_backend_is_described(options: dict[str, object], description: str) -> None:
+    config = Config(hidden_size=6, **options)
+    layer = build_model(config, input_size=3, num_classes=4).layer
+    assert describe_backend(config, layer, torch.randn(2, 5, 3)) == description
+
+
+def test_a_layer_of_another_kind_computes_by_itself() -> None:
+    assert describe_backend(Config(), torch.nn.Linear(3, 3), torch.ones(3)) == "the layer's own"
 
 
 def test_parameters_are_counted() -> None:
@@ -100,7 +132,7 @@ class Unfinished(Cell):
         ("Missing", "has no 'Missing'"),
     ],
 )
-def test_a_class_that_is_no_layer_is_told_in_one_line(
+def test_a_class_that_is_not_a_layer_is_a_one_line_error(
     tmp_path: Path, name: str, reason: str
 ) -> None:
     path = tmp_path / "own.py"
@@ -111,6 +143,6 @@ def test_a_class_that_is_no_layer_is_told_in_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_a_size_beyond_memory_is_told_in_one_line() -> None:
+def test_a_size_beyond_memory_is_a_one_line_error() -> None:
     with pytest.raises(ImplementationError, match="builtin lstm cannot be used: RuntimeError"):
         build_model(Config(hidden_size=10**10, implementation="builtin"), 3, 4)

@@ -1,4 +1,4 @@
-"""Several processes that train one model together: real ones, started by torchrun, over gloo."""
+"""Several processes, started by torchrun, train one model together over gloo."""
 
 import os
 import re
@@ -13,12 +13,12 @@ import torch
 from tests.helpers.runs import ENVIRONMENT, TRAIN, metrics, wait_for, weights
 from training_loop.runs.checkpoint import read_latest
 
-# 13 does not divide among two, and the last batch of the digits' 1,433 holds a single image more.
+# A batch of 13 cannot be split evenly among two processes, and the last batch has 3 images.
 OPTIONS = ("--dataset", "digits", "--hidden-size", 8, "--batch-size", 13, "--device", "cpu")
 
 
-def begin(*arguments: object, folder: Path) -> subprocess.Popen[str]:
-    """train.py in two processes."""
+def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:
+    """Start train.py in two processes."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.Popen(
         [*torchrun, "--nproc-per-node", "2", str(TRAIN), *map(str, arguments)],
@@ -41,20 +41,20 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
-    """What two processes print, their run folder, and that of one process with the same batches."""
+    """Output and run folder of two processes; run folder of one process with the same batches."""
     from train import train
-    from training_loop.commands.options import parse_request
+    from training_loop.commands.options import parse_options
 
     folder = tmp_path_factory.mktemp("processes")
-    status, printed, complaint = finish(
-        begin(*OPTIONS, "--epochs", 2, "--run-dir", "two", folder=folder)
+    status, printed, error = finish(
+        start(*OPTIONS, "--epochs", 2, "--run-dir", "two", folder=folder)
     )
-    assert status == 0, complaint
+    assert status == 0, error
     one = [*map(str, OPTIONS), "--epochs", "2", "--run-dir", str(folder / "one")]
-    return printed, folder / "two", train(parse_request(one).config)
+    return printed, folder / "two", train(parse_options(one).config)
 
 
-def test_two_processes_give_what_one_gives(two_and_one: tuple[str, Path, Path]) -> None:
+def test_two_processes_give_the_results_of_one(two_and_one: tuple[str, Path, Path]) -> None:
     _, two, one = two_and_one
     ours, theirs = metrics(two), metrics(one)
     assert (ours["processes"], theirs["processes"]) == (2, 1)
@@ -62,52 +62,52 @@ def test_two_processes_give_what_one_gives(two_and_one: tuple[str, Path, Path]) 
     for name, weight in weights(one).items():
         torch.testing.assert_close(weights(two)[name], weight, rtol=1e-2, atol=1e-3)
     for mine, alone in zip(ours["epochs"], theirs["epochs"], strict=True):
-        # Every one of the 364 images counts once; at most one lies so close that rounding decides.
+        # Each of the 364 images is counted once; rounding may change the class of one of them.
         assert abs(mine["test_accuracy"] - alone["test_accuracy"]) <= 1.5 / 364
         assert mine["test_accuracy"] * 364 == pytest.approx(round(mine["test_accuracy"] * 364))
 
 
-def test_one_process_speaks_and_writes(two_and_one: tuple[str, Path, Path]) -> None:
+def test_only_the_main_process_prints_and_writes(two_and_one: tuple[str, Path, Path]) -> None:
     printed, two, one = two_and_one
     lines = printed.splitlines()
     assert len(lines) == len(set(lines)) == 10
     assert re.fullmatch(r"device  2 processes, each cpu \(\d+ threads\)", lines[2])
-    kinds = [
+    file_names = [
         sorted(re.sub(r"\.\d.*", "", path.name) for path in folder.iterdir())
         for folder in (two, one)
     ]
-    assert kinds[0] == kinds[1]
+    assert file_names[0] == file_names[1]
 
 
-def test_a_worker_that_dies_ends_the_run_which_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_a_killed_process_ends_the_run_which_can_be_resumed(tmp_path: Path) -> None:
     arguments = (*OPTIONS, "--epochs", 300, "--checkpoint-every", 5, "--run-dir", "run")
-    process = begin(*arguments, folder=tmp_path)
+    process = start(*arguments, folder=tmp_path)
     try:
         wait_for(process, "epoch 1:")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         second = max(int(child) for child in children if is_train(int(child)))
         os.kill(second, signal.SIGKILL)
     finally:
-        status, _, complaint = finish(process)
+        status, _, error = finish(process)
     assert status != 0
-    (line,) = [line for line in complaint.splitlines() if line.startswith("train.py: error: ")]
+    (line,) = [line for line in error.splitlines() if line.startswith("train.py: error: ")]
     step = read_latest(tmp_path / "run")[0].step
     assert step >= 111
     assert line == (
         "train.py: error: another process of the run has ended; "
-        f"the checkpoint after step {step} stands, go on with --resume run"
+        f"latest checkpoint: step {step}, resume with --resume run"
     )
-    assert not re.search(r"^\[rank\d\]", complaint, re.MULTILINE)  # no worker's traceback
+    assert not re.search(r"^\[rank\d\]", error, re.MULTILINE)  # no traceback of a process
 
-    again = begin("--resume", "run", folder=tmp_path)
+    again = start("--resume", "run", folder=tmp_path)
     try:
         wait_for(again, f"epoch {step // 111 + 1}:")
-        again.send_signal(signal.SIGTERM)  # torchrun hands it on to both
+        again.send_signal(signal.SIGTERM)  # torchrun forwards it to both
     finally:
-        status, _, complaint = finish(again)
+        status, _, error = finish(again)
     later = read_latest(tmp_path / "run")[0].step
     assert later > step
-    assert f"train.py: terminated; saved after step {later}, go on with" in complaint
+    assert f"train.py: terminated; saved after step {later}, resume with" in error
 
 
 def is_train(pid: int) -> bool:

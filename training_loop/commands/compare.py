@@ -1,4 +1,4 @@
-"""Runs laid over one another: scratch over builtin, one cell over another."""
+"""``train.py --compare``: several runs in one table and one plot."""
 
 import json
 from collections.abc import Sequence
@@ -9,36 +9,36 @@ from rich.console import Console
 from rich.table import Table
 
 from command_line.errors import ConfigError, one_line
-from command_line.files import atomic_write
+from command_line.files import atomic_write, write_errors_as_config_errors
 from training_loop.config import Config
 from training_loop.reports.plots import draw_comparison
-from training_loop.runs.folder import refusing
 from training_loop.runs.run import METRICS
 
-PICTURE = "comparison.png"
+PLOT = "comparison.png"
 
 
 def compare(folders: Sequence[Path]) -> Path:
-    """Print a table of runs, and draw their losses and accuracies over one another.
+    """Print a table of runs, and plot their losses and accuracies on common axes.
 
     Args:
-        folders: of runs that have at least one epoch behind them.
+        folders: runs with at least one finished epoch.
 
     Returns:
-        The picture: ``comparison.png`` beside the first run.
+        The plot: ``comparison.png`` in the parent folder of the first run.
 
     Raises:
-        ConfigError: a folder holds no such run, or they were tested on different images.
+        ConfigError: a folder has no such run, the runs were tested on different images, or the
+            plot cannot be written.
     """
-    runs = {folder: (Config.of_run(folder), read_metrics(folder)) for folder in folders}
-    tested = {(config.dataset, config.tested_on) for config, _ in runs.values()}
-    if len(tested) > 1:
-        sets = ", ".join(sorted(f"{dataset} ({on})" for dataset, on in tested))
-        raise ConfigError(f"compare is of runs on {sets}: expected the same images for all")
-    ((dataset, on),) = tested
+    runs = {folder: (Config.load(folder), read_metrics(folder)) for folder in folders}
+    tested_on = {(config.dataset, config.split) for config, _ in runs.values()}
+    if len(tested_on) > 1:
+        sets = ", ".join(sorted(f"{dataset} ({split})" for dataset, split in tested_on))
+        raise ConfigError(f"compare is given runs tested on {sets}: expected the same images")
+    ((dataset, split),) = tested_on
 
     table = Table(
-        "run", "model", "recipe", "seed", "epochs", f"{on} accuracy, {dataset}", "seconds"
+        "run", "model", "recipe", "seed", "epochs", f"{split} accuracy, {dataset}", "seconds"
     )
     for folder, (config, metrics) in runs.items():
         table.add_row(
@@ -47,35 +47,35 @@ def compare(folders: Sequence[Path]) -> Path:
             config.recipe,
             str(config.seed),
             str(len(metrics["epochs"])),
-            f"{100 * metrics[f'{on}_accuracy']:.2f} %",
+            f"{100 * metrics[f'{split}_accuracy']:.2f} %",
             f"{metrics['seconds']:.1f}",
         )
     Console().print(table)
 
     curves = {}
     for folder, (config, metrics) in runs.items():
-        accuracies = [epoch[f"{on}_accuracy"] for epoch in metrics["epochs"]]
+        accuracies = [epoch[f"{split}_accuracy"] for epoch in metrics["epochs"]]
         curves[f"{folder.name} ({config.layer})"] = metrics["step_losses"], accuracies
-    picture = folders[0].parent / PICTURE
-    with refusing(picture.parent), atomic_write(picture) as file:
-        draw_comparison(file, curves, on)
-    print(f"result  {len(runs)} runs over one another -> {picture}")
-    return picture
+    plot = folders[0].parent / PLOT
+    with write_errors_as_config_errors("compare", plot.parent), atomic_write(plot) as file:
+        draw_comparison(file, curves, split)
+    print(f"result  plot of {len(runs)} runs -> {plot}")
+    return plot
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """What a run's ``metrics.json`` has.
+    """Content of a run's ``metrics.json``.
 
     Raises:
-        ConfigError: it is not there yet, or damaged.
+        ConfigError: it does not exist yet, or is damaged.
     """
     file = folder / METRICS
     try:
         metrics = json.loads(file.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"{folder} has no {METRICS}: its first epoch is not over") from None
+        raise ConfigError(f"{folder} has no {METRICS}: no epoch is finished yet") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read: {one_line(error)}") from error
     if not isinstance(metrics, dict) or not metrics.keys() >= {"epochs", "seconds", "step_losses"}:
-        raise ConfigError(f"{file} is no run's metrics: expected what train.py wrote")
+        raise ConfigError(f"{file} is not a run's metrics: expected a file written by train.py")
     return metrics

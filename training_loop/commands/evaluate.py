@@ -1,4 +1,4 @@
-"""What a run's model makes of the images that it is tested on."""
+"""``train.py --evaluate``: accuracy of a run's model, in total and per class."""
 
 from pathlib import Path
 
@@ -12,81 +12,83 @@ from command_line.errors import ConfigError, one_line
 from sequenced_mnist import Batches, load_images
 from training_loop.config import Config
 from training_loop.model import build_model
-from training_loop.predict import accuracy, score
+from training_loop.predict import accuracy, predict
 from training_loop.reports.plots import confusion
 from training_loop.runs import checkpoint
-from training_loop.runs.folder import WEIGHTS
+from training_loop.runs.folder import MODEL
 from training_loop.runtime.accelerator import start_accelerator
 
-BATCH = 500
-"""Images tested at a time."""
+BATCH_SIZE = 500
+"""Images per batch. There is no backward pass, so it can be larger than in training."""
 
 
 def evaluate(config: Config) -> float:
-    """Test the model of a run, finished or not, and say how it does on each class.
+    """Test the model of a run, finished or not, and print its accuracy per class and in total.
 
     Args:
-        config: of the run, with its folder as ``run_dir``.
+        config: configuration of the run, with its folder as ``run_dir``.
 
     Returns:
-        The share of the tested images named rightly, from 0 to 1.
+        The share of images classified correctly, from 0 to 1.
 
     Raises:
         ConfigError, DataError, ImplementationError: a file, folder or device cannot be used.
     """
     assert config.run_dir is not None
-    weights, which = weights_of(config.run_dir)
+    weights, source = load_weights(config.run_dir)
     accelerator = start_accelerator(config.device, config.precision)
     images = load_images(config.dataset, config.data_dir)
     if config.validation:
         images = images.for_validation()
-    share = (accelerator.device, accelerator.process_index, accelerator.num_processes)
-    batches = Batches(images.test_images, images.test_labels, config.sequence, BATCH, *share)
+    placement = (accelerator.device, accelerator.process_index, accelerator.num_processes)
+    batches = Batches(
+        images.test_images, images.test_labels, config.sequence, BATCH_SIZE, *placement
+    )
     model = build_model(config, batches.features, images.num_classes)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ConfigError(f"{config.run_dir} holds another model: {one_line(error)}") from error
+        reason = one_line(error)
+        raise ConfigError(f"{config.run_dir} has the weights of another model: {reason}") from error
     model = accelerator.prepare(model)
-    scores = score(accelerator, model, batches, batches.num_images)
-    share_right = accuracy(scores, batches.labels)
+    logits = predict(accelerator, model, batches, batches.num_images)
+    correct = accuracy(logits, batches.labels)
     if accelerator.is_main_process:
-        Console().print(by_class(scores.cpu(), images.test_labels, images.class_names))
+        Console().print(class_table(logits.cpu(), images.test_labels, images.class_names))
         print(
-            f"result  {images.name}: {config.tested_on} accuracy {100 * share_right:.2f} % "
-            f"({config.layer}, {config.sequence}, {which} of {config.run_dir})"
+            f"result  {images.name}: {config.split} accuracy {100 * correct:.2f} % "
+            f"({config.layer}, {config.sequence}, {source} of {config.run_dir})"
         )
-    return share_right
+    return correct
 
 
-def weights_of(folder: Path) -> tuple[dict[str, Tensor], str]:
-    """The weights of a run, by torch.nn's names, and which they are.
+def load_weights(folder: Path) -> tuple[dict[str, Tensor], str]:
+    """The final weights of a run, or those of its latest checkpoint; and which of the two.
 
     Raises:
-        ConfigError: it has none, or they are damaged.
+        ConfigError: the folder has neither, or the file is damaged.
     """
-    file = folder / WEIGHTS
+    file = folder / MODEL
     if not file.is_file():
         latest, _ = checkpoint.read_latest(folder)
-        return latest.below("model/"), f"step {latest.step}"
+        return latest.with_prefix("model/"), f"step {latest.step}"
     try:
-        return load_file(file), "the weights"
+        return load_file(file), "final weights"
     except (SafetensorError, OSError) as error:
-        raise ConfigError(
-            f"{file} is damaged or no safetensors file ({one_line(error)})"
-        ) from error
+        reason = one_line(error)
+        raise ConfigError(f"{file} is damaged or not a safetensors file ({reason})") from error
 
 
-def by_class(scores: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Table:
-    """How each class fares: (n, classes) logits, (n,) labels."""
-    counts = confusion(scores, labels)  # (true, named)
-    table = Table("class", "images", "named rightly", "most often taken for")
+def class_table(logits: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Table:
+    """Accuracy per class, from (n, classes) logits and (n,) labels."""
+    counts = confusion(logits, labels)  # (true, predicted)
+    table = Table("class", "images", "correct", "most frequent mistake")
     for true, row in enumerate(counts):
-        total, right = int(row.sum()), int(row[true])
+        total, correct = int(row.sum()), int(row[true])
         wrong = row.clone()
         wrong[true] = 0
-        number, named = wrong.max(dim=0)
-        taken_for = f"{class_names[int(named)]} ({int(number)})" if number else ""
-        rightly = f"{right} ({100 * right / total:.1f} %)" if total else ""
-        table.add_row(class_names[true], str(total), rightly, taken_for)
+        number, predicted = wrong.max(dim=0)
+        mistake = f"{class_names[int(predicted)]} ({int(number)})" if number else ""
+        share = f"{correct} ({100 * correct / total:.1f} %)" if total else ""
+        table.add_row(class_names[true], str(total), share, mistake)
     return table

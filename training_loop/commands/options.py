@@ -1,4 +1,4 @@
-"""train.py's command line: a new run, or one of three things to do with earlier ones."""
+"""Command-line options of train.py: those of a new run, or a command for earlier runs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from command_line.program import parse_arguments
 from training_loop.config import Config
 
 PROGRAM = "train.py"
-CHANGEABLE = {"implementation", "device", "compile", "checkpoint_every", "data_dir"}
-"""What another machine, or another implementation of the same cell, may have otherwise."""
+CHANGEABLE = {"implementation", "backend", "device", "compile", "checkpoint_every", "data_dir"}
+"""Options that may change on resume: they change the results by rounding at most."""
 
 
 def _run(metavar: str) -> object:
@@ -22,47 +22,50 @@ def _run(metavar: str) -> object:
 
 
 @dataclass(frozen=True)
-class Request:
-    """Train a recurrent layer to name images that it reads as sequences."""
+class Options:
+    """Train a recurrent layer to classify images, which it reads as sequences."""
 
     resume: Annotated[Path | None, _run("RUN")] = None
-    """go on with a run that broke off"""
+    """resume the interrupted run in the folder RUN"""
     evaluate: Annotated[Path | None, _run("RUN")] = None
-    """test a run's model"""
+    """test the model of the run in the folder RUN, and print the accuracy of each class"""
     compare: Annotated[
         tuple[Path, ...],
         tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="(default: none)"),
     ] = ()
-    """draw runs over one another"""
+    """print a table of two or more runs, and plot their losses and accuracies together"""
     config: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
 
     def __post_init__(self) -> None:
-        asked = [name for name in ("resume", "evaluate", "compare") if getattr(self, name)]
-        if len(asked) > 1:
-            raise ConfigError(f"{' and '.join(asked)} are given: expected one of them at a time")
+        given = [name for name in ("resume", "evaluate", "compare") if getattr(self, name)]
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(given)} are given: expected one of them at a time")
         if len(self.compare) == 1:
-            raise ConfigError("compare is of 1 run: expected two or more")
+            raise ConfigError("compare is given 1 run: expected two or more")
 
 
-def parse_request(arguments: Sequence[str] | None = None) -> Request:
-    """What a command line asks for.
+def parse_options(arguments: Sequence[str] | None = None) -> Options:
+    """Parse the command line.
 
-    With ``--resume`` and ``--evaluate`` the options are the run's own, from its folder; those that
-    do not change what is computed can be given anew.
+    With ``--resume`` and ``--evaluate``, the options are read from the run's folder. Those in
+    ``CHANGEABLE`` can be given again with another value.
+
+    Args:
+        arguments: without the program's name; None for those of the process.
 
     Raises:
-        ConfigError: an option cannot be followed, or a run's folder holds no configuration.
+        ConfigError: an option is invalid, or a run's folder has no valid configuration.
     """
-    request = parse_arguments(Request, PROGRAM, arguments)
-    folder = request.resume or request.evaluate
+    options = parse_arguments(Options, PROGRAM, arguments)
+    folder = options.resume or options.evaluate
     if folder is None:
-        return request
-    saved = dataclasses.replace(Config.of_run(folder), run_dir=folder)
-    request = parse_arguments(Request, PROGRAM, arguments, default=Request(config=saved))
-    for name, value in vars(request.config).items():
+        return options
+    saved = dataclasses.replace(Config.load(folder), run_dir=folder)
+    options = parse_arguments(Options, PROGRAM, arguments, default=Options(config=saved))
+    for name, value in vars(options.config).items():
         if name not in CHANGEABLE and value != getattr(saved, name):
             raise ConfigError(
                 f"{name} is {value}: {folder} has {getattr(saved, name)}, and only "
-                f"{', '.join(sorted(CHANGEABLE))} can be another"
+                f"{', '.join(sorted(CHANGEABLE))} can be changed"
             )
-    return request
+    return options

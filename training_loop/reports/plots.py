@@ -1,4 +1,4 @@
-"""What a run came to, as pictures: its curve, its confusions, its worst mistakes; runs compared."""
+"""Plots of a run: curves, confusion matrix, mistakes; and of several runs: a comparison."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -11,47 +11,49 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-WORST = 40
-"""Mistakes on a sheet."""
+NUM_SHOWN = 40
+"""Number of misclassified images shown."""
+COLUMNS = 8
+"""Number of images in a row."""
 
 
 def draw_curve(
-    path: Path | IO[bytes],
+    file: Path | IO[bytes],
     title: str,
     step_losses: Sequence[float],
     accuracies: Sequence[float],
-    tested: str,
+    split: str,
 ) -> None:
-    """Draw the loss of every step, and the accuracy after every epoch, as a PNG.
+    """Draw the loss of every step and the accuracy after every epoch, as a PNG.
 
     Args:
-        path: the file to write, whatever its suffix.
-        title: says what was trained on what.
+        file: path or binary file to which the PNG is written.
+        title: title of the figure.
         step_losses: mean cross entropy of each step's batch, in nats.
-        accuracies: share of the tested images named rightly, from 0 to 1, one an epoch.
-        tested: ``test`` or ``validation``.
+        accuracies: after each epoch, from 0 to 1.
+        split: ``test`` or ``validation``, for the axis label.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
     figure.suptitle(title)
-    loss, accuracy = _loss_and_accuracy(figure, tested)
+    loss, accuracy = _loss_and_accuracy(figure, split)
     loss.plot(_epochs_of(step_losses, accuracies), step_losses, linewidth=0.8)
     accuracy.plot(range(1, len(accuracies) + 1), _percent(accuracies), marker="o")
-    figure.savefig(path, format="png", dpi=120)
+    figure.savefig(file, format="png", dpi=120)
 
 
 def draw_comparison(
-    path: Path | IO[bytes], runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], tested: str
+    file: Path | IO[bytes], runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], split: str
 ) -> None:
-    """Draw several runs over one another, as a PNG.
+    """Draw the losses and accuracies of several runs on common axes, as a PNG.
 
     Args:
-        path: the file to write.
-        runs: by name, the loss of every step and the accuracy after every epoch.
-        tested: ``test`` or ``validation``.
+        file: path or binary file to which the PNG is written.
+        runs: name -> the loss of every step, the accuracy after every epoch.
+        split: ``test`` or ``validation``, for the axis label.
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
-    loss, accuracy = _loss_and_accuracy(figure, tested)
-    # Each line is thinner than the one below it, so that equal curves are all seen.
+    loss, accuracy = _loss_and_accuracy(figure, split)
+    # Each line is thinner than the one below it, so that equal curves stay visible.
     widths = np.linspace(1 + 1.2 * (len(runs) - 1), 0.8, len(runs))
     for (name, (losses, accuracies)), width, style in zip(
         runs.items(), widths, cycle(("-", "--", "-.", ":")), strict=False
@@ -62,90 +64,92 @@ def draw_comparison(
             epochs, _percent(accuracies), style, linewidth=width + 0.7, marker="o", label=name
         )
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
-    figure.savefig(path, format="png", dpi=120)
+    figure.savefig(file, format="png", dpi=120)
 
 
 def draw_confusion(
-    path: Path | IO[bytes], scores: Tensor, labels: Tensor, class_names: Sequence[str]
+    file: Path | IO[bytes], logits: Tensor, labels: Tensor, class_names: Sequence[str]
 ) -> None:
-    """Draw how often images of each class were named as each other, as a PNG.
+    """Draw the confusion matrix, as a PNG.
 
     Args:
-        path: the file to write.
-        scores: (n, classes) logits.
+        file: path or binary file to which the PNG is written.
+        logits: (n, classes).
         labels: (n,) true classes.
-        class_names: what each class stands for.
+        class_names: one name per class.
     """
-    counts = confusion(scores, labels)  # (classes, classes)
+    counts = confusion(logits, labels)  # (true, predicted)
     wrong = counts.masked_fill(torch.eye(len(counts), dtype=torch.bool), 0)
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
-    # Only mistakes are coloured: beside the right answers they would all be white.
+    # Only mistakes are coloured: on a common scale with the diagonal they would all be white.
     most = max(1, int(wrong.max()))
     axes.imshow(wrong.numpy(), cmap="Oranges", vmin=0, vmax=most)
     for true, row in enumerate(counts.tolist()):
-        for named, number in enumerate(row):
-            on_dark = true != named and number > most / 2
-            colour = "0.45" if true == named else "white" if on_dark else "black"
-            axes.text(named, true, str(number or ""), ha="center", va="center", color=colour)
+        for predicted, number in enumerate(row):
+            on_dark = true != predicted and number > most / 2
+            colour = "0.45" if true == predicted else "white" if on_dark else "black"
+            axes.text(predicted, true, str(number or ""), ha="center", va="center", color=colour)
     long = max(map(len, class_names)) > 3
     axes.set_xticks(range(len(counts)), class_names, rotation=45 if long else 0)
     axes.set_yticks(range(len(counts)), class_names)
-    right, total = int(counts.trace()), int(counts.sum())
+    correct, total = int(counts.trace()), int(counts.sum())
     axes.set(
-        xlabel="named", ylabel="true", title=f"{total - right} of {total} images named wrongly"
+        xlabel="predicted class",
+        ylabel="true class",
+        title=f"{total - correct} of {total} images misclassified",
     )
-    figure.savefig(path, format="png", dpi=110)
+    figure.savefig(file, format="png", dpi=110)
 
 
 def draw_mistakes(
-    path: Path | IO[bytes],
+    file: Path | IO[bytes],
     images: Tensor,
-    scores: Tensor,
+    logits: Tensor,
     labels: Tensor,
     class_names: Sequence[str],
 ) -> None:
-    """Draw the images that were named wrongly with the most confidence, as a PNG.
+    """Draw the misclassified images with the highest predicted probability, as a PNG.
 
     Args:
-        path: the file to write.
+        file: path or binary file to which the PNG is written.
         images: (n, height, width) uint8.
-        scores, labels, class_names: as in :func:`draw_confusion`.
+        logits, labels, class_names: as in :func:`draw_confusion`.
     """
-    confidence, named = scores.softmax(dim=1).max(dim=1)
-    wrong = (named != labels).nonzero().squeeze(1)
-    worst = wrong[confidence[wrong].argsort(descending=True, stable=True)][:WORST]
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    wrong = (predicted != labels).nonzero().squeeze(1)
+    shown = wrong[confidence[wrong].argsort(descending=True, stable=True)][:NUM_SHOWN]
     height, width = images.shape[1:]
-    columns = 8
-    tile_height, tile_width = round(1.5 * height), round(1.25 * width)  # room for the words
-    sheet = np.zeros((WORST // columns * tile_height, columns * tile_width), dtype=np.uint8)
+    tile_height, tile_width = round(1.5 * height), round(1.25 * width)  # room for the text
+    sheet = np.zeros((NUM_SHOWN // COLUMNS * tile_height, COLUMNS * tile_width), dtype=np.uint8)
     figure = Figure(figsize=(10, 8), layout="constrained")
     axes = figure.subplots()
-    for place, index in enumerate(worst.tolist()):
-        top, left = (place // columns) * tile_height, (place % columns) * tile_width
+    for place, index in enumerate(shown.tolist()):
+        top, left = (place // COLUMNS) * tile_height, (place % COLUMNS) * tile_width
         sheet[top : top + height, left : left + width] = images[index].numpy()
-        true, answer = (class_names[int(of[index])] for of in (labels, named))
-        words = f"{true} → {answer}, {100 * confidence[index]:.0f} %\n#{index}"
-        axes.text(left + width / 2, top + 1.02 * height, words, fontsize=8, ha="center", va="top")
+        true_name, predicted_name = (class_names[int(of[index])] for of in (labels, predicted))
+        text = f"{true_name} → {predicted_name}, {100 * confidence[index]:.0f} %\n#{index}"
+        axes.text(left + width / 2, top + 1.02 * height, text, fontsize=8, ha="center", va="top")
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
     axes.set_axis_off()
     figure.suptitle(
-        f"The {len(worst)} surest of {len(wrong)} mistakes: true → named, how sure, which image"
+        f"{len(shown)} of {len(wrong)} misclassified images, most confident first: "
+        "true → predicted class, probability, #index"
     )
-    figure.savefig(path, format="png", dpi=110)
+    figure.savefig(file, format="png", dpi=110)
 
 
-def confusion(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many images of each class were named as each: (true, named) int64."""
-    classes = scores.size(1)
-    pairs = labels * classes + scores.argmax(dim=1)
+def confusion(logits: Tensor, labels: Tensor) -> Tensor:
+    """Confusion matrix: number of images by (true class, predicted class), int64."""
+    classes = logits.size(1)
+    pairs = labels * classes + logits.argmax(dim=1)
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
 
-def _loss_and_accuracy(figure: Figure, tested: str) -> tuple[Axes, Axes]:
+def _loss_and_accuracy(figure: Figure, split: str) -> tuple[Axes, Axes]:
     loss, accuracy = figure.subplots(1, 2, sharex=True)
     loss.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
-    accuracy.set(xlabel="epoch", ylabel=f"{tested} accuracy (%)")
+    accuracy.set(xlabel="epoch", ylabel=f"{split} accuracy (%)")
     for axes in (loss, accuracy):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
@@ -153,7 +157,7 @@ def _loss_and_accuracy(figure: Figure, tested: str) -> tuple[Axes, Axes]:
 
 
 def _epochs_of(step_losses: Sequence[float], accuracies: Sequence[float]) -> list[float]:
-    """Where in the run each step ended, in epochs."""
+    """Position of the end of each step in the run, in epochs."""
     return [(step + 1) * len(accuracies) / len(step_losses) for step in range(len(step_losses))]
 
 

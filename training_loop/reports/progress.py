@@ -1,4 +1,4 @@
-"""How far a pass is, and what it has come to: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a training pass: a bar on a terminal, periodic lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,25 +7,27 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training_loop.trainer import Look
+from training_loop.trainer import StepMetrics
 
-LINE_EVERY = 30.0  # seconds between two lines where there is no terminal
+LINE_EVERY = 30.0
+"""Seconds between two lines if the output is not a terminal."""
 
 
 @contextmanager
 def progress_bar(
     title: str, steps: int, done: int = 0, quiet: bool = False
-) -> Iterator[Callable[[Look], None]]:
-    """Show how many of a pass's steps have been taken, the loss, and images per second.
+) -> Iterator[Callable[[StepMetrics], None]]:
+    """Show the steps taken, the loss, and images per second.
 
-    Used as ``with progress_bar("epoch 1", 600) as show``, and ``show(look)`` once in a while. On
-    leaving, also by an exception, the bar is gone and the terminal as it was.
+    Use it as ``with progress_bar("epoch 1", 600) as show`` and call ``show(metrics)`` after some of
+    the steps. At the end of the block, also after an exception, the bar is removed and the terminal
+    restored.
 
     Args:
-        title: what is under way.
-        steps: of the whole pass.
-        done: of them taken before.
-        quiet: show nothing, as the other processes of a run do.
+        title: text before the bar.
+        steps: number of steps in the whole pass.
+        done: number of steps taken before.
+        quiet: show nothing, for processes other than the main one.
     """
     console = Console(quiet=quiet)
     if not console.is_terminal or quiet:
@@ -35,24 +37,27 @@ def progress_bar(
         TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[at]}"),
+        TextColumn("{task.fields[values]}"),
     )
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(title, total=steps, completed=done, at="")
-        yield lambda look: bar.update(task, completed=look.step_in_epoch, at=_figures(look))
+        task = bar.add_task(title, total=steps, completed=done, values="")
+        yield lambda metrics: bar.update(
+            task, completed=metrics.step_in_epoch, values=_values(metrics)
+        )
 
 
-def _lines(title: str, steps: int, quiet: bool) -> Callable[[Look], None]:
+def _lines(title: str, steps: int, quiet: bool) -> Callable[[StepMetrics], None]:
     last = time.monotonic()
 
-    def show(look: Look) -> None:
+    def show(metrics: StepMetrics) -> None:
         nonlocal last
         if not quiet and time.monotonic() - last >= LINE_EVERY:
             last = time.monotonic()
-            print(f"{title}: step {look.step_in_epoch} of {steps}, {_figures(look)}", flush=True)
+            step = f"step {metrics.step_in_epoch} of {steps}"
+            print(f"{title}: {step}, {_values(metrics)}", flush=True)
 
     return show
 
 
-def _figures(look: Look) -> str:
-    return f"loss {look.loss:.4f}, {look.images_per_second:.0f} images/s"
+def _values(metrics: StepMetrics) -> str:
+    return f"loss {metrics.loss:.4f}, {metrics.images_per_second:.0f} images/s"

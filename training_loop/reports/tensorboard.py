@@ -1,7 +1,8 @@
-"""A run's figures as TensorBoard reads them.
+"""Write scalars for TensorBoard.
 
-torch's SummaryWriter writes from a thread of its own, and where the disk is full the traceback is
-that thread's. Here a figure is written where it is added, so that an error reaches who can act.
+torch.utils.tensorboard.SummaryWriter writes in a background thread. If the disk is full, that
+thread prints a traceback, and the error is raised only by a later call. Here ``add`` writes in the
+calling thread, so that a write error is raised once, where it can be handled.
 """
 
 import time
@@ -13,22 +14,23 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-
 from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
 
 VERSION = "brain.Event:2"
+"""Version of the file format, in the first event of every file."""
 
 
-class Board:
-    """One event file in a run's folder.
+class TensorBoardWriter:
+    """Writes one event file in a run's folder.
 
     Args:
-        folder: the run's.
-        step: steps taken already. What earlier event files have of later ones does not count: the
-            run goes back, and takes them again.
+        folder: the run's folder.
+        step: steps taken before. TensorBoard then ignores events of later steps in the folder's
+            earlier files, because a resumed run repeats these steps.
 
     Raises:
-        OSError: from every method, the file cannot be written.
+        OSError: in every method, if the file cannot be written.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        # TensorBoard reads a folder's files in the order of their names.
+        # TensorBoard reads the files of a folder in the order of their names.
         name = f"events.out.tfevents.{time.time_ns() // 1000:016d}"
         self.file: BinaryIO = (folder / name).open("wb")
         self.records = RecordWriter(self.file)
@@ -37,9 +39,9 @@ class Board:
             self._write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
         self.file.flush()
 
-    def add(self, figures: dict[str, float], step: int) -> None:
-        """Note down figures after so many steps."""
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in figures.items()]
+    def add(self, scalars: dict[str, float], step: int) -> None:
+        """Write scalars, by tag, with the number of steps taken."""
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._write(Event(step=step, summary=Summary(value=values)))
 
     def _write(self, event: Event) -> None:
@@ -47,9 +49,9 @@ class Board:
         self.records.write(event.SerializeToString())
 
     def flush(self) -> None:
-        """Hand everything to the system, for TensorBoard to see."""
+        """Flush the buffer, so that TensorBoard can read all events."""
         self.file.flush()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.file.close()

@@ -1,15 +1,16 @@
-"""A run in one file, from which it goes on to the bit.
+"""Checkpoints: the whole state of a run in one file, for a bit-exact resume.
 
-The file is safetensors, which holds tensors and text and no code. Its tensors:
+The format is safetensors, which contains tensors and text but no code. The tensors:
 
-    model/NAME             every entry of the model's state_dict, so under torch.nn's names
-    optimizer/NAME/PART    what the optimizer keeps of the weight NAME: exp_avg, exp_avg_sq, step
-    generator/DEVICE/N     torch's random generator, of process N
-    step_losses            of every step taken
+    model/NAME             every entry of the model's state_dict
+    optimizer/NAME/PART    the optimizer's state of the weight NAME: exp_avg, exp_avg_sq, step
+    generator/DEVICE/N     state of torch's random generator in process N
+    step_losses            loss of every step taken
 
-and its text, as JSON: the configuration, the epochs that are over, the state of the schedule and of
-fp16's loss scaling, the optimizer's settings; beside it a digest of all of it. Everything goes by
-torch.nn's names, so what ``scratch`` saved ``builtin`` takes up, and the other way round.
+The metadata is JSON: the configuration, the results of the finished epochs, the state of the
+schedule and of fp16's loss scaling, and the optimizer's settings. A digest of tensors and metadata
+detects damage. All names are torch.nn's, so a checkpoint of ``scratch`` can be resumed with
+``builtin`` and the other way round.
 """
 
 import hashlib
@@ -25,30 +26,30 @@ from torch import Tensor
 
 from command_line.errors import ConfigError, one_line
 from command_line.files import atomic_write
-from training_loop.trainer import Epoch, Training
+from training_loop.trainer import Epoch, Trainer
 
 FORMAT = "recurrent-by-hand checkpoint 1"
-CURRENT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
+CURRENT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 
 
 class CheckpointError(ConfigError):
-    """A checkpoint that is missing, damaged, or not one."""
+    """A checkpoint is missing or invalid."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds: see the top of this module."""
+    """Content of a checkpoint file, described at the top of this module."""
 
     tensors: dict[str, Tensor]
-    text: dict[str, Any]
+    metadata: dict[str, Any]
 
     @property
     def step(self) -> int:
-        """Steps that had been taken."""
+        """Number of steps taken before the checkpoint."""
         return len(self.tensors["step_losses"])
 
-    def below(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors of one kind, by what follows the prefix."""
+    def with_prefix(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names start with ``prefix``, by the rest of their names."""
         return {
             name.removeprefix(prefix): tensor
             for name, tensor in self.tensors.items()
@@ -56,153 +57,156 @@ class Checkpoint:
         }
 
 
-def take(training: Training) -> Checkpoint:
-    """A checkpoint of the run as it stands, between two steps. All processes take part.
+def capture(trainer: Trainer) -> Checkpoint:
+    """A checkpoint of the current state, between two steps. All processes take part.
 
     Raises:
-        DivergedError: a loss, a gradient or a weight is not finite; such a state is never saved
-            over a good one.
+        DivergedError: a loss, a gradient or a weight is not finite. Such a state is never saved,
+            because it would replace a good one.
     """
-    training.look()
-    training.check_weights()
-    tensors = {f"model/{n}": t for n, t in training.plain_model.state_dict().items()}
-    optimizer = training.optimizer.state_dict()
-    names = _names_by_index(training)
-    for index, kept in optimizer["state"].items():
-        tensors |= {f"optimizer/{names[index]}/{part}": tensor for part, tensor in kept.items()}
-    tensors |= _generators(training)
-    tensors["step_losses"] = torch.tensor(training.step_losses, dtype=torch.float64)
+    trainer.read_losses()
+    trainer.check_weights()
+    tensors = {f"model/{n}": t for n, t in trainer.plain_model.state_dict().items()}
+    optimizer = trainer.optimizer.state_dict()
+    names = _names_by_index(trainer)
+    for index, state in optimizer["state"].items():
+        tensors |= {f"optimizer/{names[index]}/{part}": tensor for part, tensor in state.items()}
+    tensors |= _generators(trainer)
+    tensors["step_losses"] = torch.tensor(trainer.step_losses, dtype=torch.float64)
     (settings,) = optimizer["param_groups"]
-    scaler = training.accelerator.scaler
-    text = {
-        "config": json.loads(training.config.to_json()),
-        "epochs": [asdict(epoch) for epoch in training.epochs],
-        "seconds": training.seconds,
-        "pass_seconds": training.pass_seconds,
-        "schedule": training.schedule.state_dict(),
+    scaler = trainer.accelerator.scaler
+    metadata = {
+        "config": json.loads(trainer.config.to_json()),
+        "epochs": [asdict(epoch) for epoch in trainer.epochs],
+        "seconds": trainer.seconds,
+        "pass_seconds": trainer.pass_seconds,
+        "schedule": trainer.schedule.state_dict(),
         "optimizer": {name: value for name, value in settings.items() if name != "params"},
         "scaler": scaler.state_dict() if scaler else {},
     }
-    return Checkpoint(copied(tensors), text)
+    return Checkpoint(to_cpu(tensors), metadata)
 
 
-def put_back(checkpoint: Checkpoint, training: Training) -> None:
-    """Make ``training`` what it was when the checkpoint was taken.
+def restore(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    """Set ``trainer`` to the state that was captured.
 
     Raises:
-        CheckpointError: its weights are not those of this model.
+        CheckpointError: the checkpoint is of another model.
     """
     try:
-        training.plain_model.load_state_dict(checkpoint.below("model/"))
-        index_of = {name: index for index, name in _names_by_index(training).items()}
+        trainer.plain_model.load_state_dict(checkpoint.with_prefix("model/"))
+        index_of = {name: index for index, name in _names_by_index(trainer).items()}
         state: dict[int, dict[str, Tensor]] = {}
-        for path, tensor in checkpoint.below("optimizer/").items():
+        for path, tensor in checkpoint.with_prefix("optimizer/").items():
             name, _, part = path.rpartition("/")
             state.setdefault(index_of[name], {})[part] = tensor
     except (RuntimeError, KeyError) as error:
         raise CheckpointError(f"the checkpoint is of another model: {one_line(error)}") from error
-    settings = dict(checkpoint.text["optimizer"], params=list(index_of.values()))
+    settings = dict(checkpoint.metadata["optimizer"], params=list(index_of.values()))
     settings["betas"] = tuple(settings["betas"])
-    training.optimizer.load_state_dict({"state": state, "param_groups": [settings]})
-    training.schedule.load_state_dict(checkpoint.text["schedule"])
-    if scaler := training.accelerator.scaler:
-        scaler.load_state_dict(checkpoint.text["scaler"])
-    _set_generators(checkpoint, training)
-    training.step = checkpoint.step
-    training.step_losses = checkpoint.tensors["step_losses"].tolist()
-    training.epochs = [Epoch(**epoch) for epoch in checkpoint.text["epochs"]]
-    training.seconds_before = checkpoint.text["seconds"]
-    training.pass_seconds_before = checkpoint.text["pass_seconds"]
+    trainer.optimizer.load_state_dict({"state": state, "param_groups": [settings]})
+    trainer.schedule.load_state_dict(checkpoint.metadata["schedule"])
+    if scaler := trainer.accelerator.scaler:
+        scaler.load_state_dict(checkpoint.metadata["scaler"])
+    _set_generators(checkpoint, trainer)
+    trainer.step = checkpoint.step
+    trainer.step_losses = checkpoint.tensors["step_losses"].tolist()
+    trainer.epochs = [Epoch(**epoch) for epoch in checkpoint.metadata["epochs"]]
+    trainer.previous_seconds = checkpoint.metadata["seconds"]
+    trainer.previous_pass_seconds = checkpoint.metadata["pass_seconds"]
 
 
-def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU: safetensors takes no two tensors that share storage, nor any with gaps."""
+def to_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU, without shared storage, as safetensors requires."""
     return {name: t.to("cpu", copy=True).contiguous() for name, t in tensors.items()}
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint into a run's folder; the one before it stays until the next.
+    """Write a checkpoint into a run's folder, where the previous one is kept as well.
 
     Raises:
-        OSError: it cannot be written; those that are there are still.
+        OSError: it cannot be written. Existing checkpoints are kept.
     """
-    text = json.dumps(checkpoint.text)
+    text = json.dumps(checkpoint.metadata)
     metadata = {"format": FORMAT, "run": text, "digest": _digest(checkpoint.tensors, text)}
-    with atomic_write(folder / CURRENT, previous=folder / BEFORE) as file:
+    with atomic_write(folder / CURRENT, previous=folder / PREVIOUS) as file:
         file.write(save(checkpoint.tensors, metadata))
 
 
 def read_latest(folder: Path) -> tuple[Checkpoint, str]:
-    """The latest checkpoint of a run's folder that is whole, and a line if that is not the last.
+    """The newest valid checkpoint of a run's folder, and a warning if the newest is damaged.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is no valid checkpoint.
     """
-    complaints: list[str] = []
-    for file in (folder / CURRENT, folder / BEFORE):
+    errors: list[CheckpointError] = []
+    for file in (folder / CURRENT, folder / PREVIOUS):
         if file.is_file():
             try:
-                return read(file), "; ".join(complaints)
+                return read(file), "; ".join(f"{e}: using the previous checkpoint" for e in errors)
             except CheckpointError as error:
-                complaints.append(f"{error}: going on from the one before")
-    if complaints:
-        raise CheckpointError(f"{complaints[0].partition(': going')[0]}: start the run anew")
-    raise CheckpointError(f"{folder} holds no checkpoint: expected a run's folder, unfinished")
+                errors.append(error)
+    if errors:
+        raise CheckpointError(f"{errors[0]}: start a new run")
+    raise CheckpointError(f"{folder} has no checkpoint: give the folder of an unfinished run")
 
 
 def read(file: Path) -> Checkpoint:
-    """Read and check one file. Nothing in it is executed.
+    """Read and validate one file. No code in it is executed.
 
     Raises:
-        CheckpointError: it is damaged, or no checkpoint of this project.
+        CheckpointError: the file is damaged, or not a checkpoint of train.py.
     """
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: it is not there
-        raise CheckpointError(
-            f"{file} is damaged or no safetensors file ({one_line(error)})"
-        ) from error
+    except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: the file is missing
+        reason = one_line(error)
+        raise CheckpointError(f"{file} is damaged or not a safetensors file ({reason})") from error
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{file} is no checkpoint of train.py")
+        raise CheckpointError(f"{file} is not a checkpoint of train.py")
     if metadata["digest"] != _digest(tensors, metadata["run"]):
-        raise CheckpointError(f"{file} is damaged: it does not hold what was written")
+        raise CheckpointError(f"{file} is damaged: its digest does not match its content")
     return Checkpoint(tensors, json.loads(metadata["run"]))
 
 
-def _names_by_index(training: Training) -> dict[int, str]:
-    """Where a weight stands in the optimizer -> its name. Implementations differ in the order."""
-    name_of = {id(weight): name for name, weight in training.weights.items()}
-    (group,) = training.optimizer.param_groups
+def _names_by_index(trainer: Trainer) -> dict[int, str]:
+    """Index of a weight in the optimizer -> its name. The order depends on the implementation."""
+    name_of = {id(weight): name for name, weight in trainer.weights.items()}
+    (group,) = trainer.optimizer.param_groups
     return {index: name_of[id(weight)] for index, weight in enumerate(group["params"])}
 
 
-def _generators(training: Training) -> dict[str, Tensor]:
-    """The random generators of every process, gathered."""
-    accelerator = training.accelerator
-    kinds = {"cpu": torch.get_rng_state()}
-    if accelerator.device.type in ("cuda", "mps"):
-        kinds[accelerator.device.type] = _device_module(accelerator.device.type).get_rng_state()
+def _generators(trainer: Trainer) -> dict[str, Tensor]:
+    """States of the random generators of all processes."""
+    accelerator = trainer.accelerator
+    device = accelerator.device.type
+    states = {"cpu": torch.get_rng_state()}
+    if device in ("cuda", "mps"):
+        states[device] = _device_module(device).get_rng_state()
     gathered = {
         kind: accelerator.gather(state.unsqueeze(0).to(accelerator.device))
-        for kind, state in kinds.items()
+        for kind, state in states.items()
     }
     return {
         f"generator/{kind}/{process}": state
-        for kind, states in gathered.items()
-        for process, state in enumerate(states)
+        for kind, of_each_process in gathered.items()
+        for process, state in enumerate(of_each_process)
     }
 
 
-def _set_generators(checkpoint: Checkpoint, training: Training) -> None:
-    """This process's generators; where it had none, another device say, they stay as seeded."""
-    process = training.accelerator.process_index
-    for path, state in checkpoint.below("generator/").items():
+def _set_generators(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    """Restore this process's generators; one that the checkpoint lacks keeps its seed.
+
+    A generator is missing if the run is resumed on another device or with more processes.
+    """
+    process = trainer.accelerator.process_index
+    for path, state in checkpoint.with_prefix("generator/").items():
         kind, _, number = path.partition("/")
         if int(number) == process and kind == "cpu":
             torch.set_rng_state(state)
-        elif int(number) == process and kind == training.accelerator.device.type:
+        elif int(number) == process and kind == trainer.accelerator.device.type:
             _device_module(kind).set_rng_state(state)
 
 

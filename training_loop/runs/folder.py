@@ -1,7 +1,4 @@
-"""A run's folder: made or taken up again, kept from other runs, its files written whole.
-
-What lies in it is told in run.py.
-"""
+"""Create, lock and resume run folders. run.py describes their content."""
 
 import re
 from collections.abc import Iterator
@@ -15,36 +12,34 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from filelock import FileLock, Timeout
 
-from training_loop.runs import checkpoint
 from command_line.errors import ConfigError
 from command_line.files import write_errors_as_config_errors
-from training_loop.config import SettledConfig
+from training_loop.config import ResolvedConfig
+from training_loop.runs import checkpoint
 
 RUNS = Path("runs")
-WEIGHTS = "model.safetensors"
-"""Written last: a run's folder that has it is finished."""
+MODEL = "model.safetensors"
+"""File of the final weights. It is written last, so a run is finished if it exists."""
 LOCK = ".lock"
 
 
 @contextmanager
-def new_folder(asked: Path | None, name: str) -> Iterator[Path]:
-    """Make a run's folder, and keep other runs out of it.
-
-    A run that breaks off and has left nothing in the folder takes it away again.
+def new_folder(requested: Path | None, name: str) -> Iterator[Path]:
+    """Create and lock a run folder. It is removed again if the run ends without a file in it.
 
     Args:
-        asked: the folder, new or empty; None for a new one in ``runs/``.
-        name: what a folder in ``runs/`` is called, after the time.
+        requested: the folder, new or empty; None for a new one in ``runs/``.
+        name: name of a folder in ``runs/``, after date and time.
 
     Raises:
-        ConfigError: the folder holds files already, cannot be made, or cannot be written into.
+        ConfigError: the folder contains files, or cannot be created or written.
     """
-    with refusing(asked or RUNS):
-        folder = _take(asked) if asked else _make_new(name)
+    with write_errors_as_config_errors("run_dir", requested or RUNS):
+        folder = _create(requested) if requested else _create_in_runs(name)
         with TemporaryFile(dir=folder):
-            pass  # it can be written into: better known now than after the training
+            pass  # fail now, not after the training, if the folder is not writable
     try:
-        with _kept_for_this_run(folder):
+        with _locked(folder):
             yield folder
     except BaseException:
         if not _files_in(folder):
@@ -55,64 +50,52 @@ def new_folder(asked: Path | None, name: str) -> Iterator[Path]:
 
 @contextmanager
 def unfinished_folder(folder: Path) -> Iterator[Path]:
-    """The folder of a run that broke off, kept from other runs while it is resumed.
+    """The locked folder of an interrupted run.
 
     Raises:
-        ConfigError: there is no such folder, it is in use, or its run is finished.
+        ConfigError: the folder does not exist, is in use, or its run is finished.
     """
     if not folder.is_dir():
-        raise ConfigError(f"resume is {folder}: there is no such folder; expected a run's")
-    with _kept_for_this_run(folder):
-        if (folder / WEIGHTS).exists():
+        raise ConfigError(f"resume is {folder}: no such folder; give the folder of a run")
+    with _locked(folder):
+        if (folder / MODEL).exists():
             raise ConfigError(
-                f"resume is {folder}: the run is finished; expected one that broke off, "
-                f"evaluate it with --evaluate {folder}"
+                f"resume is {folder}: the run is finished; evaluate it with --evaluate {folder}"
             )
         yield folder
 
 
 @contextmanager
 def open_folder(
-    config: SettledConfig, name: str, resume: bool, accelerator: Accelerator
+    config: ResolvedConfig, name: str, resume: bool, accelerator: Accelerator
 ) -> Iterator[Path]:
-    """A run's folder, new or resumed, opened by the first process; the others are told its name.
+    """The run's folder, new or resumed. The main process opens it and broadcasts its path.
 
     Raises:
-        ConfigError: as :func:`new_folder` and :func:`unfinished_folder` have it.
+        ConfigError: see :func:`new_folder` and :func:`unfinished_folder`.
     """
     with ExitStack() as stack:
-        told: list[Path | None] = [None]
+        paths: list[Path | None] = [None]
         if accelerator.is_main_process:
             if resume:
                 assert config.run_dir is not None
-                told[0] = stack.enter_context(unfinished_folder(config.run_dir))
+                paths[0] = stack.enter_context(unfinished_folder(config.run_dir))
             else:
-                told[0] = stack.enter_context(new_folder(config.run_dir, name))
-        (folder,) = broadcast_object_list(told)
+                paths[0] = stack.enter_context(new_folder(config.run_dir, name))
+        (folder,) = broadcast_object_list(paths)
         yield folder
 
 
 @contextmanager
-def refusing(folder: Path) -> Iterator[None]:
-    """Turn an error of the operating system into one line for the user.
-
-    Raises:
-        ConfigError: something in the folder cannot be read or written.
-    """
-    with write_errors_as_config_errors("run_dir", folder):
-        yield
-
-
-@contextmanager
-def _kept_for_this_run(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system lets go when the process ends, however it ends."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. The system releases it when the process ends, even by SIGKILL."""
     lock = FileLock(folder / LOCK, blocking=False)
-    with refusing(folder):
+    with write_errors_as_config_errors("run_dir", folder):
         try:
             lock.acquire()
         except Timeout:
             raise ConfigError(
-                f"run_dir is {folder}: another run is at work in it; name a new folder, or wait"
+                f"run_dir is {folder}: another run is using it; give a new folder, or wait"
             ) from None
     try:
         yield
@@ -124,26 +107,26 @@ def _files_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name != LOCK]
 
 
-def _take(folder: Path) -> Path:
+def _create(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / checkpoint.CURRENT).exists():
-        with _kept_for_this_run(folder):
-            pass  # nobody is at work in it
+        with _locked(folder):
+            pass  # raises if another run is using it
         raise ConfigError(
-            f"run_dir is {folder}: it holds a run that broke off; "
-            f"name a new folder, or go on with --resume {folder}"
+            f"run_dir is {folder}: it contains an unfinished run; "
+            f"give a new folder, or resume the run with --resume {folder}"
         )
     if _files_in(folder):
-        raise ConfigError(f"run_dir is {folder}: it holds files already; name a new folder")
+        raise ConfigError(f"run_dir is {folder}: it contains files; give a new folder")
     return folder
 
 
-def _make_new(name: str) -> Path:
+def _create_in_runs(name: str) -> Path:
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RUNS / f"{now}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}"
-    twins = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
-    for candidate in chain([folder], twins):
-        with suppress(FileExistsError):  # another run began within the same second
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    for candidate in chain([folder], numbered):
+        with suppress(FileExistsError):  # another run has started in the same second
             candidate.mkdir(parents=True)
             break
     return candidate

@@ -1,21 +1,21 @@
-"""A run under way: what it is resumed from, and what it leaves behind.
+"""A training run on disk: its checkpoints, metrics and final model.
 
 runs/NAME/
-  config.json                    every option, as the run settled it
-  checkpoint.safetensors         the run as it stood last, until it is finished
-  checkpoint-before.safetensors  the run as it stood before that
-  metrics.csv                    a line an epoch
-  metrics.json                   the same, every step's loss, seconds, versions
-  events.out.tfevents...         the same and more, for TensorBoard
-  model.safetensors              finished: the classifier's state_dict, under torch.nn's names
-  curve.png  confusion.png  mistakes.png   finished: pictures of how it went
+  config.json                      the configuration, with every default filled in
+  checkpoint.safetensors           the latest checkpoint; deleted when the run is finished
+  checkpoint-previous.safetensors  the checkpoint before it
+  metrics.csv                      one line per epoch
+  metrics.json                     the same, the loss of every step, seconds, versions
+  events.out.tfevents...           the same, gradient norms and gate saturation, for TensorBoard
+  model.safetensors                finished run: the classifier's state_dict, with torch.nn's names
+  curve.png  confusion.png  mistakes.png   finished run: plots
 """
 
 import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,170 +23,180 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from command_line.errors import ConfigError, LostProcessError, Stopped, is_lost_connection
+from command_line.files import atomic_write, write_errors_as_config_errors
 from sequenced_mnist import Batches, ImageSets
-from training_loop.runs import checkpoint
-from training_loop.reports import plots as pictures
-from training_loop.reports.tensorboard import Board
-from command_line.errors import ConfigError
-from training_loop.config import SettledConfig
-from command_line.files import atomic_write
-from command_line.errors import LostProcessError, Stopped, is_lost_connection
+from training_loop.config import ResolvedConfig
 from training_loop.model import count_parameters
-from training_loop.runs.folder import WEIGHTS, refusing
+from training_loop.reports import plots
 from training_loop.reports.saturation import saturation
-from training_loop.trainer import DivergedError, Look, Training
+from training_loop.reports.tensorboard import TensorBoardWriter
+from training_loop.runs import checkpoint
+from training_loop.runs.folder import MODEL
+from training_loop.trainer import DivergedError, StepMetrics, Trainer
 
 CONFIG, METRICS = "config.json", "metrics.json"
-PROBED = 100
-"""Tested images on which the gates are looked at after every epoch."""
+SATURATION_IMAGES = 100
+"""Number of test images on which gate saturation is measured after each epoch."""
 
 
 class Run:
-    """What is written into a run's folder while it trains; in all processes but the first, nothing.
+    """Writes a run's folder during training. Only the main process writes.
 
     Args:
-        folder: the run's, open.
-        training: what is saved.
-        resumed: whether it goes on from the folder's latest checkpoint.
+        folder: the run's folder, as returned by :func:`~training_loop.runs.folder.open_folder`.
+        trainer: the state to save. If the run is resumed, it is set to that of the latest
+            checkpoint.
+        resumed: True to continue the run in ``folder``.
     """
 
-    def __init__(self, folder: Path, training: Training, resumed: bool) -> None:
+    def __init__(self, folder: Path, trainer: Trainer, resumed: bool) -> None:
         self.folder = folder
-        self.training = training
-        self.note = ""
-        """One line for the user where the last checkpoint could not be used."""
-        self.writes = training.accelerator.is_main_process
-        self.saved_step = training.step
+        self.trainer = trainer
+        self.warning = ""
+        """One line for the user if the latest checkpoint is damaged, else empty."""
+        self.is_main_process = trainer.accelerator.is_main_process
+        self.saved_step = trainer.step
         if resumed:
-            latest, self.note = checkpoint.read_latest(folder)
-            checkpoint.put_back(latest, training)
+            latest, self.warning = checkpoint.read_latest(folder)
+            checkpoint.restore(latest, trainer)
             self.saved_step = latest.step
-        elif self.writes:
-            self._write(CONFIG, training.config.to_json().encode())
-        if self.writes:
-            with refusing(folder):
-                self.board = Board(folder, training.step)
+        elif self.is_main_process:
+            self._write(CONFIG, trainer.config.to_json().encode())
+        if self.is_main_process:
+            with self._write_errors():
+                self.tensorboard = TensorBoardWriter(folder, trainer.step)
         if not resumed:
-            self.save()  # from here on there is something to go back to
+            self.save()  # the initial checkpoint
 
     @property
-    def config(self) -> SettledConfig:
-        """What the run was asked to do."""
-        return self.training.config
+    def config(self) -> ResolvedConfig:
+        """Configuration of the run."""
+        return self.trainer.config
 
     def save(self) -> None:
-        """Write a checkpoint of the run as it stands, between two steps. All processes take part.
+        """Write a checkpoint, between two steps. All processes take part.
 
         Raises:
-            ConfigError: it cannot be written; the one before is still there.
-            DivergedError: the run has diverged; the one before is still there.
+            ConfigError: it cannot be written. The previous checkpoint is kept.
+            DivergedError: the run has diverged. The previous checkpoint is kept.
         """
-        taken = checkpoint.take(self.training)
-        if self.writes:
-            with refusing(self.folder):
-                checkpoint.write(taken, self.folder)
-        self.saved_step = taken.step
+        captured = checkpoint.capture(self.trainer)
+        if self.is_main_process:
+            with self._write_errors():
+                checkpoint.write(captured, self.folder)
+        self.saved_step = captured.step
 
-    def log(self, look: Look) -> None:
-        """Hand the figures of the last steps to TensorBoard."""
-        if not self.writes:
+    def log(self, metrics: StepMetrics) -> None:
+        """Write the metrics of a step to TensorBoard."""
+        if not self.is_main_process:
             return
-        norms = {f"gradient norm/{name}": norm for name, norm in look.gradient_norms.items()}
-        figures = {
-            "training/loss": look.loss,
-            "training/learning rate": look.learning_rate,
-            "training/images per second": look.images_per_second,
+        norms = {f"gradient norm/{name}": norm for name, norm in metrics.gradient_norms.items()}
+        scalars = {
+            "training/loss": metrics.loss,
+            "training/learning rate": metrics.learning_rate,
+            "training/images per second": metrics.images_per_second,
         }
-        with refusing(self.folder):
-            self.board.add(figures | norms, look.step)
+        with self._write_errors():
+            self.tensorboard.add(scalars | norms, metrics.step)
 
-    def log_epoch(self, tested: Batches) -> None:
-        """Hand on the figures of the epoch just over, gates at their ends among them."""
-        if not self.writes:
-            return
-        epoch = self.training.epochs[-1]
-        probe = next(iter(Batches(tested.images, tested.labels, tested.sequence, PROBED)))
-        layer = self.training.plain_model.layer
-        assert isinstance(layer, nn.Module)
-        shares = saturation(layer, probe.sequences)
-        figures = {
-            f"{self.config.tested_on}/accuracy": epoch.accuracy,
-            "training/loss of the epoch": epoch.training_loss,
-        } | {f"saturation/{name}": share for name, share in shares.items()}
-        with refusing(self.folder):
-            self.board.add(figures, self.training.step)
-            self.board.flush()
-        self._write_metrics()
-
-    def finish(self, images: ImageSets, scores: Tensor) -> None:
-        """Draw the pictures, write the weights, and give up the checkpoints.
+    def log_epoch(self, test_set: Batches) -> None:
+        """Write the results of the latest epoch, including gate saturation.
 
         Args:
-            images: what was tested on.
-            scores: (n, classes) logits of the tested images, after the last epoch.
+            test_set: saturation is measured on its first images.
         """
-        if not self.writes:
+        if not self.is_main_process:
             return
-        scores, labels, names = scores.cpu(), images.test_labels, images.class_names
-        title = f"{self.config.layer} on {self.config.dataset}, by {self.config.sequence}"
-        accuracies = [epoch.accuracy for epoch in self.training.epochs]
-        losses, tested = self.training.step_losses, self.config.tested_on
-        self._draw("curve.png", pictures.draw_curve, title, losses, accuracies, tested)
-        self._draw("confusion.png", pictures.draw_confusion, scores, labels, names)
-        worst = (images.test_images, scores, labels, names)
-        self._draw("mistakes.png", pictures.draw_mistakes, *worst)
+        epoch = self.trainer.epochs[-1]
+        first = next(
+            iter(Batches(test_set.images, test_set.labels, test_set.sequence, SATURATION_IMAGES))
+        )
+        layer = self.trainer.plain_model.layer
+        assert isinstance(layer, nn.Module)
+        shares = saturation(layer, first.sequences)
+        scalars = {
+            f"{self.config.split}/accuracy": epoch.accuracy,
+            "training/loss of the epoch": epoch.training_loss,
+        } | {f"saturation/{name}": share for name, share in shares.items()}
+        with self._write_errors():
+            self.tensorboard.add(scalars, self.trainer.step)
+            self.tensorboard.flush()
         self._write_metrics()
-        weights = self.training.plain_model.state_dict()
-        self._write(WEIGHTS, save(checkpoint.copied(weights)))
-        for name in (checkpoint.CURRENT, checkpoint.BEFORE):
+
+    def finish(self, images: ImageSets, logits: Tensor) -> None:
+        """Draw the plots, write the final weights, and delete the checkpoints.
+
+        Args:
+            images: the data set.
+            logits: (n, classes), of its test images after the last epoch.
+        """
+        if not self.is_main_process:
+            return
+        logits, labels, names = logits.cpu(), images.test_labels, images.class_names
+        title = f"{self.config.layer} on {self.config.dataset}, by {self.config.sequence}"
+        accuracies = [epoch.accuracy for epoch in self.trainer.epochs]
+        losses, split = self.trainer.step_losses, self.config.split
+        self._draw("curve.png", plots.draw_curve, title, losses, accuracies, split)
+        self._draw("confusion.png", plots.draw_confusion, logits, labels, names)
+        mistakes = (images.test_images, logits, labels, names)
+        self._draw("mistakes.png", plots.draw_mistakes, *mistakes)
+        self._write_metrics()
+        weights = self.trainer.plain_model.state_dict()
+        self._write(MODEL, save(checkpoint.to_cpu(weights)))
+        for name in (checkpoint.CURRENT, checkpoint.PREVIOUS):
             (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
-    def kept_when_it_breaks_off(self) -> Iterator[None]:
-        """Write a checkpoint if a signal stops the run; whatever stops it, say how to go on.
+    def checkpoint_on_interrupt(self) -> Iterator[None]:
+        """If a signal stops the run, write a checkpoint; add to every error how to resume.
 
         Raises:
-            Stopped: as it came, with the remedy.
-            LostProcessError: another process of the run has ended before its time.
+            Stopped: re-raised with what was saved.
+            DivergedError, ConfigError: re-raised with the latest checkpoint.
+            LostProcessError: another process of the run has ended.
         """
-        go_on = f"go on with --resume {self.folder}"
+        resume = f"resume with --resume {self.folder}"
         try:
             yield
         except Stopped as stopped:
-            self.save()
-            raise Stopped(stopped.signal, f"saved after step {self.saved_step}, {go_on}") from None
+            # After the last epoch its checkpoint from before the test is kept, not replaced: to
+            # write its results, a resumed run has to test again.
+            if self.trainer.epoch <= self.config.epochs:
+                self.save()
+            raise Stopped(stopped.signal, f"saved after step {self.saved_step}, {resume}") from None
         except DivergedError as error:
-            raise DivergedError(f"{error}; the checkpoint {self._stands()}") from error
+            raise DivergedError(f"{error}; {self._latest()}") from error
         except ConfigError as error:
-            raise ConfigError(f"{error}; the checkpoint {self._stands()}, {go_on}") from error
+            raise ConfigError(f"{error}; {self._latest()}, {resume}") from error
         except RuntimeError as error:
             if not is_lost_connection(error):
                 raise
-            raise LostProcessError(f"the checkpoint {self._stands()}, {go_on}") from error
+            raise LostProcessError(f"{self._latest()}, {resume}") from error
         finally:
-            if self.writes:
-                with suppress(OSError):  # what it holds back is lost, the run is not
-                    self.board.close()
+            if self.is_main_process:
+                with suppress(OSError):  # events that are not flushed yet are lost
+                    self.tensorboard.close()
 
-    def _stands(self) -> str:
-        return f"after step {self.saved_step} stands"
+    def _latest(self) -> str:
+        return f"latest checkpoint: step {self.saved_step}"
 
     def _write_metrics(self) -> None:
-        training, tested = self.training, self.config.tested_on
+        trainer, split = self.trainer, self.config.split
         rows = []
-        for epoch in training.epochs:
+        for epoch in trainer.epochs:
             row = {"epoch" if name == "number" else name: x for name, x in asdict(epoch).items()}
-            row[f"{tested}_accuracy"] = row.pop("accuracy")
+            row[f"{split}_accuracy"] = row.pop("accuracy")
             rows.append(row)
         metrics = {
             "dataset": self.config.dataset,
-            f"{tested}_accuracy": training.epochs[-1].accuracy,
-            "seconds": training.seconds,
-            "processes": training.accelerator.num_processes,
-            "parameters": count_parameters(training.plain_model),
+            f"{split}_accuracy": trainer.epochs[-1].accuracy,
+            "seconds": trainer.seconds,
+            "processes": trainer.accelerator.num_processes,
+            "parameters": count_parameters(trainer.plain_model),
             "torch": torch.__version__,
             "epochs": rows,
-            "step_losses": training.step_losses,
+            "step_losses": trainer.step_losses,
         }
         self._write(METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
         table = io.StringIO()
@@ -195,10 +205,13 @@ class Run:
         writer.writerows(rows)
         self._write("metrics.csv", table.getvalue().encode())
 
+    def _write_errors(self) -> AbstractContextManager[None]:
+        return write_errors_as_config_errors("run_dir", self.folder)
+
     def _write(self, name: str, content: bytes) -> None:
-        with refusing(self.folder), atomic_write(self.folder / name) as file:
+        with self._write_errors(), atomic_write(self.folder / name) as file:
             file.write(content)
 
     def _draw(self, name: str, draw: Callable[..., None], *arguments: object) -> None:
-        with refusing(self.folder), atomic_write(self.folder / name) as file:
+        with self._write_errors(), atomic_write(self.folder / name) as file:
             draw(file, *arguments)

@@ -1,4 +1,4 @@
-"""Where a run computes: one Accelerator, on the device and in the precision asked for."""
+"""The device, precision and processes of a run: one Accelerator."""
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -9,38 +9,37 @@ MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 def start_accelerator(device: str, precision: str = "fp32") -> Accelerator:
-    """An Accelerator on ``device``: ``cpu``, ``cuda``, ``mps``, or ``auto`` for its own choice.
-
-    Started by torchrun, it joins the other processes of the run.
+    """Create the Accelerator of a run. Under torchrun, it joins the other processes.
 
     Args:
-        device: where to compute.
-        precision: ``fp32``; or ``bf16`` or ``fp16``, under autocast with weights in fp32.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` to let accelerate choose.
+        precision: ``fp32``, or ``bf16`` or ``fp16`` for mixed precision: autocast, with weights in
+            fp32.
 
     Raises:
-        ConfigError: there is no such device here, or it does not compute in that precision.
+        ConfigError: the device is not available, or does not support the precision.
     """
-    is_there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not is_there.get(device, True):
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device, True):
         raise ConfigError(f"device is {device}: torch finds none here; expected auto or cpu")
-    on_cpu = device == "cpu" or (device == "auto" and not any(is_there.values()))
+    on_cpu = device == "cpu" or (device == "auto" and not any(available.values()))
     if precision == "fp16" and on_cpu:
-        raise ConfigError("precision is fp16: a CPU does not train in it; expected fp32 or bf16")
+        raise ConfigError("precision is fp16: it is not supported on a CPU; expected fp32 or bf16")
     try:
         accelerator = Accelerator(cpu=on_cpu, mixed_precision=MIXED_PRECISION[precision])
-    except ValueError as error:  # another precision in the same process; bf16 on an old GPU
+    except ValueError as error:  # bf16 on an old GPU; another precision earlier in this process
         raise ConfigError(f"precision is {precision}: {one_line(error)}") from error
-    # Accelerate has settings of its own, in the environment and in a file; the option rules.
+    # accelerate also reads the environment and a file; the command-line option takes precedence.
     if device not in ("auto", accelerator.device.type):
         raise ConfigError(
-            f"device is {device}: accelerate is set to {accelerator.device.type}; "
-            "change its settings or expect auto"
+            f"device is {device}: accelerate is configured for {accelerator.device.type}; "
+            "change accelerate's configuration, or use auto"
         )
     return accelerator
 
 
 def describe(accelerator: Accelerator) -> str:
-    """The device as a user would name it, the number of processes and the precision."""
+    """Device, number of processes and precision, for the user."""
     device = accelerator.device
     name = device.type
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heeded between two steps."""
+"""Ctrl-C and SIGTERM during a run: they are handled between two batches."""
 
 import signal
 import threading
@@ -13,58 +13,65 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 
 from command_line.errors import Stopped
 
-AGREE_EVERY = 10
-"""Batches between two times that processes ask one another whether to stop."""
-
+SYNC_EVERY = 10
+"""Interval, in batches, at which several processes exchange their stop flags."""
 
 T = TypeVar("T")
 
 
-class Stop:
-    """Whether a signal has asked to stop, seen between batches, by all processes at the same."""
+class StopFlag:
+    """Records that a signal has arrived, so that all processes stop after the same batch.
+
+    Attributes:
+        signal: number of the signal; 0 if none has arrived.
+    """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
-        self.number = 0
+        self.signal = 0
 
-    def between(self, batches: Iterable[T]) -> Iterator[T]:
-        """Hand on the batches; once a signal has come, raise :class:`Stopped` instead."""
-        alone = self.accelerator.num_processes == 1
-        for count, batch in enumerate(batches):
-            if alone or count % AGREE_EVERY == 0:
+    def iterate(self, batches: Iterable[T]) -> Iterator[T]:
+        """Yield the batches, until a signal arrives.
+
+        Raises:
+            Stopped: a signal has arrived.
+        """
+        single = self.accelerator.num_processes == 1
+        for index, batch in enumerate(batches):
+            if single or index % SYNC_EVERY == 0:
                 self.check()
             yield batch
 
     def check(self) -> None:
-        """Raise :class:`Stopped` if a signal has come, to whichever of the processes."""
-        number = self.number
+        """Raise :class:`Stopped` if a signal has arrived in any of the processes."""
+        number = self.signal
         if self.accelerator.num_processes > 1:
-            ours = torch.tensor([number], device=self.accelerator.device)
-            number = int(self.accelerator.gather(ours).max())
+            own = torch.tensor([number], device=self.accelerator.device)
+            number = int(self.accelerator.gather(own).max())
         if number:
             raise Stopped(number)
 
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
-        if self.number:  # asked for the second time: now
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler: the first signal sets the flag, the second stops immediately."""
+        if self.signal:
             raise Stopped(number)
-        self.number = number
+        self.signal = number
 
 
 @contextmanager
-def heeding_signals(accelerator: Accelerator) -> Iterator[Stop]:
-    """While a run can be saved: note Ctrl-C and SIGTERM, to be heeded between two batches.
+def stop_on_signals(accelerator: Accelerator) -> Iterator[StopFlag]:
+    """Within the ``with`` block, Ctrl-C and SIGTERM set the returned flag.
 
-    A second signal is heeded at once. Python delivers signals to the main thread; in another one
-    this changes nothing.
+    A second signal raises :class:`Stopped` immediately. Python delivers signals only to the main
+    thread; in another thread nothing changes and the flag is never set.
     """
-    stop = Stop(accelerator)
+    flag = StopFlag(accelerator)
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield flag
         return
-    before = {number: signal.signal(number, stop.note) for number in (SIGINT, SIGTERM)}
+    previous = {number: signal.signal(number, flag.handle) for number in (SIGINT, SIGTERM)}
     try:
-        yield stop
+        yield flag
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What Python and the allocator do with memory, where their habits cost a training run time."""
+"""Settings of the process for fast imports and fast memory allocation."""
 
 import ctypes
 import gc
@@ -9,35 +9,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""What glibc's malloc.h calls two of mallopt's parameters."""
+"""Names in glibc's malloc.h of two parameters of mallopt."""
 GIB, MIB = 2**30, 2**20
 
 
-def keep_freed_memory() -> None:
-    """Have this process keep what it frees, for itself, where its allocator is glibc's.
+def tune_malloc() -> None:
+    """Let glibc's allocator keep freed memory instead of returning it to the system.
 
-    By default large blocks come from the system and go back to it, and it clears every page that
-    it gives out: with 28 steps of an LSTM that was seen to take a third of torch.nn's training
-    step, with 784 steps half. Here blocks of up to 1 GiB come from the heap, whose end stays.
+    By default, a large block comes from the system, which clears its pages, and is returned when it
+    is freed. Measured: for an LSTM with 28 steps this takes a third of torch.nn's training step,
+    with 784 steps half. With this setting, blocks of up to 1 GiB come from the heap, and the heap
+    does not shrink.
 
-    Source: mallopt(3). Elsewhere nothing changes.
+    Source: mallopt(3). Other allocators are unchanged.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, TypeError):  # macOS and musl have no mallopt, Windows no such library
+    except (AttributeError, TypeError):  # no mallopt on macOS and musl, no such library on Windows
         return
-    # Older versions take no more than 32 MiB, and answer 0.
+    # Older versions accept at most 32 MiB, and return 0 for more.
     if not mallopt(M_MMAP_THRESHOLD, GIB):
         mallopt(M_MMAP_THRESHOLD, 32 * MIB)
     mallopt(M_TRIM_THRESHOLD, 2 * GIB - 1)
 
 
 @contextmanager
-def imports_uncollected() -> Iterator[None]:
-    """Look for no garbage while torch is imported, nor ever again among what that leaves.
+def fast_imports(program: str) -> Iterator[None]:
+    """For the import of torch: faster, and Ctrl-C ends the process cleanly.
 
-    It is hundreds of thousands of objects, all to stay, through which Python would search again and
-    again: a second of the three that the imports take. No effect where torch is there already.
+    Args:
+        program: name of the command in the message.
+    """
+    with exit_on_ctrl_c(program), gc_paused():
+        yield
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Disable the garbage collector while torch is imported, and exclude torch from it afterwards.
+
+    The import creates hundreds of thousands of objects that stay alive. The collector would
+    traverse them again and again, which takes one of the three seconds of the import. No effect if
+    torch is already imported.
     """
     if "torch" in sys.modules:
         yield

@@ -1,4 +1,4 @@
-"""training_loop/reports/plots.py: the file is a picture, and what is drawn is what was measured."""
+"""training_loop/reports/plots.py: each file is an image, and shows the measured values."""
 
 from pathlib import Path
 
@@ -22,20 +22,20 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     figures: list[Figure] = []
     savefig = Figure.savefig
 
-    def keep(figure: Figure, *arguments: object, **options: object) -> None:
+    def record(figure: Figure, *arguments: object, **options: object) -> None:
         figures.append(figure)
         savefig(figure, *arguments, **options)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(Figure, "savefig", record)
     return figures
 
 
 @pytest.mark.parametrize(
     ("step_losses", "accuracies"),
     [([2.0, 1.0, 0.5, 0.25], [0.5, 0.75]), ([2.0], [0.1]), ([1.0, 0.0], [1.0])],
-    ids=["two epochs", "a single step", "a loss of nought"],
+    ids=["two epochs", "a single step", "a loss of zero"],
 )
-def test_the_curve_is_a_png_with_something_on_it(
+def test_the_curve_is_a_png_that_is_not_blank(
     tmp_path: Path, step_losses: list[float], accuracies: list[float]
 ) -> None:
     path = tmp_path / "curve.part"
@@ -45,7 +45,7 @@ def test_the_curve_is_a_png_with_something_on_it(
     assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 2
 
 
-def test_each_measurement_is_drawn_where_it_belongs(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_losses_and_accuracies_are_drawn_by_epoch(tmp_path: Path, drawn: list[Figure]) -> None:
     draw_curve(tmp_path / "curve.png", "a title", [2.0, 1.0, 0.5, 0.25], [0.5, 0.75], "validation")
     (figure,) = drawn
     loss, accuracy = figure.axes
@@ -55,31 +55,29 @@ def test_each_measurement_is_drawn_where_it_belongs(tmp_path: Path, drawn: list[
     assert accuracy.get_ylabel() == "validation accuracy (%)"
 
 
-def scored() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Six images of three classes, numbered by their grey; 1 and 4 are named wrongly."""
+def misclassified() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images, logits and labels: six images of three classes; 1 and 4 are misclassified."""
     images = (torch.arange(6, dtype=torch.uint8) * 40).view(6, 1, 1).expand(6, 4, 5)
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
-    named = torch.tensor([0, 2, 2, 0, 0, 2])
-    sure = torch.tensor([9.0, 3.0, 9.0, 9.0, 5.0, 9.0])
-    return images, torch.eye(3)[named] * sure[:, None], labels
+    predicted = torch.tensor([0, 2, 2, 0, 0, 2])
+    confidence = torch.tensor([9.0, 3.0, 9.0, 9.0, 5.0, 9.0])
+    return images, torch.eye(3)[predicted] * confidence[:, None], labels
 
 
-def test_confusions_are_counted_by_true_and_named_class(
-    tmp_path: Path, drawn: list[Figure]
-) -> None:
-    _, scores, labels = scored()
-    assert confusion(scores, labels).tolist() == [[2, 0, 0], [1, 0, 1], [0, 0, 2]]
-    draw_confusion(tmp_path / "confusion.png", scores, labels, ("shoe", "bag", "coat"))
+def test_confusion_counts_by_true_and_predicted_class(tmp_path: Path, drawn: list[Figure]) -> None:
+    _, logits, labels = misclassified()
+    assert confusion(logits, labels).tolist() == [[2, 0, 0], [1, 0, 1], [0, 0, 2]]
+    draw_confusion(tmp_path / "confusion.png", logits, labels, ("shoe", "bag", "coat"))
     assert image.imread(tmp_path / "confusion.png").shape[2] == 4
     (axes,) = drawn[0].axes
-    assert axes.get_title() == "2 of 6 images named wrongly"
+    assert axes.get_title() == "2 of 6 images misclassified"
     assert [text.get_text() for text in axes.texts] == ["2", "", "", "1", "", "1", "", "", "2"]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["shoe", "bag", "coat"]
 
 
-def test_the_surest_mistakes_come_first(tmp_path: Path, drawn: list[Figure]) -> None:
-    images, scores, labels = scored()
-    draw_mistakes(tmp_path / "mistakes.png", images, scores, labels, ("shoe", "bag", "coat"))
+def test_the_most_confident_mistakes_come_first(tmp_path: Path, drawn: list[Figure]) -> None:
+    images, logits, labels = misclassified()
+    draw_mistakes(tmp_path / "mistakes.png", images, logits, labels, ("shoe", "bag", "coat"))
     (axes,) = drawn[0].axes
     assert [text.get_text() for text in axes.texts] == [
         "bag → shoe, 99 %\n#4",
@@ -90,21 +88,19 @@ def test_the_surest_mistakes_come_first(tmp_path: Path, drawn: list[Figure]) -> 
     assert (sheet[:4, 6:11] == 40).all()
 
 
-@pytest.mark.parametrize("right", [0, 50, 60])
-def test_a_sheet_has_room_for_many_mistakes_and_for_none(
-    right: int, tmp_path: Path, drawn: list[Figure]
-) -> None:
+@pytest.mark.parametrize("correct", [0, 50, 60])
+def test_at_most_40_mistakes_are_shown(correct: int, tmp_path: Path, drawn: list[Figure]) -> None:
     labels = torch.zeros(60, dtype=torch.int64)
-    scores = torch.zeros(60, 2)
-    scores[right:, 1] = 1
-    scores[:right, 0] = 1
+    logits = torch.zeros(60, 2)
+    logits[correct:, 1] = 1
+    logits[:correct, 0] = 1
     draw_mistakes(
-        tmp_path / "m.png", torch.zeros(60, 8, 8, dtype=torch.uint8), scores, labels, "ab"
+        tmp_path / "m.png", torch.zeros(60, 8, 8, dtype=torch.uint8), logits, labels, "ab"
     )
-    assert len(drawn[0].axes[0].texts) == min(60 - right, 40)
+    assert len(drawn[0].axes[0].texts) == min(60 - correct, 40)
 
 
-def test_runs_are_laid_over_one_another(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_compared_runs_have_common_axes_and_a_legend(tmp_path: Path, drawn: list[Figure]) -> None:
     runs = {"one": ([2.0, 1.0], [0.5]), "two": ([2.0, 1.5, 1.0, 0.5], [0.25, 0.75])}
     draw_comparison(tmp_path / "comparison.png", runs, "test")
     loss, accuracy = drawn[0].axes

@@ -1,4 +1,4 @@
-"""training_loop/runs/folder.py: a folder of its own for every run, and whole files in it."""
+"""training_loop/runs/folder.py: each run has a folder of its own, and its files are complete."""
 
 import csv
 import json
@@ -11,31 +11,31 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sequenced_mnist import Batches, ImageSets
 from command_line.errors import ConfigError
-from command_line.files import atomic_write
-from training_loop.config import Config, SettledConfig
+from command_line.files import atomic_write, write_errors_as_config_errors
+from sequenced_mnist import Batches, ImageSets
+from training_loop.config import Config, ResolvedConfig
+from training_loop.runs.folder import new_folder
 from training_loop.runs.run import Run
 from training_loop.runtime.accelerator import start_accelerator
-from training_loop.trainer import Training
-from training_loop.runs.folder import new_folder, refusing
+from training_loop.trainer import Trainer
 
 FILES = ["confusion.png", "curve.png", "metrics.csv", "metrics.json", "mistakes.png"]
 
 
 class Tied(nn.Module):
-    """Two entries of the state_dict in one storage, and one that is not contiguous."""
+    """Two entries of its state_dict share storage, and one is not contiguous."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Linear(3, 3)
         self.second = nn.Linear(3, 3)
         self.second.weight = self.first.weight
-        self.turned = nn.Parameter(torch.arange(6.0).view(2, 3).T)
+        self.transposed = nn.Parameter(torch.arange(6.0).view(2, 3).T)
         self.layer = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.second(self.first(x.flatten(1)) @ self.turned @ self.turned.T)
+        logits: Tensor = self.second(self.first(x.flatten(1)) @ self.transposed @ self.transposed.T)
         return logits
 
 
@@ -48,9 +48,9 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_default_folder_is_a_new_one_each_time() -> None:
+def test_every_default_folder_is_new() -> None:
     folders = []
-    for _ in range(3):  # within the same second, most likely
+    for _ in range(3):  # most likely within the same second
         with new_folder(None, "digits-rows-my/cell.py:Mine") as folder:
             (folder / "file").write_text("")
         folders.append(folder)
@@ -61,51 +61,51 @@ def test_a_default_folder_is_a_new_one_each_time() -> None:
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_new_or_empty_folder_can_be_named(exists: bool) -> None:
-    asked = Path("some/where")
+def test_a_new_or_empty_folder_is_accepted(exists: bool) -> None:
+    path = Path("some/where")
     if exists:
-        asked.mkdir(parents=True)
-    with new_folder(asked, "unused") as folder:
-        assert folder == asked
-        assert names_in(asked) == [".lock"]
+        path.mkdir(parents=True)
+    with new_folder(path, "unused") as folder:
+        assert folder == path
+        assert names_in(path) == [".lock"]
 
 
-def test_a_folder_with_files_is_refused_and_left_alone() -> None:
-    asked = Path("earlier")
-    asked.mkdir()
-    (asked / "model.safetensors").write_text("precious")
-    with pytest.raises(ConfigError, match="run_dir is earlier: it holds files already"):
-        new_folder(asked, "unused").__enter__()
-    assert (asked / "model.safetensors").read_text() == "precious"
+def test_a_folder_with_files_is_rejected_and_unchanged() -> None:
+    path = Path("earlier")
+    path.mkdir()
+    (path / "model.safetensors").write_text("precious")
+    with pytest.raises(ConfigError, match="run_dir is earlier: it contains files"):
+        new_folder(path, "unused").__enter__()
+    assert (path / "model.safetensors").read_text() == "precious"
 
 
-@pytest.mark.parametrize("asked", ["file", "file/below"])
-def test_a_folder_that_cannot_be_made_is_refused(asked: str) -> None:
+@pytest.mark.parametrize("path", ["file", "file/below"])
+def test_a_folder_that_cannot_be_created_is_rejected(path: str) -> None:
     Path("file").write_text("")
-    with pytest.raises(ConfigError, match=f"run_dir is {asked}: cannot write there"):
-        new_folder(Path(asked), "unused").__enter__()
+    with pytest.raises(ConfigError, match=f"run_dir is {path}: cannot write there"):
+        new_folder(Path(path), "unused").__enter__()
 
 
-def test_a_file_in_place_of_runs_is_refused() -> None:
+def test_a_file_called_runs_is_rejected() -> None:
     Path("runs").write_text("")
     with pytest.raises(ConfigError, match="run_dir is runs: cannot write there"):
         new_folder(None, "digits").__enter__()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_a_run_that_breaks_off_takes_its_empty_folder_away(error: type[BaseException]) -> None:
+def test_a_run_that_fails_removes_its_empty_folder(error: type[BaseException]) -> None:
     with pytest.raises(error), new_folder(Path("run"), "unused"):
         raise error
     assert not Path("run").exists()
 
 
-def test_what_a_broken_run_has_written_stays() -> None:
-    def break_off(folder: Path) -> None:
+def test_the_files_of_a_failed_run_are_kept() -> None:
+    def fail(folder: Path) -> None:
         (folder / "file").write_text("")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), new_folder(Path("run"), "unused") as folder:
-        break_off(folder)
+        fail(folder)
     assert names_in(Path("run")) == [".lock", "file"]
 
 
@@ -117,27 +117,26 @@ def images(count: int = 12) -> ImageSets:
 
 
 def start(folder: Path, model: nn.Module, **options: Any) -> Run:
-    config = Config(epochs=2, batch_size=6, run_dir=folder, **options).settled("digits", "cpu")
-    return Run(folder, Training(config, start_accelerator("cpu"), model, 12), resumed=False)
+    config = Config(epochs=2, batch_size=6, run_dir=folder, **options).resolved("digits", "cpu")
+    return Run(folder, Trainer(config, start_accelerator("cpu"), model, 12), resumed=False)
 
 
 def finish(run: Run) -> None:
-    """Two epochs of two steps, and all that is written."""
+    """Train two epochs of two steps, and write everything."""
     data = images()
     batches = Batches(data.test_images, data.test_labels, "rows", 6)
     for accuracy in (0.5, 0.75):
-        run.training.start_pass()
-        for batch in batches:
-            run.training.take_step(batch)
-        look = run.training.look()
-        run.log(look)
-        run.training.end_epoch(accuracy, look)
+        with run.trainer.timed_pass():
+            for batch in batches:
+                run.trainer.take_step(batch)
+        run.log(run.trainer.metrics())
+        run.trainer.end_epoch(accuracy)
         run.log_epoch(batches)
-    with run.kept_when_it_breaks_off():
+    with run.checkpoint_on_interrupt():
         run.finish(data, torch.eye(3)[data.test_labels])
 
 
-def test_a_finished_run_is_written_whole() -> None:
+def test_a_finished_run_has_all_its_files() -> None:
     model = Tied()
     model.second.bias.requires_grad_(False)
     with new_folder(Path("run"), "unused") as folder:
@@ -153,9 +152,9 @@ def test_a_finished_run_is_written_whole() -> None:
     again.load_state_dict(weights)
     assert all(map(torch.equal, again.state_dict().values(), model.state_dict().values()))
 
-    assert SettledConfig.of_run(folder) == run.config
+    assert ResolvedConfig.load(folder) == run.config
     written = json.loads((folder / "metrics.json").read_text())
-    epochs = run.training.epochs
+    epochs = run.trainer.epochs
     assert written.pop("seconds") > 0
     assert written == {
         "dataset": "digits",
@@ -172,7 +171,7 @@ def test_a_finished_run_is_written_whole() -> None:
             }
             for number, accuracy in enumerate((0.5, 0.75))
         ],
-        "step_losses": run.training.step_losses,
+        "step_losses": run.trainer.step_losses,
     }
     assert len(written["step_losses"]) == 4
     with (folder / "metrics.csv").open() as table:
@@ -182,7 +181,7 @@ def test_a_finished_run_is_written_whole() -> None:
     assert rows == written["epochs"]
 
 
-def test_what_validation_gave_is_called_so() -> None:
+def test_metrics_of_a_validation_run_are_called_validation() -> None:
     with new_folder(Path("run"), "unused") as folder:
         finish(start(folder, Tied(), validation=True))
     written = json.loads((folder / "metrics.json").read_text())
@@ -195,14 +194,14 @@ def test_what_validation_gave_is_called_so() -> None:
     ("error", "raised"),
     [(OSError(28, "No space left on device"), ConfigError), (KeyboardInterrupt(), BaseException)],
 )
-def test_a_file_that_cannot_be_finished_is_as_it_was(
+def test_a_file_that_cannot_be_written_is_unchanged(
     error: BaseException, raised: type[BaseException]
 ) -> None:
     target = Path("file")
     target.write_text("whole")
 
     def write() -> None:
-        with refusing(target.parent), atomic_write(target) as file:
+        with write_errors_as_config_errors("run_dir", target.parent), atomic_write(target) as file:
             file.write(b"half")
             raise error
 

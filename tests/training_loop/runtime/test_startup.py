@@ -1,7 +1,8 @@
-"""What a training step frees stays with the process; what is imported is not searched."""
+"""training_loop/runtime/startup.py: memory settings, and imports: fast and interruptible."""
 
 import gc
 import platform
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -9,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.runs import ROOT
-from training_loop.runtime import startup as memory
-from training_loop.runtime.startup import GIB, MIB, imports_uncollected, keep_freed_memory
+from tests.helpers.paths import ROOT
+from training_loop.runtime import startup
+from training_loop.runtime.startup import GIB, MIB, exit_on_ctrl_c, gc_paused, tune_malloc
 
 PROGRAM = """
 import resource, sys
 import torch
-from training_loop.runtime.startup import keep_freed_memory
+from training_loop.runtime.startup import tune_malloc
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-if sys.argv[1] == "kept":
-    keep_freed_memory()
+if sys.argv[1] == "tuned":
+    tune_malloc()
 for _ in range(50):
     torch.ones(2**24)  # 64 MiB
 before = faults()
@@ -32,53 +33,57 @@ print((faults() - before) // 10)
 """
 
 
-def pages_taken_anew(how: str) -> int:
-    """For each of many tensors of 64 MiB, one after the other."""
+def page_faults(settings: str) -> int:
+    """Page faults for each tensor of 64 MiB, of many that are allocated one after the other."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM, settings],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is asked")
-def test_freed_memory_is_kept() -> None:
-    assert pages_taken_anew("by default") > 10_000
-    assert pages_taken_anew("kept") < 10
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_tuned_malloc_reuses_freed_memory() -> None:
+    assert page_faults("default") > 10_000
+    assert page_faults("tuned") < 10
 
 
 @pytest.mark.parametrize(
     ("largest", "expected"), [(GIB, [(-3, GIB)]), (32 * MIB, [(-3, GIB), (-3, 32 * MIB)])]
 )
-def test_a_glibc_that_takes_less(
+def test_an_older_glibc_gets_its_largest_threshold(
     largest: int, expected: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of another version than the one here, so by its manual: it answers 0 and changes nothing."""
-    asked = []
+    """Simulated from its manual: for a larger value it returns 0 and changes nothing."""
+    calls = []
 
     def mallopt(parameter: int, value: int) -> int:
-        asked.append((parameter, value))
-        return int(parameter != memory.M_MMAP_THRESHOLD or value <= largest)
+        calls.append((parameter, value))
+        return int(parameter != startup.M_MMAP_THRESHOLD or value <= largest)
 
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
-    keep_freed_memory()
-    assert asked == [*expected, (-1, 2 * GIB - 1)]
+    monkeypatch.setattr(startup.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    tune_malloc()
+    assert calls == [*expected, (-1, 2 * GIB - 1)]
 
 
-def test_other_allocators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: SimpleNamespace())
-    keep_freed_memory()
+def test_other_allocators_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup.ctypes, "CDLL", lambda name: SimpleNamespace())
+    tune_malloc()
 
 
 IMPORTS = """
 import gc
-from training_loop.runtime.startup import imports_uncollected
+from training_loop.runtime.startup import gc_paused
 
 def collections():
     return sum(generation["collections"] for generation in gc.get_stats())
 
 before = collections()
 try:
-    with imports_uncollected():
+    with gc_paused():
         import torch
         print(collections() - before)
         raise KeyboardInterrupt
@@ -88,7 +93,7 @@ print(gc.get_freeze_count(), gc.isenabled())
 """
 
 
-def test_imports_are_not_searched_for_garbage() -> None:
+def test_the_collector_does_not_run_during_the_import() -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -98,8 +103,40 @@ def test_imports_are_not_searched_for_garbage() -> None:
     assert enabled == "True"
 
 
-def test_where_torch_is_there_already_nothing_is_frozen() -> None:
+def test_nothing_is_frozen_if_torch_is_already_imported() -> None:
     frozen = gc.get_freeze_count()
-    with imports_uncollected():
+    with gc_paused():
         assert gc.isenabled()
     assert gc.get_freeze_count() == frozen
+
+
+def test_ctrl_c_during_imports_cannot_be_caught() -> None:
+    program = (
+        "import signal\n"
+        "from training_loop.runtime.startup import exit_on_ctrl_c\n"
+        "with exit_on_ctrl_c('program'):\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "program: interrupted\n")
+
+
+def test_ctrl_c_after_imports_raises_keyboard_interrupt_again() -> None:
+    # A test run in the background of a shell starts with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with exit_on_ctrl_c("program"):
+            pass
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_guard_is_in_place_before_torch_is_imported() -> None:
+    program = "import sys, training_loop.runtime.startup; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,179 @@
+"""What the kernels of every backend have in common: one cell over a block of time steps.
+
+A *kernel* computes the forward and the backward pass of one kind of cell. ``bptt`` cuts a sequence
+into blocks and calls the kernel for each of them. dX denotes the gradient of the loss with respect
+to X.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from scratch_cells.backends.matmul import Matmul, make_matmul
+
+SMALL_WEIGHT = 2**17
+"""Elements. Up to this size the gradient of a weight is accumulated transposed.
+
+The matrix library is up to twice as fast that way where one side of the product is narrow. The
+result is transposed back once, after the last block."""
+
+
+@dataclass(frozen=True)
+class CellLayout:
+    """What a kernel stores for each unit and time step.
+
+    Attributes:
+        gate_count: G. The weights have G*H rows.
+        resets_candidate: whether a reset gate r multiplies the recurrent part of the candidate,
+            m = W_hn h + b_hn, as in the GRU. Then b_hn cannot be added to the projected input, and
+            dm differs from dn. The gradients of a step are dm, dr, dz, dn in this order: the first
+            three belong to the recurrent part, the last three to the projected input.
+        has_cell_state: whether the state is (h, c) instead of h alone.
+        gates_are_states: whether the only gate is h itself, so that one buffer holds both.
+        saves_extra: whether one more value is saved for backward: m, or tanh(c) in the LSTM.
+    """
+
+    gate_count: int
+    resets_candidate: bool = False
+    has_cell_state: bool = False
+    gates_are_states: bool = False
+    saves_extra: bool = False
+
+    @property
+    def gradient_count(self) -> int:
+        """Gradients of one unit at one time step."""
+        return self.gate_count + self.resets_candidate
+
+
+RNN_LAYOUT = CellLayout(gate_count=1, gates_are_states=True)
+GRU_LAYOUT = CellLayout(gate_count=3, resets_candidate=True, saves_extra=True)
+LSTM_LAYOUT = CellLayout(gate_count=4, has_cell_state=True, saves_extra=True)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive time steps of a sequence, as views into whole-sequence buffers.
+
+    Attributes:
+        order: the steps of the block, counted from 0, in the order of the forward pass.
+        input: x, (steps, B, I).
+        d_input: output buffer for the gradient of x, (steps, B, I), or None.
+        gates: (steps, B, G*H). The gates after their activation.
+        h_before, h_after: the hidden state before and after each step, (steps, B, H).
+        c_before, c_after: the cell state before and after each step; empty without one.
+        extra: one more value of each step, (steps, B, H); empty without ``saves_extra``.
+        needs_backward: whether a backward pass may follow.
+    """
+
+    order: list[int]
+    input: Tensor
+    d_input: Tensor | None
+    gates: Tensor
+    h_before: Tensor
+    h_after: Tensor
+    c_before: Tensor
+    c_after: Tensor
+    extra: Tensor
+    needs_backward: bool
+
+
+class CellKernel(ABC):
+    """The forward and the backward pass of one kind of cell over a block of time steps.
+
+    Args:
+        w_ih: (G*H, I).
+        w_hh: (G*H, H).
+        b_ih, b_hh: (G*H,), or None without a bias.
+        time: number of time steps of the whole sequence.
+    """
+
+    layout: ClassVar[CellLayout]
+
+    uses_blocks: ClassVar[bool] = True
+    """Whether the sequence is cut into blocks; if not, the whole sequence is one block."""
+
+    def __init__(
+        self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, time: int
+    ) -> None:
+        self.w_ih = w_ih
+        self.w_hh = w_hh
+        self.time = time
+        b_ih = w_hh.new_zeros(w_hh.size(0)) if b_ih is None else b_ih
+        b_hh = w_hh.new_zeros(w_hh.size(0)) if b_hh is None else b_hh
+        self.projection_bias = b_ih + b_hh  # added once, for the whole sequence
+        candidate = slice(2 * w_hh.size(1), None)
+        self.b_hn = b_hh[candidate]  # the GRU's only
+        if self.layout.resets_candidate:
+            self.projection_bias[candidate] = b_ih[candidate]
+
+    @abstractmethod
+    def forward(self, block: Block) -> None:
+        """Fill the block's ``gates``, ``h_after``, ``c_after`` and ``extra`` from its ``input``."""
+
+    @abstractmethod
+    def backward(
+        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+    ) -> None:
+        """Compute the gradients of a block.
+
+        Args:
+            block: as ``forward`` left it; its ``d_input`` is filled unless it is None.
+            d_outputs: gradient of the outputs, (steps, B, H), or None.
+            d_state: [dh] or [dh, dc], the gradient of the state after the block, (B, H) each.
+                Replaced by the gradient of the state before the block.
+            d: filled with the gradients of every step, (steps, B, gradient_count*H).
+        """
+
+    # The kernels that compute only the recurrence call the next two for what depends on x.
+
+    def project(self, block: Block) -> None:
+        """Fill the gates with W_ih x + b, for all steps of the block in one matrix product."""
+        self._projection.write(block.input.flatten(0, 1), out=block.gates.flatten(0, 1))
+
+    def write_d_input(self, block: Block, d: Tensor) -> None:
+        """Compute the gradient of x from ``d`` if the block has a buffer for it."""
+        if block.d_input is not None:
+            d_projected = self.projection_part(d.flatten(0, 1))
+            torch.mm(d_projected, self.w_ih, out=block.d_input.flatten(0, 1))
+
+    @cached_property
+    def _projection(self) -> Matmul:
+        return make_matmul(self.w_ih, self.time, self.projection_bias)
+
+    # The gradients of the weights
+
+    def new_accumulator(self, w: Tensor) -> Tensor:
+        """Zeros in which the gradient of ``w`` is accumulated; transposed in memory if small."""
+        small = w.numel() <= SMALL_WEIGHT
+        return w.new_zeros(w.shape[::-1]).t() if small else w.new_zeros(w.shape)
+
+    def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
+        """Add the block's part of the gradients of both weights, computed from ``d``."""
+        d = d.flatten(0, 1)
+        d_w_ih.addmm_(self.projection_part(d).t(), block.input.flatten(0, 1))
+        d_w_hh.addmm_(self.recurrent_part(d).t(), block.h_before.flatten(0, 1))
+
+    def projection_part(self, d: Tensor) -> Tensor:
+        """The part of ``d`` that is the gradient of W_ih x + b_ih: (..., G*H)."""
+        return d[..., d.size(-1) - self.w_ih.size(0) :]
+
+    def recurrent_part(self, d: Tensor) -> Tensor:
+        """The part of ``d`` that is the gradient of W_hh h + b_hh: (..., G*H)."""
+        return d[..., : self.w_hh.size(0)]
+
+    def to_weight_order(self, d_w: Tensor) -> Tensor:
+        """Reorder the rows of a gradient of W_hh or b_hh from ``recurrent_part`` to W_hh."""
+        if not self.layout.resets_candidate:
+            return d_w
+        return d_w.roll(-self.w_hh.size(1), dims=0)  # m, r, z -> r, z, m
+
+    def w_hh_for_backward(self) -> Tensor:
+        """W_hh with its rows in the order of ``recurrent_part``."""
+        if not self.layout.resets_candidate:
+            return self.w_hh
+        w_hr_hz, w_hn = self.w_hh.split(2 * self.w_hh.size(1))
+        return torch.cat([w_hn, w_hr_hz])
