@@ -101,7 +101,7 @@ def test_two_commands_at_once_raise(tmp_path: Path) -> None:
 
 def test_comparing_no_run_raises() -> None:
     with pytest.raises(ConfigError, match=r"^--compare has no value: expected a path$"):
-        parse_request(["--compare"])
+        parse_options(["--compare"])
 
 
 def test_comparing_one_run_raises() -> None:
