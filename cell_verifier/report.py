@@ -1,4 +1,4 @@
-"""What ``verify`` gives back."""
+"""The report of ``verify``: the verdict, its reasons, and their plain text and JSON."""
 
 import json
 import math
@@ -6,64 +6,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from cell_verifier.checks.check import Check
+from cell_verifier.checks.first_difference import FirstDifference
+from cell_verifier.mistakes.mistake import Variant
+
 Verdict = Literal["equal", "different", "unchecked"]
+
+RESULT_WORDS = {True: "passed", False: "FAILED", None: "skipped"}
 
 
 class CellDifferentError(AssertionError):
-    """The cell is not equal to torch.nn's, or could not be checked; the message is the report."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison with torch.nn.
-
-    Attributes:
-        name, covers: what is compared.
-        passed: None where it could not be made, and ``detail`` says why.
-        difference: the largest relative difference, where numbers were compared.
-        tolerance: what it may be.
-        detail: what went wrong, or why it was not made.
-    """
-
-    name: str
-    covers: str
-    passed: bool | None
-    difference: float | None = None
-    tolerance: float | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class FirstDifference:
-    """Where the user's numbers first leave torch.nn's.
-
-    Attributes:
-        of: output, h, c, or the gradient of something.
-        step, sample, unit: its place, counted from 0.
-        got, expected: the user's number and torch.nn's.
-        gate: the gate at fault, where it can be told.
-        depends_on: the gates on whose rows the difference after one step depends.
-    """
-
-    of: str
-    step: int
-    sample: int
-    unit: int
-    got: float
-    expected: float
-    gate: str = ""
-    depends_on: tuple[str, ...] = ()
+    """The cell differs from torch.nn's, or could not be checked; the message is the report."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One mistake, found because torch.nn's algebra with it gives the user's numbers.
+    """One mistake: torch.nn's equations with it match what the user's module returns.
 
     Attributes:
         id: its id in the catalogue.
-        detail: in which way it was made.
-        why: one sentence.
-        right, wrong: the equation, and the likely line in its place.
+        detail: which way it is made, if there are several.
+        why: one sentence on its effect.
+        right, wrong: the correct equation or line, and the likely one in its place.
         fix: what to change.
     """
 
@@ -75,6 +39,14 @@ class Diagnosis:
     fix: str
 
 
+def diagnosis_of(variant: Variant) -> Diagnosis:
+    """The diagnosis for a mistake made in one way."""
+    mistake = variant.mistake
+    return Diagnosis(
+        mistake.id, variant.change.detail, mistake.why, mistake.right, mistake.wrong, mistake.fix
+    )
+
+
 @dataclass(frozen=True)
 class Report:
     """The verdict on one cell or layer.
@@ -84,13 +56,13 @@ class Report:
         against: ``rnn``, ``gru`` or ``lstm``.
         verdict: ``equal``, ``different`` or ``unchecked``.
         reason: one sentence.
-        convention: how it is called, as found.
-        weights: the user's parameter -> torch.nn's, as found.
-        diagnoses: what is wrong, one for each of ``mistakes``.
+        convention: how the module is called, as discovered.
+        weights: the user's parameter names -> torch.nn's, as matched.
+        diagnoses: one per mistake found.
         checks: every comparison.
-        notes: what is no mistake, and yet compares or trains otherwise.
-        first_difference: where it first shows, if it differs.
-        seconds: how long it took.
+        notes: remarks that are not errors: what trains differently, or was compared differently.
+        first_difference: where the outputs first differ, if they do.
+        seconds: duration of the verification.
     """
 
     subject: str
@@ -116,26 +88,86 @@ class Report:
         return {"equal": 0, "different": 1, "unchecked": 2}[self.verdict]
 
     def raise_if_different(self) -> None:
-        """One line in a test suite: nothing if equal.
+        """Raise unless the verdict is ``equal``; for use in a test suite.
 
         Raises:
-            CellDifferentError: an ``AssertionError`` with the whole report.
+            CellDifferentError: an ``AssertionError`` with the whole report as its message.
         """
         if self.verdict != "equal":
             raise CellDifferentError(str(self))
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, as JSON can hold it: numbers that are not finite as None."""
+        """The report in types that JSON has; values that are not finite are None."""
         finite: dict[str, Any] = _finite(asdict(self) | {"mistakes": list(self.mistakes)})
         return finite
 
     def as_json(self) -> str:
+        """The report as JSON text."""
         return json.dumps(self.as_dict(), indent=2, ensure_ascii=False)
 
     def __str__(self) -> str:
-        from cell_verifier.rendering import plain_text
-
         return plain_text(self)
+
+
+def plain_text(report: Report) -> str:
+    """The whole report as plain text."""
+    lines = [f"{report.verdict}  {headline(report)}", *explanation(report)]
+    if report.checks:
+        lines.append("")
+        width = max(len(check.name) for check in report.checks)
+        for check in report.checks:
+            result = RESULT_WORDS[check.passed]
+            lines.append(f"  {result:7}  {check.name:{width}}  {_comparison(check)}")
+    lines += ["", *(f"note  {note}" for note in report.notes)] if report.notes else []
+    return "\n".join(lines)
+
+
+def headline(report: Report) -> str:
+    """The subject and the reason in one line."""
+    return f"{report.subject} against {report.against}: {report.reason}"
+
+
+def explanation(report: Report) -> list[str]:
+    """The lines on the call, the weights, each mistake with its fix, and the first difference."""
+    lines = []
+    if report.convention:
+        lines += ["", f"called as  {report.convention}"]
+    if report.weights:
+        width = max(map(len, report.weights))
+        for n, (name, target) in enumerate(report.weights.items()):
+            lines.append(f"{'weights' if n == 0 else '':9}  {name:{width}}  is {target}")
+    for diagnosis in report.diagnoses:
+        detail = f": {diagnosis.detail}" if diagnosis.detail else ""
+        lines += [
+            "",
+            f"mistake    {diagnosis.id}{detail}",
+            f"why        {diagnosis.why}",
+            f"right      {diagnosis.right}",
+            f"likely     {diagnosis.wrong}",
+            f"fix        {diagnosis.fix}",
+        ]
+    if report.first_difference is not None:
+        lines += ["", f"where      {_where(report.first_difference)}"]
+    return lines
+
+
+def _where(first: FirstDifference) -> str:
+    text = (
+        f"{first.of} first differs at step {first.step}, sample {first.sample}, unit {first.unit}: "
+        f"got {first.got:.6g}, expected {first.expected:.6g}"
+    )
+    if first.gate:
+        text += f"; the mistake is in the {first.gate} gate"
+    if first.depends_on:
+        text += f"; the difference depends on the weights of: {', '.join(first.depends_on)}"
+    return text
+
+
+def _comparison(check: Check) -> str:
+    if check.difference is None:
+        return f"{check.covers}: {check.detail}" if check.detail else check.covers
+    difference = f"{check.difference:.1e} (tolerance {check.tolerance:.0e})"
+    return f"{check.covers}: {difference}{'; ' + check.detail if check.detail else ''}"
 
 
 def _finite(value: Any) -> Any:

@@ -8,6 +8,7 @@ finds the first error in them and describes it: the option, the value, the rule 
 import dataclasses
 import difflib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -42,6 +43,11 @@ class Argument:
         words = {bool: "no value", int: "an integer", float: "a number", Path: "a path"}
         return words.get(self.kind, "a string")
 
+    @property
+    def no_value(self) -> str:
+        """The error of an option that is given without a value."""
+        return f"{self.name} has no value: expected {self.expected}"
+
     def accepts(self, value: str) -> bool:
         """Whether the text can be converted to the type of one value."""
         if get_origin(self.kind) is Literal:
@@ -55,8 +61,8 @@ class Argument:
 
     def errors(self, values: Sequence[str]) -> Iterator[str]:
         """Describe what is wrong with the values that the option is given."""
-        if not values and not self.many and self.kind is not bool:
-            yield f"{self.name} has no value: expected {self.expected}"
+        if not values and self.kind is not bool:
+            yield self.no_value
         for value in values:
             if not self.accepts(value):
                 yield f"{self.name} is {value!r}: expected {self.expected}"
@@ -74,6 +80,19 @@ def explain(kind: type, words: Sequence[str]) -> str:
     """
     unknown_error = f"cannot parse {' '.join(words)!r}: see --help"
     return next(_errors(arguments_of(kind), words), unknown_error)
+
+
+def list_without_values(kind: type, words: Sequence[str]) -> str | None:
+    """Describe an option with any number of values that is given with none.
+
+    tyro accepts it, as an empty list: ``train.py --compare`` would start a training.
+    """
+    lists = {argument.name: argument for argument in arguments_of(kind) if argument.many}
+    for word, next_word in pairwise([*words, "--"]):
+        option = lists.get(word.replace("_", "-"))
+        if option is not None and next_word.startswith("--"):
+            return option.no_value
+    return None
 
 
 def _errors(arguments: Sequence[Argument], words: Sequence[str]) -> Iterator[str]:

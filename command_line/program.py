@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import tyro
 
-from command_line.argument_errors import explain
+from command_line.argument_errors import explain, list_without_values
 from command_line.errors import ConfigError, LostProcessError, Stopped, is_lost_connection
 
 Options = TypeVar("Options")
@@ -40,15 +40,21 @@ def parse_arguments(
     try:
         # tyro describes an error in a box of several lines; explain() does so in one.
         with contextlib.redirect_stderr(io.StringIO()):
-            # FlagCreatePairsOff: do not generate a --no-NAME option for each flag.
-            config = (tyro.conf.FlagCreatePairsOff,)
-            if default is None:
-                return tyro.cli(kind, prog=program, args=arguments, config=config)
-            return tyro.cli(kind, prog=program, args=arguments, default=default, config=config)
+            options: Options = tyro.cli(
+                kind,
+                prog=program,
+                args=arguments,
+                default=tyro.MISSING_NONPROP if default is None else default,
+                # FlagCreatePairsOff: do not generate a --no-NAME option for each flag.
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
     except SystemExit as exit:
         if exit.code != USAGE_ERROR:
             raise
         raise ConfigError(explain(kind, arguments)) from None
+    if error := list_without_values(kind, arguments):
+        raise ConfigError(error)
+    return options
 
 
 @contextlib.contextmanager

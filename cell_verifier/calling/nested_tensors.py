@@ -1,4 +1,4 @@
-"""Nested tuples, lists, dicts and named tuples of tensors, taken apart and put together again."""
+"""Flatten and rebuild nested tuples, lists, dicts, named tuples and dataclasses of tensors."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def leaves(nested: Any) -> list[Tensor]:
-    """The tensors inside, from left to right."""
+    """The tensors in the nesting, from left to right."""
     if isinstance(nested, Tensor):
         return [nested]
     return [leaf for part in _parts(nested) for leaf in leaves(part)]
 
 
 def rebuild(template: Any, values: Sequence[Tensor]) -> Any:
-    """The same nesting with other tensors in it."""
+    """The nesting of ``template`` with other tensors in it."""
     return _rebuild(template, iter(values))
 
 

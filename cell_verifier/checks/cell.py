@@ -1,84 +1,60 @@
-"""The comparisons that a verdict rests on, each with what it covers and by how much it fails."""
+"""The checks of one cell, or of a layer of one cell: outputs, gradients and side effects."""
 
 from collections.abc import Iterator
 
 import torch
 
-from cell_verifier.calling.construct import build, names, takes, working_in
-from cell_verifier.checks.gradients import apart, torch_gradients, user_gradients
-from cell_verifier.errors import CannotCheckError
-from cell_verifier.identification.identify import all_trials
-from cell_verifier.identification.search import Question, search
-from cell_verifier.identification.subject import Subject
-from cell_verifier.parameters.candidates import candidates
-from cell_verifier.parameters.correspondence import named_parameters
-from cell_verifier.reference.equations import stack_weights
-from cell_verifier.reference.probes import (
-    FLOAT32,
-    HIDDEN_SIZE,
-    INPUT_SIZE,
-    Precision,
-    Probe,
-    fill_weights,
+from cell_verifier.checks.check import Check
+from cell_verifier.identification.gradients import (
+    GRADIENT_STEPS,
+    relative_differences,
+    torch_gradients,
+    user_gradients,
 )
-from cell_verifier.reference.simulate import Observation, relative
-from cell_verifier.report import Check
+from cell_verifier.identification.subject import Subject
+from cell_verifier.reference.probes import FLOAT32, Precision, Probe
+from cell_verifier.reference.simulate import RunResult, max_relative_difference
 from command_line.errors import own_line
 
 
-def checks(subject: Subject) -> Iterator[Check]:
-    """Every comparison of one cell; those of stacks are in ``layers``."""
-    yield from _numbers(subject)
-    yield from _gradients(subject)
-    yield _compare(
-        subject,
-        "float32",
-        "the same in float32, to 1e-5",
-        subject.probe(dtype=torch.float32),
-        FLOAT32,
-    )
+def cell_checks(subject: Subject) -> Iterator[Check]:
+    """Every comparison of the module with default options."""
+    yield from _output_checks(subject)
+    yield _gradient_check(subject)
+    single = subject.probe(dtype=torch.float32)
+    yield _compare(subject, "float32", "the same in float32", single, FLOAT32)
     yield _compare(
         subject, "train mode", "the same after .train()", subject.probe(time=5), training=True
     )
-    yield _inputs_kept(subject)
-    yield _no_memory(subject)
-    if takes(subject.make, "bias") and subject.loaded is None:
-        yield _without_bias(subject)
+    yield _no_in_place_changes(subject)
+    yield _deterministic(subject)
 
 
-def _numbers(subject: Subject) -> Iterator[Check]:
-    every = "h after every step" if subject.kind.name != "lstm" else "h and c after every step"
-    shown = every if subject.is_cell else "outputs at every step and the final state"
-    start = "a random state" if subject.convention.takes_state else "the zero state"
-    yield _compare(
-        subject,
-        "outputs",
-        f"{shown}, 9 steps, 4 samples, from {start}",
-        subject.probe(time=9, batch=4),
-    )
-    if subject.convention.takes_state:
-        yield _compare(
-            subject,
-            "zero state",
-            "the same from a state of zeros",
-            subject.probe(time=5).zero_state(),
-        )
-    if subject.convention.takes_state and _state_optional(subject):
-        yield _compare(
-            subject, "no state given", "zeros where the caller gives no state",
-            subject.probe(time=5).zero_state(), stateless=True,
-        )  # fmt: skip
-    yield _compare(
-        subject, "one sample", "a batch of one, one step", subject.probe(time=1, batch=1)
-    )
-    yield _compare(subject, "many steps", "40 steps, 2 samples", subject.probe(time=40, batch=2))
+def _output_checks(subject: Subject) -> Iterator[Check]:
+    states = "h" if subject.kind.name != "lstm" else "h and c"
+    compared = f"{states} after every step"
+    if not subject.is_cell:
+        compared = "outputs at every step and the final state"
+    takes_state = subject.convention.takes_state
+    initial = "a random initial state" if takes_state else "the zero state"
+    covers = f"{compared}, 9 steps, 4 samples, from {initial}"
+    yield _compare(subject, "outputs", covers, subject.probe(time=9, batch=4))
+    zero = subject.probe(time=5).zero_state()
+    if takes_state:
+        yield _compare(subject, "zero state", "the same from an initial state of zeros", zero)
+    if takes_state and _state_is_optional(subject):
+        covers = "the same without an initial state: zeros"
+        yield _compare(subject, "no initial state", covers, zero, stateless=True)
+    one = subject.probe(time=1, batch=1)
+    yield _compare(subject, "one sample", "the same for 1 step, 1 sample", one)
+    long = subject.probe(time=40, batch=2)
+    yield _compare(subject, "many steps", "the same for 40 steps, 2 samples", long)
 
 
-def _state_optional(subject: Subject) -> bool:
-    probe = subject.probe(time=1)
+def _state_is_optional(subject: Subject) -> bool:
     try:
         with torch.no_grad():
-            subject.run(subject.build(), probe, stateless=True)
+            subject.experiment(subject.probe(time=1)).run_user(stateless=True)
     except Exception:
         return False
     return True
@@ -94,108 +70,81 @@ def _compare(
     stateless: bool = False,
     training: bool = False,
 ) -> Check:
+    """Compare what the user's module and torch.nn's return for the probe."""
     precision = precision or subject.precision
-    module = subject.build(precision).train(training)
+    experiment = subject.experiment(probe, precision)
+    experiment.module.train(training)
     with torch.no_grad():
         try:
-            observed = subject.run(module, probe.copy(), stateless)
+            observed = experiment.run_user(stateless=stateless)
         except Exception as error:
             return Check(name, covers, False, detail=f"raises: {own_line(error)}")
-        expected = subject.expected(named_parameters(module), probe)
-    detail = unlike(observed, expected)
-    difference = None if detail else relative(observed, expected)
+        expected = experiment.run_torch()
+    detail = _shape_or_dtype_difference(observed, expected)
+    difference = None if detail else max_relative_difference(observed, expected)
     passed = difference is not None and difference <= precision.outputs
     return Check(name, covers, passed, difference, precision.outputs, detail)
 
 
-def unlike(observed: Observation, expected: Observation) -> str:
-    """What is wrong with shapes and dtypes, if anything."""
+def _shape_or_dtype_difference(observed: RunResult, expected: RunResult) -> str:
+    """The first wrong shape or dtype, or an empty string."""
     for name, part in observed.items():
         wanted = expected[name]
         if part.shape != wanted.shape:
-            return f"{name} is {tuple(part.shape)}, expected {tuple(wanted.shape)}"
+            return f"{name} has shape {tuple(part.shape)}, expected {tuple(wanted.shape)}"
         if part.dtype != wanted.dtype:
-            return f"{name} is {part.dtype}, expected {wanted.dtype}"
+            return f"{name} has dtype {part.dtype}, expected {wanted.dtype}"
     return ""
 
 
-def _gradients(subject: Subject) -> Iterator[Check]:
-    parameters = "every parameter" if subject.loaded is None else "(not of loaded parameters)"
-    covers = f"of the input, the initial state and {parameters}, through 6 steps"
-    probe = subject.probe(time=6)
-    if not subject.convention.takes_state:
-        covers = covers.replace("the input, the initial state", "the input")
+def _gradient_check(subject: Subject) -> Check:
+    inputs = ["the input"]
+    if subject.convention.takes_state:
+        inputs.append("the initial state")
+    if subject.loaded is None:
+        inputs.append("every parameter")
+    covers = f"with respect to {', '.join(inputs)}; {GRADIENT_STEPS} steps"
     try:
-        got = user_gradients(subject, probe, subject.precision)
+        got = user_gradients(subject)
     except Exception as error:
-        yield Check("gradients", covers, False, detail=f"raises: {own_line(error)}")
-        return
-    differences = apart(got, torch_gradients(subject, probe, subject.precision))
-    wrong = [
-        name for name, value in differences.items() if not value <= subject.precision.gradients
-    ]
+        return Check("gradients", covers, False, detail=f"raises: {own_line(error)}")
+    tolerance = subject.precision.gradients
+    differences = relative_differences(got, torch_gradients(subject))
+    wrong = [name for name, value in differences.items() if not value <= tolerance]
     more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
     detail = f"wrong for {', '.join(wrong[:4])}{more}" if wrong else ""
     worst = max(differences.values(), default=0.0)
-    yield Check("gradients", covers, not wrong, worst, subject.precision.gradients, detail)
+    return Check("gradients", covers, not wrong, worst, tolerance, detail)
 
 
-def _inputs_kept(subject: Subject) -> Check:
-    name, covers = "inputs kept", "input, state and weights are as they were after a call"
-    module, probe = subject.build(), subject.probe()
-    given = probe.copy()
-    before = {name: part.clone() for name, part in module.named_parameters()}
+def _no_in_place_changes(subject: Subject) -> Check:
+    name, covers = "no in-place changes", "input, state and weights are unchanged after a call"
+    experiment = subject.experiment(subject.probe())
+    passed_in, original = experiment.probe.copy(), experiment.probe
+    before = {name: part.clone() for name, part in experiment.parameters.items()}
     with torch.no_grad():
         try:
-            subject.run(module, given)
+            experiment.run_user(passed_in)
         except Exception as error:
             return Check(name, covers, False, detail=f"raises: {own_line(error)}")
-    pairs = [("the input", given.x, probe.x)]
-    pairs += [("the state", a, b) for a, b in zip(given.state, probe.state, strict=True)]
-    pairs += [(name, part, before[name]) for name, part in module.named_parameters()]
+    pairs = [("the input", passed_in.x, original.x)]
+    pairs += [("the state", a, b) for a, b in zip(passed_in.state, original.state, strict=True)]
+    pairs += [(name, part, before[name]) for name, part in experiment.parameters.items()]
     changed = [what for what, now, then in pairs if not torch.equal(now, then)]
     detail = f"changes {', '.join(dict.fromkeys(changed))}" if changed else ""
     return Check(name, covers, not changed, detail=detail)
 
 
-def _no_memory(subject: Subject) -> Check:
-    name = "no memory"
-    covers = "the same call gives the same numbers again, after other calls too"
-    module, probe, other = subject.build(), subject.probe(), subject.probe(batch=2, seed=8)
+def _deterministic(subject: Subject) -> Check:
+    name = "deterministic"
+    covers = "a repeated call returns the same values, also after other calls"
+    experiment, other = subject.experiment(subject.probe()), subject.probe(batch=2, seed=8)
     with torch.no_grad():
         try:
-            once = subject.run(module, probe.copy())
-            subject.run(module, other)
-            again = subject.run(module, probe.copy())
+            first = experiment.run_user()
+            experiment.run_user(other)
+            second = experiment.run_user()
         except Exception as error:
             return Check(name, covers, False, detail=f"raises: {own_line(error)}")
-    difference = relative(again, once)
+    difference = max_relative_difference(second, first)
     return Check(name, covers, difference == 0.0, difference, 0.0)
-
-
-def _without_bias(subject: Subject) -> Check:
-    name, covers = "bias=False", "the same without biases"
-    try:
-        module = build(subject.make, subject.precision, bias=False)
-        fill_weights(module)
-        with torch.no_grad(), working_in(subject.precision):
-            found = [each for each in candidates(module, subject.kind) if not each.biases()]
-            if not found:
-                return Check(name, covers, False, detail="parameters other than the weights remain")
-            read = [each.read(named_parameters(module), INPUT_SIZE, HIDDEN_SIZE) for each in found]
-            for trials, probe in all_trials(module, subject.kind, subject.precision):
-                question = Question(
-                    subject.kind,
-                    probe,
-                    trials,
-                    found,
-                    stack_weights(read),
-                    tolerance=subject.precision.reproduced,
-                )
-                match = search(question, most=len(subject.made))
-                if match is not None:
-                    return Check(name, covers, not match.made)
-    except CannotCheckError as error:
-        passed = False if names(subject.make, "bias") else None
-        return Check(name, covers, passed, detail=str(error))
-    return Check(name, covers, False, detail="differs")

@@ -1,107 +1,114 @@
-"""Where the user's numbers leave torch.nn's, and what the mistakes found are."""
+"""The first difference between the user's outputs and torch.nn's."""
+
+from dataclasses import dataclass
 
 import torch
 
-from cell_verifier.identification.search import Made
-from cell_verifier.identification.subject import Subject, parameter_copies
-from cell_verifier.mistakes.catalogue import Variant
-from cell_verifier.parameters.correspondence import named_parameters
-from cell_verifier.reference.simulate import Observation
-from cell_verifier.report import Diagnosis, FirstDifference
+from cell_verifier.identification.identify import Identification
+from cell_verifier.identification.subject import Subject
+from cell_verifier.reference.simulate import RunResult
 
 
-def diagnosis_of(variant: Variant) -> Diagnosis:
-    """A mistake in the report's words."""
-    mistake = variant.mistake
-    return Diagnosis(
-        mistake.id, variant.change.detail, mistake.why, mistake.right, mistake.wrong, mistake.fix
-    )
+@dataclass(frozen=True)
+class FirstDifference:
+    """The largest difference from torch.nn at the first time step that differs.
 
-
-def first_difference(subject: Subject, made: Made) -> FirstDifference | None:
-    """The first step at which any sample's number differs, and the largest difference there.
-
-    None if no number does: a mistake of the gradients, or of more layers than one.
+    Attributes:
+        of: ``output``, ``h`` or ``c``.
+        step, sample, unit: its position, counted from 0.
+        got, expected: the user's value and torch.nn's.
+        gate: the gate whose line is wrong, if the mistake is one gate's.
+        depends_on: for an unknown cause, the gates on whose weights the difference depends.
     """
-    probe = subject.probe(time=6)
-    module = subject.build()
+
+    of: str
+    step: int
+    sample: int
+    unit: int
+    got: float
+    expected: float
+    gate: str = ""
+    depends_on: tuple[str, ...] = ()
+
+
+def first_difference(identification: Identification) -> FirstDifference | None:
+    """The first difference; None if the outputs do not differ (a mistake in the gradients only)."""
+    subject, mistakes = identification.subject, identification.mistakes
+    if subject.axis_error:  # the module does not run on this probe
+        return None
+    experiment = subject.experiment(subject.probe(time=6))
     with torch.no_grad():
         try:
-            observed = subject.run(module, probe.copy())
+            observed = experiment.run_user()
         except Exception:
             return None
-        expected = subject.expected(named_parameters(module), probe)
-    named = [each.change.gate for each in made if each.change.gate]
-    depends = () if made else gates_of_the_difference(subject)
-    steps = probe.x.size(0)
+        expected = experiment.run_torch()
+    steps = experiment.probe.x.size(0)
     found = _first(
-        observed, expected, subject.precision.outputs, None if subject.is_cell else steps
+        observed, expected, subject.precision.outputs, None if subject.is_cell else steps - 1
     )
     if found is None:
         return None
-    name, row, sample, unit = found
-    at = (row, sample, unit)
-    step = row if subject.is_cell or name == "output" else steps - 1
+    name, step, index = found
+    _, sample, unit = index
+    gate = mistakes[0].change.gate if len(mistakes) == 1 else ""
     return FirstDifference(
-        name, step, sample, unit, float(observed[name][at]), float(expected[name][at]),
-        named[0] if named and len(made) == 1 else "", depends,
-    )  # fmt: skip
+        name,
+        step,
+        sample,
+        unit,
+        float(observed[name][index]),
+        float(expected[name][index]),
+        gate,
+        depends_on=() if mistakes else gates_of_the_difference(subject),
+    )
 
 
 def _first(
-    observed: Observation, expected: Observation, tolerance: float, final_at: int | None
-) -> tuple[str, int, int, int] | None:
-    """Name, row, sample and unit of the first difference in time.
+    observed: RunResult, expected: RunResult, tolerance: float, last_step: int | None
+) -> tuple[str, int, tuple[int, int, int]] | None:
+    """Name, time step and (row, sample, unit) of the first difference in time.
 
-    The rows of ``output``, and of a cell's states, are steps; a layer's states are those after step
-    ``final_at``.
+    The rows of ``output``, and of a cell's states, are time steps; the states of a layer are those
+    after ``last_step``.
     """
-    best: tuple[str, int, int, int] | None = None
-    earliest = None
+    best: tuple[str, int, tuple[int, int, int]] | None = None
     for name in sorted(observed, key=("output", "h", "c").index):
         got, wanted = observed[name], expected[name]
         if got.shape != wanted.shape:
             continue
-        apart = (got - wanted).abs()
-        wrong = (apart > tolerance) | ~apart.isfinite()
+        difference = (got - wanted).abs()
+        wrong = (difference > tolerance) | ~difference.isfinite()
         if not bool(wrong.any()):
             continue
         row = int(wrong.flatten(1).any(1).to(torch.uint8).argmax())
-        step = row if final_at is None or name == "output" else final_at
-        if earliest is None or step < earliest:
-            place = int(apart[row].nan_to_num(nan=torch.inf).argmax())
-            sample, unit = divmod(place, got.size(-1))
-            best, earliest = (name, row, sample, unit), step
+        step = row if last_step is None or name == "output" else last_step
+        if best is None or step < best[1]:
+            largest = int(difference[row].nan_to_num(nan=torch.inf).argmax())
+            sample, unit = divmod(largest, got.size(-1))
+            best = (name, step, (row, sample, unit))
     return best
 
 
 def gates_of_the_difference(subject: Subject) -> tuple[str, ...]:
-    """The gates on whose rows the difference after one step depends, by its gradient."""
+    """The gates on whose weights the difference after one time step depends, by its gradient."""
     if subject.loaded is not None:
         return ()
-    probe = subject.probe(time=1)
-    module = subject.build()
-    copies = parameter_copies(module)
+    experiment = subject.experiment(subject.probe(time=1))
+    parameters = experiment.parameters
     try:
-        observed = subject.run(module, probe.copy())
-        expected = subject.expected(copies, probe)
-        apart = sum(((observed[n] - expected[n]) ** 2).sum() for n in observed)
-        assert isinstance(apart, torch.Tensor)
-        theirs = dict(module.named_parameters())
-        leaves = [*theirs.values(), *copies.values()]
-        arrived = torch.autograd.grad(apart, leaves, allow_unused=True)
-    except Exception:
+        observed, expected = experiment.run_user(), experiment.run_torch()
+        squared = torch.stack([((observed[n] - expected[n]) ** 2).sum() for n in observed]).sum()
+        gradients = torch.autograd.grad(squared, list(parameters.values()), allow_unused=True)
+    except Exception:  # no gradient can be computed
         return ()
-    total = {
-        name: sum((part for part in pair if part is not None), torch.zeros_like(theirs[name]))
-        for name, pair in zip(
-            theirs, zip(arrived[: len(theirs)], arrived[len(theirs) :], strict=True), strict=True
-        )
+    by_name = {
+        name: torch.zeros_like(parameters[name]) if part is None else part
+        for name, part in zip(parameters, gradients, strict=True)
     }
-    rows = subject.weights(total)
-    kept = []
-    for index, gate in enumerate(subject.kind.gates):
-        size = sum(float(part[index].abs().max()) for part in (rows.ih, rows.hh, rows.b_ih))
-        if size > 1e-12:
-            kept.append(gate)
-    return tuple(kept)
+    rows = subject.weights(by_name)
+    return tuple(
+        gate
+        for index, gate in enumerate(subject.kind.gates)
+        if sum(float(part[index].abs().max()) for part in (rows.ih, rows.hh, rows.b_ih)) > 1e-12
+    )

@@ -1,4 +1,4 @@
-"""What is no mistake, and yet trains or compares otherwise."""
+"""Remarks that are not errors: what trains differently, or was compared differently."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from cell_verifier.calling.construct import build
+from cell_verifier.calling.construct import construct_module
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.subject import Subject
 from cell_verifier.parameters.correspondence import Correspondence
@@ -14,42 +14,42 @@ from cell_verifier.parameters.names import role_hint
 from cell_verifier.reference.probes import FLOAT32
 
 WIDE, NARROW = 128, 3
+"""hidden_size and input_size for which the bounds of the initial weights differ most clearly."""
 
 
 def notes(subject: Subject) -> Iterator[str]:
-    """Every note, each beginning with its id."""
+    """Every remark, each starting with its id."""
     if subject.loaded is None:
-        yield from _bias_notes(subject)
+        yield from _bias_notes(subject.correspondence)
         yield from _role_notes(subject.correspondence)
     if _drawn_like_linear(subject):
         yield (
-            "linear-init: the weights start as nn.Linear's, within 1/sqrt(its inputs); torch.nn's "
-            "start within 1/sqrt(hidden_size), so the two train differently"
+            "linear-init: the initial weights are nn.Linear's, bounded by 1/sqrt(in_features); "
+            "torch.nn's are bounded by 1/sqrt(hidden_size), so the two train differently"
         )
-    frozen = [n for n, p in subject.build().named_parameters() if not p.requires_grad]
+    frozen = [n for n, p in subject.construct().named_parameters() if not p.requires_grad]
     if frozen:
-        yield f"frozen: {', '.join(frozen)} takes no gradient, and none was compared"
+        yield f"frozen: {', '.join(frozen)} does not require a gradient, so none was compared"
     if subject.explained and subject.correspondence.extra:
-        yield f"unused: {', '.join(subject.correspondence.extra)} changes nothing"
+        yield f"unused: {', '.join(subject.correspondence.extra)} has no effect on the result"
     if subject.precision is FLOAT32:
-        yield "float32-only: it runs in float32 only, and was compared to 1e-5, not to 1e-10"
+        yield "float32-only: the module runs only in float32: tolerance 1e-5 instead of 1e-10"
     if not subject.convention.takes_state and not subject.is_cell:
-        yield "no-initial-state: it takes no initial state, and was compared from zeros only"
+        yield "no-initial-state: the module takes no initial state: compared from zeros only"
 
 
-def _bias_notes(subject: Subject) -> Iterator[str]:
-    count = subject.correspondence.biases()
-    if count == 0:
-        yield "no-bias: equal to torch.nn's with bias=False"
-    elif _some_merged(subject.correspondence):
+def _bias_notes(correspondence: Correspondence) -> Iterator[str]:
+    if correspondence.bias_count() == 0:
+        yield "no-bias: compared with torch.nn's with bias=False"
+    elif _some_merged(correspondence):
         yield (
-            "merged-bias: one bias stands for torch.nn's two; the function is the same, but "
-            "torch.nn's effective bias moves twice as far in a step of training"
+            "merged-bias: one bias in place of torch.nn's two; the function is the same, but "
+            "torch.nn's effective bias changes twice as much in one training step"
         )
 
 
 def _some_merged(correspondence: Correspondence) -> bool:
-    """Whether some gate has one bias only."""
+    """Whether some gate has only one bias."""
     for gate in range(len(correspondence.kind.gates)):
         sides = {
             placed.target
@@ -62,24 +62,24 @@ def _some_merged(correspondence: Correspondence) -> bool:
 
 
 def _role_notes(correspondence: Correspondence) -> Iterator[str]:
-    """Names that speak of another gate than the one that the parameter turned out to be."""
+    """Parameters named after another gate than the one whose weights they are."""
     gates = correspondence.kind.gates
     for placed in correspondence.placements:
         if len(placed.gates) > 1 or placed.target not in ("ih", "hh"):
             continue
-        spoken = [gate for gate in gates if role_hint(placed.parameter, gate)]
-        if len(spoken) == 1 and spoken[0] != gates[placed.gates[0]]:
+        named = [gate for gate in gates if role_hint(placed.parameter, gate)]
+        if len(named) == 1 and named[0] != gates[placed.gates[0]]:
             yield (
-                f"roles: {placed.parameter} is named for the {spoken[0]} gate and works as the "
-                f"{gates[placed.gates[0]]} gate; to copy torch.nn's weights, go by the latter"
+                f"roles: {placed.parameter} is named after the {named[0]} gate but is the weight "
+                f"of the {gates[placed.gates[0]]} gate; copy torch.nn's weights by the latter"
             )
 
 
 def _drawn_like_linear(subject: Subject) -> bool:
-    """Whether a narrow, wide-hidden cell's largest first weight is nn.Linear's rather than ours."""
+    """Whether the largest initial weight has nn.Linear's bound, in a cell with H > I."""
     torch.manual_seed(0)
     try:
-        module: nn.Module = build(subject.make, FLOAT32, NARROW, WIDE)
+        module: nn.Module = construct_module(subject.make, FLOAT32, NARROW, WIDE)
     except CannotCheckError:
         return False
     largest = max((float(p.detach().abs().max()) for p in module.parameters()), default=0.0)

@@ -1,21 +1,43 @@
-"""Find out what the user's module is: how it is called, and what its parameters are."""
+"""Identify the user's module, phase by phase, before anything is checked.
 
-import inspect
-from collections import Counter
+Construct it, discover how it is called, match its parameters with torch.nn's, and find all its
+mistakes: in the outputs, in the gradients, in its options and in multi-layer configurations.
+"""
+
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from cell_verifier.calling.construct import Make, build, name_of, working_in
+from cell_verifier.calling.construct import (
+    ModuleFactory,
+    construct_with_test_weights,
+    default_dtype,
+    name_of,
+)
 from cell_verifier.calling.conventions import CellConvention
-from cell_verifier.calling.discover import Attempts, Trial, cell_trials, layer_trials
 from cell_verifier.errors import CannotCheckError
-from cell_verifier.identification.search import Finding, Question, search
-from cell_verifier.identification.subject import Subject, load
+from cell_verifier.identification.gradients import find_gradient_mistakes
+from cell_verifier.identification.multi_layer import LayerMatch, match_layers
+from cell_verifier.identification.options import (
+    OptionMatch,
+    match_batch_first,
+    match_without_bias,
+)
+from cell_verifier.identification.search import Match, SearchProblem, search
+from cell_verifier.identification.subject import Subject, load_weights
+from cell_verifier.identification.trials import (
+    FixedDtypeError,
+    TrialSet,
+    find_trials,
+    unused_parameters,
+)
+from cell_verifier.mistakes import CATALOGUE
+from cell_verifier.mistakes.mistake import Change, Mistakes, Variant
 from cell_verifier.parameters.candidates import candidates
 from cell_verifier.parameters.correspondence import Correspondence, named_parameters
-from cell_verifier.parameters.explicit import given
+from cell_verifier.parameters.explicit import parse_mapping
 from cell_verifier.parameters.groups import NORMALIZATIONS
 from cell_verifier.reference.equations import Weights, stack_weights
 from cell_verifier.reference.kinds import Kind
@@ -25,212 +47,160 @@ from cell_verifier.reference.probes import (
     FLOAT64,
     HIDDEN_SIZE,
     INPUT_SIZE,
-    TIME,
     Precision,
-    Probe,
-    draw_probe,
-    fill_weights,
 )
-from command_line.errors import own_line, own_place, type_and_message
-
-Runs = list[tuple[list[Trial], Probe]]
-"""The trials as a cell and as a layer, each with its probe."""
 
 
-def identify(make: Make, kind: Kind, weights: Mapping[str, str] | None) -> Subject:
-    """Try every convention with every correspondence until torch.nn's algebra, or torch.nn's with
-    known mistakes, gives the user's numbers; in float64, and in float32 where only that runs.
+@dataclass(frozen=True)
+class Identification:
+    """Everything that is known of the user's module before the first check.
+
+    Attributes:
+        subject: its convention, its parameters and the mistakes in its outputs.
+        gradient_mistakes: the further mistakes in its gradients; None if unknown.
+        batch_first: what a layer is with each value of ``batch_first``.
+        without_bias: what the module is with ``bias=False``; None if it has no such option.
+        layers: what a layer is with several layers or directions, and with dropout.
+    """
+
+    subject: Subject
+    gradient_mistakes: Mistakes | None = None
+    batch_first: tuple[OptionMatch, ...] = ()
+    without_bias: OptionMatch | None = None
+    layers: tuple[LayerMatch, ...] = ()
+
+    @property
+    def mistakes(self) -> Mistakes:
+        """All mistakes, each id that is found only in an option or configuration once."""
+        found = [*self.subject.mistakes, *(self.gradient_mistakes or ())]
+        for more in [match.mistakes for match in self.batch_first] + [
+            match.mistakes for match in self.layers
+        ]:
+            known = {each.id for each in found}
+            found += [each for each in more if each.id not in known]
+        return tuple(found)
+
+    @property
+    def explained(self) -> bool:
+        """Whether outputs and gradients match torch.nn's equations with the mistakes found."""
+        return self.subject.explained and self.gradient_mistakes is not None
+
+
+def identify(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None) -> Identification:
+    """Identify the user's module in all phases.
+
+    Args:
+        mapping: the user's parameter names -> torch.nn's; None to match them by trial.
 
     Raises:
-        CannotCheckError: it does not construct or run, or its parameters are not torch.nn's.
+        CannotCheckError: it does not construct or run, or its parameters cannot be matched.
     """
     try:
-        return _identify(make, kind, weights, FLOAT64)
-    except _FixedDtypeError as error:
+        subject = _identify_subject(make, kind, mapping)
+    except CannotCheckError as error:
+        square = None if mapping else _find_axis_mixup(make, kind, str(error))
+        if square is None:
+            raise
+        return Identification(square)
+    if not subject.explained:
+        return Identification(subject, without_bias=match_without_bias(subject))
+    return Identification(
+        subject,
+        find_gradient_mistakes(subject),
+        tuple(match_batch_first(subject)),
+        match_without_bias(subject),
+        tuple(match_layers(subject)),
+    )
+
+
+def _identify_subject(
+    make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None
+) -> Subject:
+    """Convention, correspondence and output mistakes, in float64 or else in float32."""
+    try:
+        return _identify_in(FLOAT64, make, kind, mapping)
+    except FixedDtypeError as error:
         try:
-            return _identify(make, kind, weights, FLOAT32)
-        except _FixedDtypeError:
+            return _identify_in(FLOAT32, make, kind, mapping)
+        except FixedDtypeError:
             raise CannotCheckError(str(error)) from error
 
 
-class _FixedDtypeError(CannotCheckError):
-    """It does not run, or not in the dtype asked for."""
-
-
-def _identify(
-    make: Make, kind: Kind, weights: Mapping[str, str] | None, precision: Precision
+def _identify_in(
+    precision: Precision, make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None
 ) -> Subject:
-    module = build(make, precision)
-    fill_weights(module)
-    with torch.no_grad(), working_in(precision):
-        runs = all_trials(module, kind, precision)
+    module = construct_with_test_weights(make, precision)
+    with torch.no_grad(), default_dtype(precision):
+        trial_sets = find_trials(module, kind, precision)
         loaded = None
-        if weights is None and hasattr(module, "load_from_torch"):
-            first = runs[0][0][0].convention
-            loaded = _drawn_weights(kind)
-            load(module, kind, loaded, isinstance(first, CellConvention))
-            loaded = Weights(*(part.to(precision.dtype) for part in loaded))
-            runs = all_trials(module, kind, precision)
-        correspondences = _correspondences(module, kind, weights, loaded is not None, runs)
-        read = _read(module, correspondences, loaded)
-        found = _search_all(kind, runs, correspondences, read, precision)
-        beyond = ""
-        if found is None and correspondences[0].extra:
-            beyond = _what_is_beyond(module, kind, correspondences, precision)
-    best = found or Finding(runs[0][0][0], correspondences[0], ())
+        if mapping is not None:
+            correspondences = [parse_mapping(module, kind, mapping)]
+        elif hasattr(module, "load_from_torch"):
+            loaded = _load_drawn_weights(module, kind, precision, trial_sets[0])
+            trial_sets = find_trials(module, kind, precision)
+            correspondences = [Correspondence(kind, ())]
+        else:
+            correspondences = _match_parameters(module, kind, trial_sets[0])
+        weights = _read_weights(module, correspondences, loaded)
+        match = _search_all(kind, trial_sets, correspondences, weights, precision)
+        unexplained = ""
+        if match is None and correspondences[0].extra:
+            unexplained = _explain_extra_parameters(module, kind, correspondences, precision)
+    best = match or Match(trial_sets[0].trials[0], correspondences[0], ())
     return Subject(
-        make, kind, best.trial.convention, best.correspondence, best.made, found is not None,
-        precision, loaded, beyond,
-    )  # fmt: skip
-
-
-def _what_is_beyond(
-    module: nn.Module, kind: Kind, correspondences: Sequence[Correspondence], precision: Precision
-) -> str:
-    """What parameters without a place in torch.nn's cell do to this one.
-
-    Raises:
-        CannotCheckError: nothing that can be shown.
-    """
-    extra = correspondences[0].extra
-    named = ", ".join(extra)
-    owners = [module.get_submodule(name.rpartition(".")[0]) for name in extra]
-    if all(isinstance(owner, NORMALIZATIONS) for owner in owners):
-        return f"torch.nn's {kind.title} does not normalise, as {named} do here"
-    for neutral in (0.0, 1.0):
-        for name in extra:
-            module.get_parameter(name).fill_(neutral)
-        read = _read(module, correspondences, None)
-        runs = all_trials(module, kind, precision)
-        if _search_all(kind, runs, correspondences, read, precision) is not None:
-            return f"torch.nn's {kind.title} has no {named}; with {neutral:g} there it is explained"
-    raise CannotCheckError(
-        f"torch.nn's {kind.title} has no place for {named}, so that the others' places cannot be "
-        "judged: give weights={name: torch.nn's name}, or a method load_from_torch(module)"
+        make,
+        kind,
+        best.trial.convention,
+        best.correspondence,
+        best.mistakes,
+        match is not None,
+        precision,
+        loaded,
+        unexplained,
     )
 
 
 def _search_all(
     kind: Kind,
-    runs: Runs,
+    trial_sets: Sequence[TrialSet],
     correspondences: Sequence[Correspondence],
-    read: Weights,
+    weights: Weights,
     precision: Precision,
-) -> Finding | None:
-    """As a cell and as a layer: first without a mistake, then with."""
-    for most in (0, 2):
-        for trials, probe in runs:
-            question = Question(
-                kind, probe, trials, correspondences, read, tolerance=precision.reproduced
+) -> Match | None:
+    """Search as a cell and as a layer: first without a mistake, then with up to two."""
+    for max_mistakes in (0, 2):
+        for each in trial_sets:
+            problem = SearchProblem(
+                kind, each.probe, each.trials, correspondences, weights, tolerance=precision.match
             )
-            found = search(question, most)
-            if found is not None:
-                return found
+            match = search(problem, max_mistakes)
+            if match is not None:
+                return match
     return None
 
 
-def all_trials(module: nn.Module, kind: Kind, precision: Precision, time: int = TIME) -> Runs:
-    """Every way in which the module runs: as a cell, and as a layer.
+def _match_parameters(module: nn.Module, kind: Kind, trials: TrialSet) -> list[Correspondence]:
+    """The candidate correspondences, by names and shapes.
 
     Raises:
-        CannotCheckError: in none.
+        CannotCheckError: there are none.
     """
-    attempts = Attempts(module)
-    cell_probe = draw_probe(kind, time=time, dtype=precision.dtype)
-    layer_probe = draw_probe(kind, cells=1, time=time, dtype=precision.dtype)
-    runs = [
-        (cell_trials(attempts, kind, cell_probe), cell_probe),
-        (layer_trials(attempts, kind, layer_probe, takes_state(module)), layer_probe),
-    ]
-    runs = [(trials, probe) for trials, probe in runs if trials]
-    if not runs or not any(_has_dtype(trial, precision) for trials, _ in runs for trial in trials):
-        raise _FixedDtypeError(_why_not(module, attempts.errors))
-    return runs
-
-
-def _has_dtype(trial: Trial, precision: Precision) -> bool:
-    return all(part.dtype == precision.dtype for part in trial.observed.values())
-
-
-def takes_state(module: nn.Module) -> bool:
-    """Whether forward has a second argument that can be a state, by its default."""
-    try:
-        parameters = list(inspect.signature(module.forward).parameters.values())
-    except (TypeError, ValueError):
-        return True
-    return not (len(parameters) > 1 and isinstance(parameters[1].default, bool | int | str))
-
-
-def _why_not(module: nn.Module, errors: Sequence[Exception]) -> str:
-    """The user's own error that came up most often."""
-    name = type(module).__name__
-    own = [error for error in errors if own_place(error)]
-    if own:
-        counted = Counter((own_place(error), type(error)) for error in own)
-        (place, kind), _ = counted.most_common(1)[0]
-        error = next(e for e in own if (own_place(e), type(e)) == (place, kind))
-        return f"{name}.forward raises: {own_line(error)}"
-    if errors:
-        return f"{name} cannot be called as a cell or as a layer: {type_and_message(errors[0])}"
-    return (
-        f"{name} runs, but returns nothing with the shape of a state or of outputs; tried as a "
-        "cell that returns h or (h, c), with or without an output before it, and as a layer that "
-        "returns outputs, final states or both"
-    )
-
-
-def _drawn_weights(kind: Kind) -> Weights:
-    generator = torch.Generator().manual_seed(4)
-    gates = len(kind.gates)
-    shapes = (INPUT_SIZE,), (HIDDEN_SIZE,), (), (), (HIDDEN_SIZE,)
-    ih, hh, b_ih, b_hh, none = (
-        0.6 * torch.randn(gates, HIDDEN_SIZE, *shape, generator=generator, dtype=torch.float64)
-        for shape in shapes
-    )
-    return Weights(ih, hh, b_ih, b_hh, torch.zeros_like(none))
-
-
-def _correspondences(
-    module: nn.Module,
-    kind: Kind,
-    weights: Mapping[str, str] | None,
-    loads: bool,
-    runs: Runs,
-) -> list[Correspondence]:
-    if weights is not None:
-        return [given(module, kind, weights)]
-    if loads:
-        return [Correspondence(kind, ())]
-    found = candidates(module, kind, unused_parameters(module, runs))
+    found = candidates(module, kind, unused_parameters(module, trials))
     if not found:
-        listed = ", ".join(f"{n} {tuple(p.shape)}" for n, p in module.named_parameters()) or "none"
+        shapes = ", ".join(f"{n} {tuple(p.shape)}" for n, p in module.named_parameters()) or "none"
         raise CannotCheckError(
-            f"no correspondence between {name_of(type(module))}'s parameters and torch.nn's was "
-            f"found: with input_size {INPUT_SIZE} and hidden_size {HIDDEN_SIZE} they are {listed}; "
-            f"tried stacked, fused, one per gate, joined, 3-D, transposed. Give weights={{name: "
-            "torch.nn's name}, or a method load_from_torch(module); tensors that are no "
-            "nn.Parameter are not seen"
+            f"the parameters of {name_of(type(module))} do not match torch.nn's: with input_size "
+            f"{INPUT_SIZE} and hidden_size {HIDDEN_SIZE} they are {shapes}; tried stacked, fused, "
+            "one per gate, joined, 3-D and transposed. Pass weights={name: torch.nn's name}, or "
+            "define load_from_torch(module); tensors that are not nn.Parameter are ignored"
         )
     return found
 
 
-def unused_parameters(module: nn.Module, runs: Runs) -> tuple[str, ...]:
-    """The parameters on which nothing depends that the module returns."""
-    trials, probe = runs[0]
-    named = {name: part for name, part in module.named_parameters() if part.requires_grad}
-    try:
-        with torch.enable_grad():
-            shown = trials[0].convention.run(module, probe.copy())
-            total = torch.stack([part.sum() for part in shown.values()]).sum()
-            arrived = torch.autograd.grad(total, list(named.values()), allow_unused=True)
-    except Exception:  # no gradient at all: nothing can be said
-        return ()
-    return tuple(name for name, part in zip(named, arrived, strict=True) if part is None)
-
-
-def _read(
+def _read_weights(
     module: nn.Module, correspondences: Sequence[Correspondence], loaded: Weights | None
 ) -> Weights:
+    """The weights of every correspondence, along a first axis."""
     if loaded is not None:
         return stack_weights([loaded])
     parameters = named_parameters(module)
@@ -239,27 +209,80 @@ def _read(
     )
 
 
-def square_probe_finds(make: Make, kind: Kind) -> Subject | None:
-    """Try again with as many steps as samples, where axes mixed up raise no error.
+def _load_drawn_weights(
+    module: nn.Module, kind: Kind, precision: Precision, trials: TrialSet
+) -> Weights:
+    """Draw weights and load them with the module's ``load_from_torch``."""
+    generator = torch.Generator().manual_seed(4)
+    gates = len(kind.gates)
+    shapes = (INPUT_SIZE,), (HIDDEN_SIZE,), (), (), (HIDDEN_SIZE,)
+    ih, hh, b_ih, b_hh, peephole = (
+        0.6 * torch.randn(gates, HIDDEN_SIZE, *shape, generator=generator, dtype=torch.float64)
+        for shape in shapes
+    )
+    drawn = Weights(ih, hh, b_ih, b_hh, torch.zeros_like(peephole))
+    load_weights(module, kind, drawn, isinstance(trials.trials[0].convention, CellConvention))
+    return Weights(*(part.to(precision.dtype) for part in drawn))
 
-    Returns what is found when the numbers are then torch.nn's along one of the two axes.
+
+def _explain_extra_parameters(
+    module: nn.Module, kind: Kind, correspondences: Sequence[Correspondence], precision: Precision
+) -> str:
+    """Explain the parameters without a torch.nn counterpart.
+
+    Raises:
+        CannotCheckError: setting them to 0 or to 1 does not reproduce torch.nn's outputs.
     """
-    with torch.no_grad(), working_in(FLOAT64):
+    extra = correspondences[0].extra
+    named = ", ".join(extra)
+    owners = [module.get_submodule(name.rpartition(".")[0]) for name in extra]
+    if all(isinstance(owner, NORMALIZATIONS) for owner in owners):
+        return f"torch.nn's {kind.title} has no normalization; {named} belong to one"
+    for neutral in (0.0, 1.0):
+        for name in extra:
+            module.get_parameter(name).fill_(neutral)
+        weights = _read_weights(module, correspondences, None)
+        trial_sets = find_trials(module, kind, precision)
+        if _search_all(kind, trial_sets, correspondences, weights, precision) is not None:
+            return (
+                f"torch.nn's {kind.title} has no counterpart of {named}; setting it to "
+                f"{neutral:g} reproduces torch.nn's outputs"
+            )
+    raise CannotCheckError(
+        f"torch.nn's {kind.title} has no counterpart of {named}, so the other parameters cannot be "
+        "matched: pass weights={name: torch.nn's name}, or define load_from_torch(module)"
+    )
+
+
+def _find_axis_mixup(make: ModuleFactory, kind: Kind, error: str) -> Subject | None:
+    """Identify a layer that runs only with T == B, because it confuses batch and time axes."""
+    with torch.no_grad(), default_dtype(FLOAT64):
         try:
-            module = build(make, FLOAT64)
-            fill_weights(module)
-            runs = all_trials(module, kind, FLOAT64, time=BATCH)
+            module = construct_with_test_weights(make, FLOAT64)
+            trial_sets = find_trials(module, kind, FLOAT64, time=BATCH)
         except CannotCheckError:
             return None
-        correspondences = candidates(module, kind)
-        if not correspondences:
+        found = candidates(module, kind)
+        if not found:
             return None
-        read = _read(module, correspondences, None)
-        for trials, probe in runs:
-            question = Question(kind, probe, trials, correspondences, read, places=("square",))
-            found = search(question, most=1)
-            if found is not None and (not found.made or found.made[0].mistake.where == "square"):
+        weights = _read_weights(module, found, None)
+        for each in trial_sets:
+            problem = SearchProblem(
+                kind, each.probe, each.trials, found, weights, scopes=("square",)
+            )
+            match = search(problem, max_mistakes=1)
+            if match is not None and (
+                not match.mistakes or match.mistakes[0].mistake.scope == "square"
+            ):
+                detail = Change("batch and time axes are confused in one line, not in the others")
+                mixup = (Variant(CATALOGUE["batch-time-mixup"], detail),)
                 return Subject(
-                    make, kind, found.trial.convention, found.correspondence, found.made, True
+                    make,
+                    kind,
+                    match.trial.convention,
+                    match.correspondence,
+                    match.mistakes or mixup,
+                    explained=True,
+                    axis_error=error,
                 )
     return None

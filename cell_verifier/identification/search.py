@@ -1,7 +1,7 @@
-"""Find the algebra that gives the user's numbers: torch.nn's, or torch.nn's with known mistakes.
+"""Search for the equations that match the user's outputs: torch.nn's, or these with mistakes.
 
-Nothing is guessed from the size of an error. Candidates are run on the user's own weights, many at
-once along a leading axis, and one is taken when it reproduces every number to 1e-6.
+Nothing is inferred from the size of an error. The equations run on the user's own weights, with
+many candidates at once along a leading axis; a candidate matches if every element does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,137 +13,144 @@ from torch import Tensor
 
 from cell_verifier.calling.conventions import CellConvention, LayerConvention
 from cell_verifier.calling.discover import Trial
-from cell_verifier.mistakes.catalogue import (
+from cell_verifier.mistakes import variants
+from cell_verifier.mistakes.mistake import (
+    Mistakes,
+    Scope,
     Variant,
-    Where,
+    apply_to_weights,
     compatible,
     stages_of,
-    variants,
-    weights_of,
 )
 from cell_verifier.parameters.correspondence import Correspondence
 from cell_verifier.reference.equations import Stages, Weights
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import FLOAT64, Probe
-from cell_verifier.reference.simulate import Observation, Stack, run_cell, run_layer
+from cell_verifier.reference.simulate import LayerConfig, RunResult, run_cell, run_layer
 
-AT_ONCE = 4096
-"""So many sets of weights are run side by side."""
+MAX_WEIGHT_SETS_AT_ONCE = 4096
+"""Maximum number of sets of weights in one batched evaluation; bounds the memory of the search."""
 
-MOST_IN_PAIRS = 96
-"""Two mistakes at once are tried with at most so many correspondences, the likeliest first."""
-
-Made = tuple[Variant, ...]
+MAX_CANDIDATES_FOR_PAIRS = 96
+"""Maximum number of correspondences, the most likely first, tried with pairs of mistakes; bounds
+the time of the search."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What reproduces the user's numbers: how it is called, what its weights are, what is wrong."""
+class Match:
+    """What matches the user's outputs: the convention, the correspondence and the mistakes."""
 
     trial: Trial
     correspondence: Correspondence
-    made: Made
+    mistakes: Mistakes
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is searched: the trials, the correspondences, their weights along a first axis."""
+class SearchProblem:
+    """The candidates of a search.
+
+    Attributes:
+        kind: the recurrence.
+        probe: the probe on which the trials ran.
+        trials: the conventions, with what the module returned.
+        correspondences: the candidate correspondences.
+        weights: their weights, along a first axis.
+        scopes: the mistakes to try with a layer.
+        tolerance: relative to the largest element that the module returned.
+    """
 
     kind: Kind
     probe: Probe
     trials: Sequence[Trial]
     correspondences: Sequence[Correspondence]
     weights: Weights
-    places: tuple[Where, ...] = ("step", "edge", "sequence")
-    tolerance: float = FLOAT64.reproduced
+    scopes: tuple[Scope, ...] = ("step", "boundary", "sequence")
+    tolerance: float = FLOAT64.match
 
-    def first(self, count: int) -> "Question":
-        """The same with the first few correspondences only."""
+    def first(self, count: int) -> "SearchProblem":
+        """The same problem with only the first correspondences."""
         few = Weights(*(part[:count] for part in self.weights))
         return replace(self, correspondences=self.correspondences[:count], weights=few)
 
 
-def search(question: Question, most: int = 2) -> Finding | None:
-    """The first of: no mistake, one mistake, two, that reproduces a trial; None if none does."""
-    tiers = (_none, _single, _pairs)[: most + 1]
+def search(problem: SearchProblem, max_mistakes: int = 2) -> Match | None:
+    """The match with the fewest mistakes, at most two; None if there is none."""
+    tiers = (_none, _single, _pairs)[: max_mistakes + 1]
     for tier in tiers:
-        for trial in question.trials:
-            asked = question.first(MOST_IN_PAIRS) if tier is _pairs else question
-            for together in tier(question, trial):
-                found = _first_match(asked, trial, together)
+        candidates = problem.first(MAX_CANDIDATES_FOR_PAIRS) if tier is _pairs else problem
+        for trial in problem.trials:
+            for batch in tier(problem, trial):
+                found = _first_match(candidates, trial, batch)
                 if found is not None:
                     return found
     return None
 
 
-def applicable(question: Question, trial: Trial) -> list[Variant]:
-    """The variants that a cell or a layer can show in its numbers."""
+def applicable(problem: SearchProblem, trial: Trial) -> list[Variant]:
+    """The variants that can show in the outputs under the trial's convention."""
     if isinstance(trial.convention, CellConvention):
-        return variants(question.kind.name, "step", "edge")
-    known = variants(question.kind.name, *question.places)
+        return variants(problem.kind.name, "step", "boundary")
+    known = variants(problem.kind.name, *problem.scopes)
     if trial.convention.takes_state:
         return known
-    return [each for each in known if not {"take"} & each.change.stages.keys()]
+    return [each for each in known if "receive_state" not in each.change.stages]
 
 
-def _none(question: Question, trial: Trial) -> Iterator[list[Made]]:
+def _none(problem: SearchProblem, trial: Trial) -> Iterator[list[Mistakes]]:
     yield [()]
 
 
-def _single(question: Question, trial: Trial) -> Iterator[list[Made]]:
-    yield from _same_stages([(each,) for each in applicable(question, trial)])
+def _single(problem: SearchProblem, trial: Trial) -> Iterator[list[Mistakes]]:
+    yield from _same_stages([(each,) for each in applicable(problem, trial)])
 
 
-def _pairs(question: Question, trial: Trial) -> Iterator[list[Made]]:
-    known = applicable(question, trial)
+def _pairs(problem: SearchProblem, trial: Trial) -> Iterator[list[Mistakes]]:
+    known = applicable(problem, trial)
     pairs = [(one, two) for one, two in combinations(known, 2) if compatible(one, two)]
     yield from _same_stages(pairs)
 
 
-def _same_stages(all_made: Sequence[Made]) -> Iterator[list[Made]]:
-    """Those that differ only in how weights are read go together, to be run side by side."""
-    together: dict[tuple[object, ...], list[Made]] = {}
-    for made in all_made:
-        stages = tuple(sorted((name, id(stage)) for name, stage in stages_of(made).items()))
-        together.setdefault(stages, []).append(made)
-    yield from together.values()
+def _same_stages(all_mistakes: Sequence[Mistakes]) -> Iterator[list[Mistakes]]:
+    """Group mistakes that replace the same stages: these can be evaluated in one batch."""
+    groups: dict[tuple[object, ...], list[Mistakes]] = {}
+    for mistakes in all_mistakes:
+        stages = tuple(sorted((name, id(stage)) for name, stage in stages_of(mistakes).items()))
+        groups.setdefault(stages, []).append(mistakes)
+    yield from groups.values()
 
 
-def _first_match(question: Question, trial: Trial, together: list[Made]) -> Finding | None:
-    """Run mistakes of the same stages with every correspondence; the first that fits."""
-    stages = stages_of(together[0])
-    count = len(question.correspondences)
-    most = max(1, AT_ONCE // count)
-    for start in range(0, len(together), most):
-        chunk = together[start : start + most]
-        altered = [weights_of(made, question.weights) for made in chunk]
-        weights = Weights(*(torch.cat(same) for same in zip(*altered, strict=True)))
-        shown = imitate(question.kind, trial, weights, question.probe, stages)
-        matches = reproduces(shown, trial.observed, question.tolerance)
+def _first_match(problem: SearchProblem, trial: Trial, batch: list[Mistakes]) -> Match | None:
+    """The first match of mistakes with the same stages and any correspondence, or None."""
+    stages = stages_of(batch[0])
+    count = len(problem.correspondences)
+    chunk_size = max(1, MAX_WEIGHT_SETS_AT_ONCE // count)
+    for start in range(0, len(batch), chunk_size):
+        chunk = batch[start : start + chunk_size]
+        changed = [apply_to_weights(mistakes, problem.weights) for mistakes in chunk]
+        weights = Weights(*(torch.cat(same) for same in zip(*changed, strict=True)))
+        simulated = simulate(problem.kind, trial, weights, problem.probe, stages)
+        matches = reproduces(simulated, trial.observed, problem.tolerance)
         if bool(matches.any()):
-            place = int(matches.to(torch.uint8).argmax())
-            made, correspondence = chunk[place // count], question.correspondences[place % count]
-            return Finding(trial, correspondence, made)
+            index = int(matches.to(torch.uint8).argmax())
+            return Match(trial, problem.correspondences[index % count], chunk[index // count])
     return None
 
 
-def imitate(
-    kind: Kind, trial: Trial, weights: Weights, probe: Probe, stages: Stages
-) -> Observation:
-    """Run the algebra as the trial ran the user's module."""
+def simulate(kind: Kind, trial: Trial, weights: Weights, probe: Probe, stages: Stages) -> RunResult:
+    """Run the equations under the trial's convention."""
     if isinstance(trial.convention, LayerConvention):
-        asked = probe if trial.convention.takes_state else probe.zero_state()
-        stack = Stack(batch_first=trial.convention.batch_first)
-        return run_layer(kind, [weights], asked, stages, stack)
+        initial = probe if trial.convention.takes_state else probe.zero_state()
+        config = LayerConfig(batch_first=trial.convention.batch_first)
+        return run_layer(kind, [weights], initial, stages, config)
     return run_cell(kind, weights, probe, stages)
 
 
-def reproduces(shown: Observation, observed: Observation, tolerance: float) -> Tensor:
-    """For each candidate along the first axis, whether it shows what was observed."""
+def reproduces(simulated: RunResult, observed: RunResult, tolerance: float) -> Tensor:
+    """For each candidate along the first axis, whether it matches what the module returned."""
     matches = torch.tensor(True)
     for name, part in observed.items():
         if not part.isfinite().all():
             return torch.tensor([False])
-        apart = (shown[name] - part).abs().flatten(-3).amax(-1)
-        matches = matches & (apart <= tolerance * max(1.0, float(part.abs().max())))
+        difference = (simulated[name] - part).abs().flatten(-3).amax(-1)
+        matches = matches & (difference <= tolerance * max(1.0, float(part.abs().max())))
     return matches.reshape(-1)

@@ -1,4 +1,4 @@
-"""Mistakes inside one step: the activations, the update of c, of h."""
+"""Mistakes within a time step: the activations, the update of c, the update of h."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from cell_verifier.mistakes.catalogue import Change, mistake
-from cell_verifier.reference.equations import Weights, candidate_of
+from cell_verifier.mistakes.mistake import Change, mistake
+from cell_verifier.reference.equations import Weights, candidate_of, product
 
 
 @mistake(
     "hard-sigmoid",
     "step",
     kinds=("gru", "lstm"),
-    why="a piecewise linear stand-in for σ is near it, and is not it",
+    why="a piecewise linear function approximates σ but differs from it",
     right="torch.sigmoid(a)",
     wrong="F.hardsigmoid(a), or torch.clamp(0.2 * a + 0.5, 0, 1)",
     fix="use torch.sigmoid",
@@ -30,7 +30,7 @@ def hard_sigmoid(kind: str) -> Iterator[Change]:
     "sigmoid-candidate",
     "step",
     kinds=("gru", "lstm"),
-    why="the candidate goes through σ, so that it can only be positive",
+    why="σ in place of tanh: the candidate can only be positive",
     right="g = tanh(a_g)   (GRU: n = tanh(a_n))",
     wrong="g = σ(a_g)",
     fix="use torch.tanh for the candidate",
@@ -43,7 +43,7 @@ def sigmoid_candidate(kind: str) -> Iterator[Change]:
     "relu-candidate",
     "step",
     kinds=("gru", "lstm"),
-    why="the candidate goes through ReLU and has no bound",
+    why="ReLU in place of tanh: the candidate is not bounded",
     right="g = tanh(a_g)   (GRU: n = tanh(a_n))",
     wrong="g = relu(a_g)",
     fix="use torch.tanh for the candidate",
@@ -56,7 +56,7 @@ def relu_candidate(kind: str) -> Iterator[Change]:
     "wrong-nonlinearity",
     "step",
     kinds=("rnn",),
-    why="another function stands where torch.nn.RNN has tanh",
+    why="another activation than tanh, which torch.nn.RNN uses",
     right="h' = tanh(W_ih x + b_ih + W_hh h + b_hh)",
     wrong="h' = relu(W_ih x + b_ih + W_hh h + b_hh)",
     fix="use torch.tanh (torch.nn.RNN has ReLU only with nonlinearity='relu')",
@@ -75,15 +75,15 @@ def wrong_nonlinearity(kind: str) -> Iterator[Change]:
         "sin": torch.sin,
     }
     for name, function in functions.items():
-        yield Change(f"{name} in tanh's place", stages={"activation": function}, gate="candidate")
+        yield Change(f"{name} in place of tanh", stages={"activation": function}, gate="candidate")
 
 
 @mistake(
     "swapped-input-forget",
     "step",
     kinds=("lstm",),
-    why="the input gate keeps the old c and the forget gate lets the candidate in "
-    "(reading the rows as f, i, g, o is the same function)",
+    why="the input gate scales the old c and the forget gate scales the candidate "
+    "(reading the rows as f, i, g, o gives the same function)",
     right="c' = f ⊙ c + i ⊙ g",
     wrong="c' = i ⊙ c + f ⊙ g",
     fix="exchange i and f in the update of c, or in the unpacking of the chunks",
@@ -109,17 +109,19 @@ def added_not_multiplied(kind: str) -> Iterator[Change]:
     "coupled-gates",
     "step",
     kinds=("lstm",),
-    why="one gate decides both what is kept and what is written",
+    why="one gate scales both the old c and the candidate; torch.nn has two gates",
     right="c' = f ⊙ c + i ⊙ g",
     wrong="c' = f ⊙ c + (1 - f) ⊙ g",
-    fix="let the input gate scale the candidate",
+    fix="multiply c by f and the candidate by i",
 )
 def coupled_gates(kind: str) -> Iterator[Change]:
     yield Change(
-        "1 - f in i's place", stages={"cell": lambda i, f, g, c: f * c + (1 - f) * g}, gate="input"
+        "1 - f in place of i", stages={"cell": lambda i, f, g, c: f * c + (1 - f) * g}, gate="input"
     )
     yield Change(
-        "1 - i in f's place", stages={"cell": lambda i, f, g, c: (1 - i) * c + i * g}, gate="forget"
+        "1 - i in place of f",
+        stages={"cell": lambda i, f, g, c: (1 - i) * c + i * g},
+        gate="forget",
     )
 
 
@@ -127,41 +129,40 @@ def coupled_gates(kind: str) -> Iterator[Change]:
     "peepholes",
     "step",
     kinds=("lstm",),
-    why="the gates see c through weights of their own, which torch.nn.LSTM does not have",
+    why="the gates depend on c through additional weights, which torch.nn.LSTM does not have",
     right="f = σ(W_if x + b_if + W_hf h + b_hf)",
     wrong="f = σ(W_if x + b_if + W_hf h + b_hf + p_f ⊙ c)",
-    fix="take c out of the gates",
+    fix="remove c from the gates",
 )
 def peepholes(kind: str) -> Iterator[Change]:
-    def peep(w: Weights, a: Tensor, c: Tensor) -> Tensor:
-        return a + seen(w, c)
+    def old_c(w: Weights, a: Tensor, c: Tensor) -> Tensor:
+        return a + product(w.peephole, c)
 
-    def seen(w: Weights, c: Tensor) -> Tensor:
-        return c.unsqueeze(-3) @ w.peephole.transpose(-1, -2)
-
-    def output_sees_new(w: Weights, a_o: Tensor, c: Tensor, new_c: Tensor) -> Tensor:
-        return a_o - seen(w, c)[..., 3, :, :] + seen(w, new_c)[..., 3, :, :]
+    def new_c_for_output(w: Weights, a_o: Tensor, c: Tensor, new_c: Tensor) -> Tensor:
+        output = w.peephole[..., 3, :, :].transpose(-1, -2)
+        return a_o - c @ output + new_c @ output
 
     yield Change(
-        "the output gate sees the new c", stages={"peep": peep, "peep_output": output_sees_new}
+        "the output gate reads the new c",
+        stages={"peephole_terms": old_c, "output_peephole_term": new_c_for_output},
     )
-    yield Change("every gate sees the old c", stages={"peep": peep})
+    yield Change("every gate reads the old c", stages={"peephole_terms": old_c})
 
 
 @mistake(
     "tanh-stored-cell",
     "step",
     kinds=("lstm",),
-    why="tanh(c) is stored back as c, so that the memory is squashed at every step",
+    why="tanh(c) is stored as c, so c is squashed again at every time step",
     right="c' = f ⊙ c + i ⊙ g;  h' = o ⊙ tanh(c')",
     wrong="c' = tanh(f ⊙ c + i ⊙ g)",
-    fix="keep c' as it is; take its tanh only for h'",
+    fix="store c' itself; apply tanh only to compute h'",
 )
 def tanh_stored_cell(kind: str) -> Iterator[Change]:
     def squashed(i: Tensor, f: Tensor, g: Tensor, c: Tensor) -> Tensor:
         return torch.tanh(f * c + i * g)
 
-    yield Change("and h' takes its tanh again", stages={"cell": squashed})
+    yield Change("and h' is o ⊙ tanh(c')", stages={"cell": squashed})
     yield Change("and h' is o ⊙ c'", stages={"cell": squashed, "hidden": lambda o, c, old_c: o * c})
 
 
@@ -169,10 +170,10 @@ def tanh_stored_cell(kind: str) -> Iterator[Change]:
     "missing-output-tanh",
     "step",
     kinds=("lstm",),
-    why="the output gate shows c itself, which has no bound",
+    why="h' is computed from c' without tanh, so h' is not bounded",
     right="h' = o ⊙ tanh(c')",
     wrong="h' = o ⊙ c'",
-    fix="take the tanh of c' before the output gate",
+    fix="apply tanh to c' before multiplying by the output gate",
 )
 def missing_output_tanh(kind: str) -> Iterator[Change]:
     yield Change(stages={"hidden": lambda o, c, old_c: o * c}, gate="output")
@@ -182,10 +183,10 @@ def missing_output_tanh(kind: str) -> Iterator[Change]:
     "tanh-after-output-gate",
     "step",
     kinds=("lstm",),
-    why="the tanh is taken after the output gate instead of before",
+    why="tanh is applied after the output gate instead of before it",
     right="h' = o ⊙ tanh(c')",
     wrong="h' = tanh(o ⊙ c')",
-    fix="take the tanh of c' alone, then multiply by o",
+    fix="apply tanh to c' alone, then multiply by o",
 )
 def tanh_after_output_gate(kind: str) -> Iterator[Change]:
     yield Change(stages={"hidden": lambda o, c, old_c: torch.tanh(o * c)}, gate="output")
@@ -195,7 +196,7 @@ def tanh_after_output_gate(kind: str) -> Iterator[Change]:
     "output-from-old-cell",
     "step",
     kinds=("lstm",),
-    why="h' shows the c from before the update",
+    why="h' is computed from c before its update",
     right="h' = o ⊙ tanh(c')",
     wrong="h' = o ⊙ tanh(c)",
     fix="compute c' first and use it for h'",
@@ -208,7 +209,8 @@ def output_from_old_cell(kind: str) -> Iterator[Change]:
     "reset-before-matmul",
     "step",
     kinds=("gru",),
-    why="the reset gate is applied to h before the matrix product, as in the paper's first form",
+    why="the reset gate is applied to h before the matrix product, as in the first version of the "
+    "paper (Cho et al., 2014)",
     right="n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
     wrong="n = tanh(W_in x + b_in + W_hn (r ⊙ h) + b_hn)",
     fix="multiply W_hn h + b_hn by r, not h",
@@ -223,7 +225,7 @@ def reset_before_matmul(kind: str) -> Iterator[Change]:
     "reset-outside-bias",
     "step",
     kinds=("gru",),
-    why="b_hn stays outside the reset gate",
+    why="b_hn is not multiplied by the reset gate",
     right="n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
     wrong="n = tanh(W_in x + b_in + r ⊙ (W_hn h) + b_hn)",
     fix="add b_hn before multiplying by r",
@@ -243,7 +245,7 @@ def reset_outside_bias(kind: str) -> Iterator[Change]:
     "reset-over-everything",
     "step",
     kinds=("gru",),
-    why="the reset gate scales the input's part of the candidate too",
+    why="the reset gate also scales the input part of the candidate",
     right="n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
     wrong="n = tanh(r ⊙ (W_in x + b_in + W_hn h + b_hn))",
     fix="multiply only the recurrent part by r",
@@ -258,7 +260,7 @@ def reset_over_everything(kind: str) -> Iterator[Change]:
     "no-reset",
     "step",
     kinds=("gru",),
-    why="the reset gate is left out of the candidate",
+    why="the candidate is computed without the reset gate",
     right="n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
     wrong="n = tanh(W_in x + b_in + W_hn h + b_hn)",
     fix="multiply the recurrent part by r",
@@ -271,10 +273,31 @@ def no_reset(kind: str) -> Iterator[Change]:
     "swapped-update",
     "step",
     kinds=("gru",),
-    why="z and 1 - z are exchanged: z is what torch.nn keeps of the old h",
+    why="z and 1 - z are exchanged; torch.nn multiplies the old h by z",
     right="h' = (1 - z) ⊙ n + z ⊙ h",
     wrong="h' = z ⊙ n + (1 - z) ⊙ h",
     fix="exchange z and 1 - z",
 )
 def swapped_update(kind: str) -> Iterator[Change]:
     yield Change(stages={"update": lambda z, n, h: z * n + (1 - z) * h}, gate="update")
+
+
+MISTAKES = (
+    hard_sigmoid,
+    sigmoid_candidate,
+    relu_candidate,
+    wrong_nonlinearity,
+    swapped_input_forget,
+    added_not_multiplied,
+    coupled_gates,
+    peepholes,
+    tanh_stored_cell,
+    missing_output_tanh,
+    tanh_after_output_gate,
+    output_from_old_cell,
+    reset_before_matmul,
+    reset_outside_bias,
+    reset_over_everything,
+    no_reset,
+    swapped_update,
+)

@@ -1,4 +1,4 @@
-"""Mistakes in which row, bias or side of a weight is read where."""
+"""Mistakes in reading the weights: order of rows, biases, transposition."""
 
 from collections.abc import Iterator
 from itertools import permutations
@@ -6,7 +6,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from cell_verifier.mistakes.catalogue import Change, WeightChange, mistake
+from cell_verifier.mistakes.mistake import Change, WeightChange, mistake
 from cell_verifier.reference.equations import Weights
 from cell_verifier.reference.kinds import KINDS
 
@@ -17,7 +17,7 @@ BIASES = ("b_ih", "b_hh")
     "gate-order",
     "step",
     kinds=("gru", "lstm"),
-    why="the rows of the stacked weights are read in another order than torch.nn keeps them in",
+    why="the gates are read from the stacked weights in another order than torch.nn's",
     right="i, f, g, o = a.chunk(4, dim=-1)   (GRU: r, z, n)",
     wrong="i, f, o, g = a.chunk(4, dim=-1)   (or another order)",
     fix="unpack the chunks in torch.nn's order: LSTM i, f, g, o; GRU r, z, n",
@@ -26,8 +26,8 @@ def gate_order(kind: str) -> Iterator[Change]:
     gates = KINDS[kind].gates
     right = tuple(range(len(gates)))
     for order in permutations(right):
-        # Rows read as f, i, g, o are the same function as i and f exchanged in the update: that
-        # one function goes by the name of swapped-input-forget.
+        # Reading the rows as f, i, g, o is the same function as exchanging i and f in the update
+        # of c; that function is reported as swapped-input-forget.
         if order != right and not (kind == "lstm" and order == (1, 0, 2, 3)):
             read_as = ", ".join(KINDS[kind].letters[gate] for gate in order)
             rows = [order.index(gate) for gate in right]
@@ -48,14 +48,14 @@ def _reorder(rows: list[int]) -> WeightChange:
     "reshape-not-chunk",
     "step",
     kinds=("gru", "lstm"),
-    why="a reshape that puts the gates last gives each gate every G-th row instead of a block of H",
+    why="with the gate axis last, each gate gets every G-th row instead of H consecutive rows",
     right="a.chunk(4, dim=-1), or a.view(B, 4, H)",
     wrong="a.view(B, H, 4)",
     fix="use a.chunk(G, dim=-1), or a.view(B, G, H).unbind(1)",
 )
 def reshape_not_chunk(kind: str) -> Iterator[Change]:
     yield Change(
-        "every G-th row goes to one gate",
+        "each gate reads every G-th row",
         lambda w: w._replace(
             ih=_interleave(w.ih, -3), hh=_interleave(w.hh, -3),
             b_ih=_interleave(w.b_ih, -2), b_hh=_interleave(w.b_hh, -2),
@@ -64,12 +64,12 @@ def reshape_not_chunk(kind: str) -> Iterator[Change]:
 
 
 def _interleave(stacked: Tensor, gate_axis: int) -> Tensor:
-    """The rows of (..., G, H, ...) renumbered as if they lay (H, G)."""
+    """The rows of (..., G, H, ...) renumbered as if their order were (H, G)."""
     gates, units = stacked.shape[gate_axis], stacked.shape[gate_axis + 1]
     rows = stacked.flatten(gate_axis, gate_axis + 1)
     axis = gate_axis + 1
-    cut: Tensor = rows.unflatten(axis, (units, gates))
-    return cut.transpose(axis - 1, axis)
+    split: Tensor = rows.unflatten(axis, (units, gates))
+    return split.transpose(axis - 1, axis)
 
 
 @mistake(
@@ -78,11 +78,11 @@ def _interleave(stacked: Tensor, gate_axis: int) -> Tensor:
     why="one of the two biases is never added",
     right="W_ih x + b_ih + W_hh h + b_hh",
     wrong="W_ih x + b_ih + W_hh h",
-    fix="add the bias that is left out",
+    fix="add the missing bias",
 )
 def missing_bias(kind: str) -> Iterator[Change]:
     for name in BIASES:
-        yield Change(f"{name} is left out", _scale(name, 0.0))
+        yield Change(f"{name} is not added", _scale(name, 0.0))
 
 
 @mistake(
@@ -95,10 +95,12 @@ def missing_bias(kind: str) -> Iterator[Change]:
 )
 def double_bias(kind: str) -> Iterator[Change]:
     for name in BIASES:
-        yield Change(f"{name} counts twice", _scale(name, 2.0))
+        yield Change(f"{name} is added twice", _scale(name, 2.0))
         other = BIASES[1 - BIASES.index(name)]
-        yield Change(f"{name} stands in {other}'s place too", _copy_bias(name, other))
-    yield Change("both biases count twice", lambda w: _scale("b_ih", 2.0)(_scale("b_hh", 2.0)(w)))
+        yield Change(f"{name} is also used in place of {other}", _copy_bias(name, other))
+    yield Change(
+        "both biases are added twice", lambda w: _scale("b_ih", 2.0)(_scale("b_hh", 2.0)(w))
+    )
 
 
 def _scale(name: str, factor: float) -> WeightChange:
@@ -120,25 +122,25 @@ def _copy_bias(source: str, target: str) -> WeightChange:
 )
 def wrong_gate_bias(kind: str) -> Iterator[Change]:
     gates = KINDS[kind].gates
-    for taken, gate in enumerate(gates):
-        for given, other in enumerate(gates):
+    for target, gate in enumerate(gates):
+        for source, other in enumerate(gates):
             for names in (("b_ih",), ("b_hh",), BIASES):
-                if taken != given:
+                if target != source:
                     yield Change(
                         f"the {gate} gate adds {' and '.join(names)} of the {other} gate",
-                        _move_bias(names, taken, given),
+                        _copy_gate_bias(names, source, target),
                         gate=gate,
                     )
 
 
-def _move_bias(names: tuple[str, ...], taken: int, given: int) -> WeightChange:
+def _copy_gate_bias(names: tuple[str, ...], source: int, target: int) -> WeightChange:
     def change(w: Weights) -> Weights:
-        moved = {}
+        copied = {}
         for name in names:
             rows = list(getattr(w, name).unbind(-2))
-            rows[taken] = rows[given]
-            moved[name] = torch.stack(rows, dim=-2)
-        return w._replace(**moved)
+            rows[target] = rows[source]
+            copied[name] = torch.stack(rows, dim=-2)
+        return w._replace(**copied)
 
     return change
 
@@ -147,10 +149,10 @@ def _move_bias(names: tuple[str, ...], taken: int, given: int) -> WeightChange:
     "forget-bias-added",
     "step",
     kinds=("lstm",),
-    why="1 is added inside the forget gate, as TensorFlow's forget_bias does",
+    why="1 is added to the forget gate's pre-activation, like TensorFlow's forget_bias",
     right="f = σ(W_if x + b_if + W_hf h + b_hf)",
     wrong="f = σ(W_if x + b_if + W_hf h + b_hf + 1)",
-    fix="drop the constant; to start with an open forget gate, initialise the bias to 1 instead",
+    fix="remove the constant; to start with an open forget gate, initialise its bias to 1",
 )
 def forget_bias_added(kind: str) -> Iterator[Change]:
     def change(w: Weights) -> Weights:
@@ -164,10 +166,21 @@ def forget_bias_added(kind: str) -> Iterator[Change]:
 @mistake(
     "untransposed-recurrent",
     "step",
-    why="the recurrent weight is square, so a missing transpose raises no error",
+    why="W_hh is square, so a missing transpose raises no error",
     right="h @ W_hh.T",
     wrong="h @ W_hh",
     fix="transpose W_hh, or use F.linear(h, W_hh)",
 )
 def untransposed_recurrent(kind: str) -> Iterator[Change]:
     yield Change("W_hh is not transposed", lambda w: w._replace(hh=w.hh.transpose(-1, -2)))
+
+
+MISTAKES = (
+    gate_order,
+    reshape_not_chunk,
+    missing_bias,
+    double_bias,
+    wrong_gate_bias,
+    forget_bias_added,
+    untransposed_recurrent,
+)

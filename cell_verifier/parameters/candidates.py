@@ -1,38 +1,39 @@
-"""Every correspondence that the parameters' shapes and names allow, in a bounded number.
+"""The candidate correspondences, in a bounded number, by the parameters' shapes and names.
 
-The rules, which keep a wrong cell from being talked into a right one:
+The rules that prevent false positives (a wrong cell reported as equal):
 
-- Every parameter has a place, and one place only; none is left out to make a cell fit.
-- Parameters under torch.nn's own names are taken at their word.
+- Every parameter has exactly one place; no parameter is left out to make a cell match.
+- Parameters with torch.nn's names are matched by name.
 - Rows of a stacked matrix are in torch.nn's order; another order is the mistake ``gate-order``.
-- What belongs to one gate stays together: the parameters of one ``nn.Linear``, and loose ones
-  whose names differ only in the gate's mark. Only which gate a group is, is tried.
-- A square recurrent matrix lies as the input matrix beside it does.
+- The parameters of one gate form a group: those of one ``nn.Linear``, and separate ones whose names
+  differ only in the gate's mark. Only the assignment of groups to gates is varied.
+- A square recurrent matrix has the same orientation as the input matrix of its group.
 """
 
 from collections.abc import Collection, Iterator
-from itertools import combinations, islice, permutations
+from itertools import combinations, islice, permutations, product
 
 from torch import nn
 
 from cell_verifier.parameters.correspondence import Correspondence, Placement
 from cell_verifier.parameters.groups import Group, Grouping, groupings
-from cell_verifier.parameters.layouts import Block, Form
+from cell_verifier.parameters.layouts import ParameterLayout, UserParameter
 from cell_verifier.parameters.names import role_hint
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import HIDDEN_SIZE, INPUT_SIZE
 
-MOST = 400
-"""At most so many correspondences are tried."""
+MAX_CANDIDATES = 400
+"""Maximum number of correspondences tried; bounds the time of the search."""
 
 Roles = tuple[tuple[int, ...], ...]
+"""For each gate group, the indices of its gates."""
 
 
 def candidates(module: nn.Module, kind: Kind, unused: Collection[str] = ()) -> list[Correspondence]:
-    """The correspondences to try, the likeliest by name first.
+    """The correspondences to try, the most likely by name first.
 
-    ``unused`` parameters, on which nothing depends, are put aside only where not every parameter
-    has a place: a bias that is never added belongs to the cell, and a classifier's does not.
+    ``unused`` parameters, on which no result depends, are set aside only if not every parameter has
+    a place: a bias that is never added belongs to the cell, the bias of a classifier does not.
     """
     found = _all_placed(module, kind, ())
     if (not found or found[0].extra) and unused:
@@ -41,22 +42,22 @@ def candidates(module: nn.Module, kind: Kind, unused: Collection[str] = ()) -> l
 
 
 def _all_placed(module: nn.Module, kind: Kind, without: Collection[str]) -> list[Correspondence]:
-    named = torch_named(module, kind, without)
+    named = match_torch_names(module, kind, without)
     if named is not None:
         return [named]
     found = dict.fromkeys(
         correspondence
         for grouping in groupings(module, kind, without)
-        for correspondence in islice(_correspondences(grouping, kind), MOST)
+        for correspondence in islice(_correspondences(grouping, kind), MAX_CANDIDATES)
     )
     fewest = min((len(each.extra) for each in found), default=0)
-    return [each for each in found if len(each.extra) == fewest][:MOST]
+    return [each for each in found if len(each.extra) == fewest][:MAX_CANDIDATES]
 
 
-def torch_named(
+def match_torch_names(
     module: nn.Module, kind: Kind, without: Collection[str] = ()
 ) -> Correspondence | None:
-    """The correspondence of a module whose parameters carry torch.nn's names."""
+    """The correspondence of a module whose parameters have torch.nn's names and shapes, or None."""
     targets = {"weight_ih": "ih", "weight_hh": "hh", "bias_ih": "b_ih", "bias_hh": "b_hh"}
     gates = tuple(range(len(kind.gates)))
     placements = []
@@ -68,16 +69,16 @@ def torch_named(
             return None
         parts = {"ih": ("x",), "hh": ("h",)}.get(target, ())
         axes = ("rows", "in") if parts else ("rows",)
-        placements.append(Placement(name, Form(axes, parts, len(gates)), target, gates))
+        placements.append(Placement(name, ParameterLayout(axes, parts, len(gates)), target, gates))
     placed = [placement.target for placement in placements]
     complete = {"ih", "hh"} <= set(placed) and len(placed) == len(set(placed))
-    if not complete or not _fits(module, placements):
+    if not complete or not _has_torch_shapes(module, placements):
         return None
     return Correspondence(kind, tuple(placements), tuple(without))
 
 
-def _fits(module: nn.Module, placements: list[Placement]) -> bool:
-    """Whether the shapes are torch.nn's too."""
+def _has_torch_shapes(module: nn.Module, placements: list[Placement]) -> bool:
+    """Whether the shapes are torch.nn's."""
     widths = {"ih": (INPUT_SIZE,), "hh": (HIDDEN_SIZE,)}
     parameters = dict(module.named_parameters())
     return all(
@@ -88,29 +89,27 @@ def _fits(module: nn.Module, placements: list[Placement]) -> bool:
 
 
 def _correspondences(grouping: Grouping, kind: Kind) -> Iterator[Correspondence]:
-    everything = (grouping.whole, *grouping.groups)
-    if not _covers(everything, kind):
+    """The correspondences of one grouping, the most likely by name first."""
+    groups = (grouping.whole, *grouping.groups)
+    if not _reaches_every_gate(groups, kind):
         return
-    joined_parts = _joined_parts(everything)
-    orientations = _orientations(everything)
+    joined_parts = _joined_parts(groups)
+    orientations = _orientations(groups)
+    # Only in a GRU does it matter which of two biases is b_hh: r multiplies that one.
     sides = (("b_ih", "b_hh"), ("b_hh", "b_ih")) if kind.name == "gru" else (("b_ih", "b_hh"),)
-    for roles in _ordered_roles(grouping.groups, kind):
-        for parts in joined_parts:
-            for transposed in orientations:
-                for side in sides:
-                    placed = []
-                    for group, gates in zip(
-                        everything, (tuple(range(len(kind.gates))), *roles), strict=True
-                    ):
-                        placed += _place(group, gates, parts, transposed, side)
-                    for peepholes in _peepholes(grouping.peepholes):
-                        yield Correspondence(
-                            kind, tuple(dict.fromkeys([*placed, *peepholes])), grouping.extra
-                        )
+    all_gates = tuple(range(len(kind.gates)))
+    for roles, parts, transposed, side in product(
+        _ordered_roles(grouping.groups, kind), joined_parts, orientations, sides
+    ):
+        placed = []
+        for group, gates in zip(groups, (all_gates, *roles), strict=True):
+            placed += _placements(group, gates, parts, transposed, side)
+        for peepholes in _peepholes(grouping.peepholes):
+            yield Correspondence(kind, tuple(dict.fromkeys([*placed, *peepholes])), grouping.extra)
 
 
-def _covers(groups: tuple[Group, ...], kind: Kind) -> bool:
-    """Whether x and h both reach every gate, or every gate but one that the cell does without."""
+def _reaches_every_gate(groups: tuple[Group, ...], kind: Kind) -> bool:
+    """Whether x and h each reach every gate, or every gate except one that the cell omits."""
     whole, *partial = groups
     gates = len(kind.gates)
     for part in ("x", "h"):
@@ -123,25 +122,30 @@ def _covers(groups: tuple[Group, ...], kind: Kind) -> bool:
 
 
 def _joined_parts(groups: tuple[Group, ...]) -> list[tuple[str, ...]]:
+    """The orders in which x and h can be concatenated: [x, h] or [h, x]."""
     joined = [m for group in groups for m in group.matrices if len(m.reads) == 2]
-    return list(dict.fromkeys(form.parts for m in joined for form in m.forms)) or [()]
+    return list(dict.fromkeys(layout.parts for m in joined for layout in m.layouts)) or [()]
 
 
 def _orientations(groups: tuple[Group, ...]) -> list[bool]:
-    """How a loose square matrix lies: as the input matrix does; the other way too only where
-    that one says nothing of the user's habit."""
+    """Whether a square matrix outside an ``nn.Linear`` is transposed.
+
+    It has the orientation of the input matrix. If the input matrix is transposed, missing or part
+    of an ``nn.Linear``, it does not determine the orientation, and both are tried.
+    """
     x = [m for group in groups for m in group.matrices if m.reads == {"x"}]
     h = [m for group in groups for m in group.matrices if m.reads == {"h"}]
-    open_ = any(len({form.transposed for form in m.forms}) == 2 for m in h)
-    if not open_:
+    undetermined = any(len({layout.transposed for layout in m.layouts}) == 2 for m in h)
+    if not undetermined:
         return [False]
-    sibling = x[0].forms[0].transposed if x else False
-    says_nothing = sibling or not x or x[0].linear
-    return [sibling, not sibling] if says_nothing else [sibling]
+    sibling = x[0].layouts[0].transposed if x else False
+    if sibling or not x or x[0].linear:
+        return [sibling, not sibling]
+    return [sibling]
 
 
 def _ordered_roles(groups: tuple[Group, ...], kind: Kind) -> list[Roles]:
-    """Which gates each group may be; what the names speak of first."""
+    """Every assignment of groups to gates; those that the names suggest first."""
     sizes = [group.gates for group in groups]
 
     def hinted(roles: Roles) -> int:
@@ -155,6 +159,7 @@ def _ordered_roles(groups: tuple[Group, ...], kind: Kind) -> list[Roles]:
 
 
 def _roles(sizes: list[int], free: tuple[int, ...]) -> Iterator[Roles]:
+    """Every way to give groups of these sizes distinct gates of ``free``."""
     if not sizes:
         yield ()
         return
@@ -164,41 +169,46 @@ def _roles(sizes: list[int], free: tuple[int, ...]) -> Iterator[Roles]:
             yield (taken, *rest)
 
 
-def _place(
+def _placements(
     group: Group,
     gates: tuple[int, ...],
     parts: tuple[str, ...],
     transposed: bool,
     sides: tuple[str, str],
 ) -> list[Placement]:
+    """Place the parameters of a group; ``sides`` are the targets of biases without a side."""
     placed = []
     for matrix in group.matrices:
-        form = _form(matrix, parts, transposed)
+        layout = _layout_of(matrix, parts, transposed)
         targets = {"x": "ih", "h": "hh", "1": "b_hh" if matrix.reads == {"h"} else "b_ih"}
-        placed += [Placement(matrix.name, form, targets[part], gates) for part in form.parts]
+        placed += [Placement(matrix.name, layout, targets[part], gates) for part in layout.parts]
     taken = [side for _, side in group.biases if side]
     free = iter([side for side in sides if side not in taken])
     for bias, side in group.biases:
-        placed.append(Placement(bias.name, bias.forms[0], side or next(free), gates))
+        placed.append(Placement(bias.name, bias.layouts[0], side or next(free), gates))
     return placed
 
 
-def _form(matrix: Block, parts: tuple[str, ...], transposed: bool) -> Form:
-    fitting = [form for form in matrix.forms if len(matrix.reads) == 1 or form.parts == parts]
-    lying = [form for form in fitting if form.transposed == transposed]
-    return (lying or fitting)[0]
+def _layout_of(matrix: UserParameter, parts: tuple[str, ...], transposed: bool) -> ParameterLayout:
+    matching = [
+        layout for layout in matrix.layouts if len(matrix.reads) == 1 or layout.parts == parts
+    ]
+    oriented = [layout for layout in matching if layout.transposed == transposed]
+    return (oriented or matching)[0]
 
 
-def _peepholes(blocks: tuple[Block, ...]) -> Iterator[tuple[Placement, ...]]:
-    """Where what may read c can sit: on i, f and o, in any order."""
+def _peepholes(parameters: tuple[UserParameter, ...]) -> Iterator[tuple[Placement, ...]]:
+    """Possible peephole positions: on i, f and o, in any order."""
     free = (0, 1, 3)
     for order in permutations(free):
         gates = iter(order)
-        taken = [tuple(islice(gates, block.gates)) for block in blocks]
-        if all(len(each) == block.gates for each, block in zip(taken, blocks, strict=True)):
+        taken = [tuple(islice(gates, parameter.gates)) for parameter in parameters]
+        if all(
+            len(each) == parameter.gates for each, parameter in zip(taken, parameters, strict=True)
+        ):
             yield tuple(
-                Placement(block.name, block.forms[0], "peephole", each)
-                for block, each in zip(blocks, taken, strict=True)
+                Placement(parameter.name, parameter.layouts[0], "peephole", each)
+                for parameter, each in zip(parameters, taken, strict=True)
             )
-        if not blocks:
+        if not parameters:
             return

@@ -1,4 +1,4 @@
-"""How the user's parameters correspond to torch.nn's: which rows of which are which gate's."""
+"""The correspondence between the user's parameters and torch.nn's, gate by gate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cell_verifier.parameters.layouts import Form
+from cell_verifier.parameters.layouts import ParameterLayout
 from cell_verifier.reference.equations import Weights
 from cell_verifier.reference.kinds import Kind
 
@@ -22,45 +22,49 @@ TORCH_NAMES = {
 
 @dataclass(frozen=True)
 class Placement:
-    """One parameter's part that is (a part of) one of torch.nn's.
+    """A parameter, or a part of one, that is a part of one of torch.nn's.
 
     Attributes:
         parameter: its name in the user's module.
-        form: its layout.
+        layout: the layout of the parameter.
         target: ``ih``, ``hh``, ``b_ih``, ``b_hh``, or ``peephole``.
-        gates: the gates that its rows are, by index.
+        gates: indices of the gates that its rows belong to.
     """
 
     parameter: str
-    form: Form
+    layout: ParameterLayout
     target: str
     gates: tuple[int, ...]
 
     def read(self, parameter: Tensor, input_size: int, hidden_size: int) -> Tensor:
-        """(gates, H, in), of a bias (gates, H)."""
-        rows = self.form.gate_rows(parameter, side=int(self.target == "b_hh"))
-        if not self.form.parts:
+        """The part of the user's parameter: (gates, H, in), of a bias (gates, H).
+
+        Raises:
+            ValueError: the parameter has another width.
+        """
+        rows = self.layout.gate_rows(parameter, side=int(self.target == "b_hh"))
+        if not self.layout.parts:
             return rows
         widths = {"x": input_size, "h": hidden_size, "1": 1}
         wanted = {"ih": "x", "hh": "h", "peephole": "h"}.get(self.target, "1")
         start = 0
-        for part in self.form.parts:
+        for part in self.layout.parts:
             if part == wanted:
                 rows = rows[..., start : start + widths[part]]
             start += widths[part]
-        if start != self.form.gate_rows(parameter).size(-1):
+        if start != self.layout.gate_rows(parameter).size(-1):
             raise ValueError(f"{self.parameter} is not {start} wide")
         return rows.squeeze(-1) if wanted == "1" else rows
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """Where each of torch.nn's weights is found among the user's parameters.
+    """Which parts of the user's parameters are which of torch.nn's.
 
     Attributes:
+        kind: the recurrence.
         placements: one or more per parameter.
-        extra: parameters that torch.nn has no place for.
-        note: what was assumed.
+        extra: names of the parameters without a counterpart in torch.nn.
     """
 
     kind: Kind
@@ -68,7 +72,7 @@ class Correspondence:
     extra: tuple[str, ...] = ()
 
     def read(self, parameters: Mapping[str, Tensor], input_size: int, hidden_size: int) -> Weights:
-        """torch.nn's weights, as views of the user's parameters: gradients flow into those."""
+        """torch.nn's weights as views of the user's parameters, so that these receive gradients."""
         some = next(iter(parameters.values()))
         gates = len(self.kind.gates)
         shapes = {
@@ -89,30 +93,26 @@ class Correspondence:
             read.append(torch.stack(rows))
         return Weights(*read)
 
-    def biases(self) -> int:
-        """How many biases the most biased gate has: 0, 1 or 2."""
+    def bias_count(self) -> int:
+        """How many of torch.nn's two biases the cell has: 0, 1 or 2."""
         targets = {placed.target for placed in self.placements}
         return len(targets & {"b_ih", "b_hh"})
 
-    def parameters(self) -> tuple[str, ...]:
-        """The parameters that have a place, each once."""
-        return tuple(dict.fromkeys(placed.parameter for placed in self.placements))
-
-    def lines(self) -> dict[str, str]:
-        """The user's names -> torch.nn's, in the words that ``verify(weights=...)`` takes."""
-        said: dict[str, list[str]] = {}
+    def as_mapping(self) -> dict[str, str]:
+        """The user's names -> torch.nn's, in the syntax of ``verify(weights=...)``."""
+        targets_of: dict[str, list[str]] = {}
         for placed in self.placements:
             whole = placed.gates == tuple(range(len(self.kind.gates)))
             gates = "" if whole else f"[{', '.join(self.kind.gates[g] for g in placed.gates)}]"
-            said.setdefault(placed.parameter, []).append(TORCH_NAMES[placed.target] + gates)
-        lines = {}
-        for name, targets in said.items():
-            form = next(p.form for p in self.placements if p.parameter == name)
+            targets_of.setdefault(placed.parameter, []).append(TORCH_NAMES[placed.target] + gates)
+        mapping = {}
+        for name, targets in targets_of.items():
+            layout = next(p.layout for p in self.placements if p.parameter == name)
             order = {"x": "weight_ih", "h": "weight_hh", "1": "bias_ih"}
-            ranked = [order[part] for part in form.parts]
+            ranked = [order[part] for part in layout.parts]
             targets.sort(key=lambda target: _rank(target, ranked))
-            lines[name] = " | ".join(targets) + form.words()
-        return lines
+            mapping[name] = " | ".join(targets) + layout.suffix()
+        return mapping
 
 
 def _rank(target: str, order: list[str]) -> int:
@@ -120,10 +120,10 @@ def _rank(target: str, order: list[str]) -> int:
 
 
 def _diagonal(row: Tensor) -> Tensor:
-    """A peephole is one weight a unit, or a full matrix."""
+    """A peephole weight as a matrix (H, H); one weight per unit is its diagonal."""
     return torch.diag_embed(row) if row.dim() == 1 else row
 
 
 def named_parameters(module: nn.Module) -> dict[str, Tensor]:
-    """The module's parameters; a tensor used under two names is listed once."""
+    """The module's parameters; a parameter with two names is listed once."""
     return dict(module.named_parameters())

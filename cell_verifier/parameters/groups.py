@@ -1,4 +1,4 @@
-"""Sort the user's parameters into gate groups: the weights and biases that belong to one gate."""
+"""Sort the user's parameters into groups: the weights and biases of one gate or of several."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -6,169 +6,172 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from cell_verifier.parameters.layouts import Block, forms
+from cell_verifier.parameters.layouts import UserParameter, possible_layouts
 from cell_verifier.parameters.names import group_by_mark, marks_of, series_by_marks
 from cell_verifier.reference.kinds import Kind
 
 NORMALIZATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
-"""What scales and shifts: its parameters are no gate's rows."""
+"""Normalization layers, whose parameters are not gate weights."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """What belongs together: all gates' parameters, one gate's, or those of a few fused gates.
+    """The parameters of one gate, of a few fused gates, or of all gates.
 
     Attributes:
-        matrices: those that read x, h or both.
-        biases: with the side that they are on, ``b_ih`` or ``b_hh``, or "" where that is open.
-        peepholes: what reads c.
-        gates: how many gates.
+        matrices: the matrices that multiply x, h or both.
+        biases: each bias with its side, ``b_ih`` or ``b_hh``, or "" if that is undetermined.
+        gates: the number of gates.
     """
 
-    matrices: tuple[Block, ...]
-    biases: tuple[tuple[Block, str], ...]
+    matrices: tuple[UserParameter, ...]
+    biases: tuple[tuple[UserParameter, str], ...]
     gates: int
-    peepholes: tuple[Block, ...] = ()
 
     @property
     def name(self) -> str:
-        blocks = [*self.matrices, *(bias for bias, _ in self.biases)]
-        return " ".join(block.name for block in blocks)
+        """The names of its parameters, joined, to look for names of gates in them."""
+        parameters = [*self.matrices, *(bias for bias, _ in self.biases)]
+        return " ".join(parameter.name for parameter in parameters)
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """A way to sort all parameters.
+    """One way to sort all parameters.
 
     Attributes:
-        whole: parameters that hold every gate, in torch.nn's row order.
-        groups: those that hold fewer; which gates' they are is still to be found.
-        peepholes: what may read c, of no particular group.
-        extra: parameters with no place.
+        whole: the parameters that hold every gate, in torch.nn's row order.
+        groups: those that hold fewer gates; which gates is not yet known.
+        peepholes: possible peephole weights, of no particular group.
+        extra: names of the parameters without a place.
     """
 
     whole: Group
     groups: tuple[Group, ...]
-    peepholes: tuple[Block, ...] = ()
+    peepholes: tuple[UserParameter, ...] = ()
     extra: tuple[str, ...] = ()
 
 
 @dataclass
-class _Sorted:
-    """Blocks by what they are, on the way to a grouping."""
+class _SortedParameters:
+    """The parameters by what they multiply; intermediate result of the sorting."""
 
-    x: list[Block] = field(default_factory=list)
-    h: list[Block] = field(default_factory=list)
-    joined: list[Block] = field(default_factory=list)
-    loose: list[Block] = field(default_factory=list)
-    attached: dict[str, Block] = field(default_factory=dict)
+    x: list[UserParameter] = field(default_factory=list)
+    h: list[UserParameter] = field(default_factory=list)
+    joined: list[UserParameter] = field(default_factory=list)
+    loose: list[UserParameter] = field(default_factory=list)
+    attached: dict[str, UserParameter] = field(default_factory=dict)
     extra: list[str] = field(default_factory=list)
 
 
-def blocks_of(
+def user_parameters(
     module: nn.Module, kind: Kind, without: Collection[str]
-) -> tuple[list[Block], list[str]]:
-    """The parameters that can be gates' rows, and the names of those that cannot."""
-    blocks, extra = [], []
-    for name, parameter in module.named_parameters():
-        block = _block(module, name, parameter, kind)
-        if block.forms and name not in without:
-            blocks.append(block)
+) -> tuple[list[UserParameter], list[str]]:
+    """The parameters that can hold rows of gates, and the names of those that cannot."""
+    parameters, extra = [], []
+    for name, tensor in module.named_parameters():
+        parameter = _user_parameter(module, name, tensor, kind)
+        if parameter.layouts and name not in without:
+            parameters.append(parameter)
         else:
             extra.append(name)
-    return blocks, extra
+    return parameters, extra
 
 
-def _block(module: nn.Module, name: str, parameter: Tensor, kind: Kind) -> Block:
+def _user_parameter(module: nn.Module, name: str, tensor: Tensor, kind: Kind) -> UserParameter:
     owner = name.rpartition(".")[0]
     holder = module.get_submodule(owner)
     linear = isinstance(holder, nn.Linear)
-    scales = isinstance(holder, NORMALIZATIONS)
-    possible = [] if scales else forms(tuple(parameter.shape), len(kind.gates))
-    if linear:  # an nn.Linear keeps (out, in)
-        possible = [form for form in possible if not form.transposed]
-    return Block(name, tuple(possible), owner, linear)
+    normalizes = isinstance(holder, NORMALIZATIONS)
+    possible = [] if normalizes else possible_layouts(tuple(tensor.shape), len(kind.gates))
+    if linear:  # the weight of an nn.Linear is (out, in)
+        possible = [layout for layout in possible if not layout.transposed]
+    return UserParameter(name, tuple(possible), owner, linear)
 
 
 def groupings(module: nn.Module, kind: Kind, without: Collection[str] = ()) -> Iterator[Grouping]:
-    """Every way to sort the parameters, the likeliest first; some put aside as extra."""
-    blocks, extra = blocks_of(module, kind, without)
-    by_kind = _sort(blocks)
-    by_kind.extra = extra
+    """Every way to sort the parameters, the most likely first; ``without`` are extra."""
+    parameters, extra = user_parameters(module, kind, without)
+    by_role = _sort(parameters)
+    by_role.extra = extra
     gates = len(kind.gates)
-    whole = _whole(by_kind, gates)
-    for groups, rest in _partial(by_kind, gates, bool(whole.biases)):
-        fits = kind.name == "lstm"
-        peepholes = tuple(block for block in rest if fits and block.gates < gates)
-        left = tuple(block.name for block in rest if block not in peepholes)
-        yield Grouping(whole, groups, peepholes, (*by_kind.extra, *left))
+    whole = _whole(by_role, gates)
+    for groups, rest in _partial(by_role, gates, bool(whole.biases)):
+        has_c = kind.name == "lstm"
+        peepholes = tuple(each for each in rest if has_c and each.gates < gates)
+        left = tuple(each.name for each in rest if each not in peepholes)
+        yield Grouping(whole, groups, peepholes, (*by_role.extra, *left))
 
 
-def _sort(blocks: list[Block]) -> _Sorted:
-    by_kind = _Sorted()
-    for block in blocks:
-        if block.is_bias:
+def _sort(parameters: list[UserParameter]) -> _SortedParameters:
+    by_role = _SortedParameters()
+    for parameter in parameters:
+        if parameter.is_bias:
             continue
-        both = len(block.reads) == 2
-        (by_kind.joined if both else by_kind.x if "x" in block.reads else by_kind.h).append(block)
-    for block in blocks:
-        if block.is_bias:
-            matrix = _neighbour(block, blocks)
+        if len(parameter.reads) == 2:
+            by_role.joined.append(parameter)
+        else:
+            (by_role.x if "x" in parameter.reads else by_role.h).append(parameter)
+    for parameter in parameters:
+        if parameter.is_bias:
+            matrix = _neighbour(parameter, parameters)
             if matrix is None:
-                by_kind.loose.append(block)
+                by_role.loose.append(parameter)
             else:
-                by_kind.attached[matrix.name] = block
-    return by_kind
+                by_role.attached[matrix.name] = parameter
+    return by_role
 
 
-def _neighbour(bias: Block, blocks: list[Block]) -> Block | None:
-    """The one matrix in the same module as the one bias there: they are a linear map."""
-    near = [block for block in blocks if block.owner == bias.owner]
-    matrices = [block for block in near if not block.is_bias]
+def _neighbour(bias: UserParameter, parameters: list[UserParameter]) -> UserParameter | None:
+    """The matrix of the bias: a submodule with exactly one matrix and one bias is a linear map."""
+    near = [each for each in parameters if each.owner == bias.owner]
+    matrices = [each for each in near if not each.is_bias]
     alone = bias.owner and len(near) == 2 and len(matrices) == 1
     return matrices[0] if alone and matrices[0].gates == bias.gates else None
 
 
-def _whole(by_kind: _Sorted, gates: int) -> Group:
+def _whole(by_role: _SortedParameters, gates: int) -> Group:
+    """Remove the parameters that hold every gate from ``by_role``; return them as a group."""
     matrices, biases = [], []
-    for series in (by_kind.joined, by_kind.x, by_kind.h):
-        for block in [block for block in series if block.gates == gates][:1]:
-            series.remove(block)
-            matrices.append(block)
-            biases += _own_bias(by_kind, block)
-    for block in [block for block in by_kind.loose if block.gates == gates][: 2 - len(biases)]:
-        by_kind.loose.remove(block)
-        biases += [(block, "b_ih"), (block, "b_hh")] if block.both_biases else [(block, "")]
+    for series in (by_role.joined, by_role.x, by_role.h):
+        for parameter in [each for each in series if each.gates == gates][:1]:
+            series.remove(parameter)
+            matrices.append(parameter)
+            biases += _own_bias(by_role, parameter)
+    free_sides = 2 - len(biases)
+    for bias in [each for each in by_role.loose if each.gates == gates][:free_sides]:
+        by_role.loose.remove(bias)
+        biases += [(bias, "b_ih"), (bias, "b_hh")] if bias.both_biases else [(bias, "")]
     return Group(tuple(matrices), tuple(biases), gates)
 
 
-def _own_bias(by_kind: _Sorted, matrix: Block) -> list[tuple[Block, str]]:
-    bias = by_kind.attached.get(matrix.name)
+def _own_bias(by_role: _SortedParameters, matrix: UserParameter) -> list[tuple[UserParameter, str]]:
+    bias = by_role.attached.get(matrix.name)
     side = "b_hh" if matrix.reads == {"h"} else "b_ih"
     return [(bias, side)] if bias is not None else []
 
 
 def _partial(
-    by_kind: _Sorted, gates: int, whole_biases: bool
-) -> Iterator[tuple[tuple[Group, ...], list[Block]]]:
-    """The gate groups, and what is left over."""
-    for first, rest in _matrix_groups(by_kind):
+    by_role: _SortedParameters, gates: int, whole_biases: bool
+) -> Iterator[tuple[tuple[Group, ...], list[UserParameter]]]:
+    """Every way to form gate groups, each with the parameters left over."""
+    for first, rest in _matrix_groups(by_role):
         groups = [
             Group(
                 matrices,
-                tuple(own for matrix in matrices for own in _own_bias(by_kind, matrix)),
+                tuple(own for matrix in matrices for own in _own_bias(by_role, matrix)),
                 matrices[0].gates,
             )
             for matrices in first
         ]
         if groups:
-            for with_biases, left in _share_biases(groups, by_kind.loose):
+            for with_biases, left in _share_biases(groups, by_role.loose):
                 yield tuple(with_biases), [*rest, *left]
         else:
-            series, left = _bias_series(by_kind.loose, gates, whole_biases)
+            series, left = _bias_series(by_role.loose, gates, whole_biases)
             yield (
                 tuple(
-                    Group((), tuple((block, "") for block in same), same[0].gates)
+                    Group((), tuple((parameter, "") for parameter in same), same[0].gates)
                     for same in zip(*series, strict=True)
                 ),
                 [*rest, *left],
@@ -176,59 +179,59 @@ def _partial(
 
 
 def _matrix_groups(
-    by_kind: _Sorted,
-) -> Iterator[tuple[list[tuple[Block, ...]], list[Block]]]:
-    """Pairs of input and recurrent matrix, joined ones alone; by name first, then by order."""
-    joined: list[tuple[Block, ...]] = [(block,) for block in by_kind.joined]
-    x, h = by_kind.x, by_kind.h
+    by_role: _SortedParameters,
+) -> Iterator[tuple[list[tuple[UserParameter, ...]], list[UserParameter]]]:
+    """Pair input and recurrent matrices, by name first, then by order; joined ones stay alone."""
+    joined: list[tuple[UserParameter, ...]] = [(each,) for each in by_role.joined]
+    x, h = by_role.x, by_role.h
     if not x or not h:
-        # One side is stacked whole, or joined: the other's gates are found alone.
-        taken = [] if by_kind.joined else [*x, *h]
-        yield [*joined, *((block,) for block in taken)], [] if taken else [*x, *h]
+        # The other matrix is stacked whole, or both are joined: these are the gates of one side.
+        alone = [] if by_role.joined else [*x, *h]
+        yield [*joined, *((each,) for each in alone)], [] if alone else [*x, *h]
         return
-    by_name = {block.name: block for block in h}
-    marks = marks_of([block.name for block in x])
+    by_name = {each.name: each for each in h}
+    marks = marks_of([each.name for each in x])
     for series in series_by_marks(list(by_name), marks):
         paired = [by_name[name] for name in series]
-        if [block.gates for block in paired] == [block.gates for block in x]:
-            rest = [block for block in h if block not in paired]
+        if [each.gates for each in paired] == [each.gates for each in x]:
+            rest = [each for each in h if each not in paired]
             yield [*joined, *zip(x, paired, strict=True)], rest
     if len(h) >= len(x):
         yield [*joined, *zip(x, h, strict=False)], h[len(x) :]
 
 
 def _share_biases(
-    groups: list[Group], loose: list[Block]
-) -> Iterator[tuple[list[Group], list[Block]]]:
-    """Give the loose biases to the groups; by name first, then by order."""
+    groups: list[Group], loose: list[UserParameter]
+) -> Iterator[tuple[list[Group], list[UserParameter]]]:
+    """Assign the biases outside linear maps to the groups, by name first, then by order."""
     if not loose:
         yield groups, []
         return
     first_names = [group.matrices[0].name for group in groups]
     marks = marks_of(first_names)
-    by_name = {block.name: block for block in loose}
+    by_name = {bias.name: bias for bias in loose}
     series = series_by_marks(list(by_name), marks)[:2] if len(groups) > 1 else []
     if series:
-        taken = {name for each in series for name in each}
-        given = [[by_name[each[n]] for each in series] for n in range(len(groups))]
-        yield _with_biases(groups, given), [b for b in loose if b.name not in taken]
-    owners = [group_by_mark(block.name, marks) for block in loose]
+        used = {name for each in series for name in each}
+        assigned = [[by_name[each[n]] for each in series] for n in range(len(groups))]
+        yield _with_biases(groups, assigned), [bias for bias in loose if bias.name not in used]
+    owners = [group_by_mark(bias.name, marks) for bias in loose]
     if all(owner is not None for owner in owners):
-        given = [
+        assigned = [
             [b for b, owner in zip(loose, owners, strict=True) if owner == n]
             for n in range(len(groups))
         ]
-        if all(len(each) <= 2 for each in given):
-            yield _with_biases(groups, given), []
+        if all(len(each) <= 2 for each in assigned):
+            yield _with_biases(groups, assigned), []
     without = [n for n, group in enumerate(groups) if _lacks_input_bias(group)]
     if len(without) == len(loose) < len(groups):
-        given = [[loose[without.index(n)]] if n in without else [] for n in range(len(groups))]
-        yield _with_biases(groups, given), []
+        assigned = [[loose[without.index(n)]] if n in without else [] for n in range(len(groups))]
+        yield _with_biases(groups, assigned), []
     count = len(groups)
     if len(loose) >= count:
         second = loose[count : 2 * count] if len(loose) >= 2 * count else []
-        given = [[loose[n], *second[n : n + 1]] for n in range(count)]
-        yield _with_biases(groups, given), loose[count + len(second) :]
+        assigned = [[loose[n], *second[n : n + 1]] for n in range(count)]
+        yield _with_biases(groups, assigned), loose[count + len(second) :]
         if second:
             yield _with_biases(groups, [loose[2 * n : 2 * n + 2] for n in range(count)]), []
     yield groups, loose
@@ -238,21 +241,22 @@ def _lacks_input_bias(group: Group) -> bool:
     return all(side != "b_ih" for _, side in group.biases)
 
 
-def _with_biases(groups: list[Group], given: list[list[Block]]) -> list[Group]:
+def _with_biases(groups: list[Group], assigned: list[list[UserParameter]]) -> list[Group]:
     return [
-        replace(group, biases=(*group.biases, *((block, "") for block in blocks)))
-        for group, blocks in zip(groups, given, strict=True)
+        replace(group, biases=(*group.biases, *((parameter, "") for parameter in parameters)))
+        for group, parameters in zip(groups, assigned, strict=True)
     ]
 
 
 def _bias_series(
-    loose: list[Block], gates: int, whole_biases: bool
-) -> tuple[list[list[Block]], list[Block]]:
-    """Biases one per gate beside stacked matrices: series of as many as there are gates."""
-    families: dict[str, list[Block]] = {}
-    for block in loose:
-        families.setdefault(re.sub(r"[^_.]+$", "", block.name) or block.name[:-1], []).append(block)
+    loose: list[UserParameter], gates: int, whole_biases: bool
+) -> tuple[list[list[UserParameter]], list[UserParameter]]:
+    """Series of one bias per gate, in a cell whose matrices are stacked; and what is left over."""
+    families: dict[str, list[UserParameter]] = {}
+    for parameter in loose:
+        stem = re.sub(r"[^_.]+$", "", parameter.name) or parameter.name[:-1]
+        families.setdefault(stem, []).append(parameter)
     series = [each for each in families.values() if len(each) == gates][:2]
     if whole_biases or not series:
         return [], loose
-    return series, [block for block in loose if not any(block in each for each in series)]
+    return series, [each for each in loose if not any(each in one for one in series)]

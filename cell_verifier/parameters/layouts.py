@@ -1,6 +1,6 @@
-"""One parameter of the user's, as rows of gates: what its shape says it can be.
+"""Possible layouts of a parameter: which axis of its shape is which.
 
-The probe's sizes all differ, so a shape tells which axis is which, but for square matrices.
+The sizes of the test module all differ, so a shape determines its axes, except in square matrices.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cell_verifier.reference.probes import HIDDEN_SIZE, INPUT_SIZE
 
-LAYOUTS = {
+INPUT_WIDTHS = {
     ("x",): INPUT_SIZE,
     ("h",): HIDDEN_SIZE,
     ("x", "h"): INPUT_SIZE + HIDDEN_SIZE,
@@ -23,18 +23,20 @@ LAYOUTS = {
     ("1", "x", "h"): INPUT_SIZE + HIDDEN_SIZE + 1,
     ("1", "h", "x"): INPUT_SIZE + HIDDEN_SIZE + 1,
 }
-"""What a matrix may multiply: x, h, both joined, and a constant 1 for a bias in the same matrix."""
+"""What a matrix can multiply, and the width of that: x, h, both concatenated, each with or without
+a constant 1 whose column is a bias."""
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a parameter is laid out.
+class ParameterLayout:
+    """The layout of a parameter.
 
     Attributes:
-        axes: of its shape without axes of size 1: ``rows`` (gates times units), ``gate``, ``unit``
-            and ``in``; a bias has no ``in``. ``side``: both biases one after the other.
-        parts: what lies along ``in``; empty for a bias.
-        gates: how many gates it holds.
+        axes: the names of its axes, without those of size 1: ``rows`` (gates times units), or
+            ``gate`` and ``unit``; ``in``, which a bias does not have; ``side``, where b_ih and b_hh
+            are one parameter.
+        parts: what the axis ``in`` consists of: x, h and 1; empty for a bias.
+        gates: the number of gates it holds.
     """
 
     axes: tuple[str, ...]
@@ -43,12 +45,12 @@ class Form:
 
     @property
     def transposed(self) -> bool:
-        """Whether the input's axis stands before the units'."""
+        """Whether the axis ``in`` comes before the units."""
         unit = "rows" if "rows" in self.axes else "unit"
         return "in" in self.axes and self.axes.index("in") < self.axes.index(unit)
 
     def gate_rows(self, parameter: Tensor, side: int = 0) -> Tensor:
-        """The numbers as (gates, H, in), of a bias as (gates, H)."""
+        """The elements as (gates, H, in), of a bias as (gates, H); side 0 is b_ih, 1 is b_hh."""
         tensor = parameter.squeeze() if 1 in parameter.shape else parameter
         axes = list(self.axes)
         if "side" in axes:
@@ -62,78 +64,83 @@ class Form:
             tensor, axes = tensor.unsqueeze(0), ["gate", *axes]
         return tensor.permute([axes.index(axis) for axis in ("gate", "unit", "in") if axis in axes])
 
-    def words(self) -> str:
-        """What is unusual about it, for the report."""
+    def suffix(self) -> str:
+        """The suffix for the report: ``.T`` if transposed."""
         return ".T" if self.transposed else ""
 
 
-def forms(shape: tuple[int, ...], gates: int) -> list[Form]:
-    """Everything that a parameter of this shape can be in a cell of so many gates."""
+def possible_layouts(shape: tuple[int, ...], gates: int) -> list[ParameterLayout]:
+    """Every layout that a parameter of this shape can have in a cell with this number of gates."""
     sizes = tuple(size for size in shape if size != 1)
-    found = [*_bias_forms(sizes, gates)]
-    for parts, width in LAYOUTS.items():
-        found += _matrix_forms(sizes, gates, parts, width)
+    found = [*_bias_layouts(sizes, gates)]
+    for parts, width in INPUT_WIDTHS.items():
+        found += _matrix_layouts(sizes, gates, parts, width)
     return found
 
 
-def _bias_forms(sizes: tuple[int, ...], gates: int) -> Iterator[Form]:
+def _bias_layouts(sizes: tuple[int, ...], gates: int) -> Iterator[ParameterLayout]:
     if len(sizes) == 1 and sizes[0] % HIDDEN_SIZE == 0 and sizes[0] <= gates * HIDDEN_SIZE:
-        yield Form(("rows",), (), sizes[0] // HIDDEN_SIZE)
+        yield ParameterLayout(("rows",), (), sizes[0] // HIDDEN_SIZE)
     if len(sizes) == 2:
         for axes in (("gate", "unit"), ("unit", "gate")):
             count = sizes[axes.index("gate")]
             if sizes[axes.index("unit")] == HIDDEN_SIZE and 2 <= count <= gates:
-                yield Form(axes, (), count)
-    if len(sizes) > 1 and sizes[0] == 2:  # b_ih and b_hh, one after the other
-        for form in _bias_forms(sizes[1:], gates):
-            if form.gates == gates and "side" not in form.axes:
-                yield Form(("side", *form.axes), (), gates)
+                yield ParameterLayout(axes, (), count)
+    if len(sizes) > 1 and sizes[0] == 2:  # b_ih and b_hh in one parameter
+        for layout in _bias_layouts(sizes[1:], gates):
+            if layout.gates == gates and "side" not in layout.axes:
+                yield ParameterLayout(("side", *layout.axes), (), gates)
 
 
-def _matrix_forms(
+def _matrix_layouts(
     sizes: tuple[int, ...], gates: int, parts: tuple[str, ...], width: int
-) -> Iterator[Form]:
+) -> Iterator[ParameterLayout]:
     if len(sizes) == 2:
         for axes in (("rows", "in"), ("in", "rows")):
             rows = sizes[axes.index("rows")]
             fits = sizes[axes.index("in")] == width and rows % HIDDEN_SIZE == 0
             if fits and rows // HIDDEN_SIZE <= gates:
-                yield Form(axes, parts, rows // HIDDEN_SIZE)
+                yield ParameterLayout(axes, parts, rows // HIDDEN_SIZE)
     if len(sizes) == 3:
         for order in permutations(("gate", "unit", "in")):
             named = dict(zip(order, sizes, strict=True))
             fits = named["unit"] == HIDDEN_SIZE and named["in"] == width
             if fits and 2 <= named["gate"] <= gates:
-                yield Form(order, parts, named["gate"])
+                yield ParameterLayout(order, parts, named["gate"])
 
 
 @dataclass(frozen=True)
-class Block:
-    """One parameter with its name, and every form that it may have.
+class UserParameter:
+    """A parameter of the user's module that can hold rows of gates.
 
     Attributes:
-        owner: path of the module that holds it.
-        linear: whether that is an ``nn.Linear``.
+        name: its name in the user's module.
+        layouts: its possible layouts, at least one.
+        owner: path of the submodule that holds it.
+        linear: whether that submodule is an ``nn.Linear``.
     """
 
     name: str
-    forms: tuple[Form, ...]
+    layouts: tuple[ParameterLayout, ...]
     owner: str
     linear: bool
 
     @property
     def is_bias(self) -> bool:
-        return not self.forms[0].parts
+        """Whether it is a bias rather than a matrix."""
+        return not self.layouts[0].parts
 
     @property
     def both_biases(self) -> bool:
-        return "side" in self.forms[0].axes
+        """Whether it holds b_ih and b_hh."""
+        return "side" in self.layouts[0].axes
 
     @property
     def gates(self) -> int:
-        return self.forms[0].gates
+        """The number of gates it holds."""
+        return self.layouts[0].gates
 
     @property
     def reads(self) -> frozenset[str]:
-        """x, h or both."""
-        return frozenset(self.forms[0].parts) - {"1"}
+        """What it multiplies: x, h or both."""
+        return frozenset(self.layouts[0].parts) - {"1"}

@@ -1,4 +1,4 @@
-"""Find a layer of one cell again in a layer of several: which parameters are which cell's."""
+"""Map the parameters of a multi-layer module to those of a layer of one cell."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ from torch import Tensor
 from cell_verifier.parameters.correspondence import Correspondence
 from cell_verifier.reference.equations import Weights
 from cell_verifier.reference.probes import HIDDEN_SIZE
-from cell_verifier.reference.simulate import Stack
+from cell_verifier.reference.simulate import LayerConfig
 
 Parameters = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Which of the stack's parameters stand for which of the single cell's.
+    """Which parameters of a multi-layer module correspond to which of the single cell's.
 
     Attributes:
-        names: for each cell, in torch.nn's order, the single cell's name -> the stack's.
-        input_sizes: what each cell reads.
+        base: the correspondence of the single cell with torch.nn's.
+        names: for each cell, in torch.nn's order, the single cell's name -> the multi-layer name.
+        input_sizes: the input size of each cell.
     """
 
     base: Correspondence
@@ -27,7 +28,11 @@ class Arrangement:
     input_sizes: tuple[int, ...]
 
     def read(self, parameters: Parameters) -> list[Weights]:
-        """Each cell's weights, as views of the user's parameters."""
+        """The weights of each cell, as views of the user's parameters.
+
+        Raises:
+            ValueError, RuntimeError: the shapes do not match.
+        """
         return [
             self.base.read(
                 {base: parameters[name] for base, name in names.items()}, size, HIDDEN_SIZE
@@ -35,62 +40,64 @@ class Arrangement:
             for names, size in zip(self.names, self.input_sizes, strict=True)
         ]
 
-    def like_torch(self, stack: Stack) -> bool:
-        """Whether every later layer reads what torch.nn's reads."""
-        later = self.input_sizes[stack.directions :]
-        return all(size == stack.directions * HIDDEN_SIZE for size in later)
+    def has_torch_input_sizes(self, config: LayerConfig) -> bool:
+        """Whether every later layer has the input size of torch.nn's, D*H."""
+        later = self.input_sizes[config.num_directions :]
+        return all(size == config.num_directions * HIDDEN_SIZE for size in later)
 
 
 def arrangements(
     base: Correspondence,
     base_names: Sequence[str],
     parameters: Parameters,
-    stack: Stack,
+    config: LayerConfig,
     input_size: int,
 ) -> Iterator[Arrangement]:
-    """Every arrangement whose shapes fit, the likeliest first."""
-    cells = stack.layers * stack.directions
-    for names in _partitions(list(base_names), list(parameters), stack):
-        for sizes in dict.fromkeys((stack.directions * HIDDEN_SIZE, HIDDEN_SIZE, input_size)):
-            input_sizes = (input_size,) * stack.directions + (sizes,) * (cells - stack.directions)
+    """Every arrangement whose shapes match, the most likely first."""
+    directions = config.num_directions
+    later_cells = config.num_cells - directions
+    for names in _partitions(list(base_names), list(parameters), config):
+        for later_size in dict.fromkeys((directions * HIDDEN_SIZE, HIDDEN_SIZE, input_size)):
+            input_sizes = (input_size,) * directions + (later_size,) * later_cells
             arrangement = Arrangement(base, names, input_sizes)
             try:
                 arrangement.read(parameters)
-            except (ValueError, RuntimeError):  # the shapes do not fit
+            except (ValueError, RuntimeError):  # the shapes do not match
                 continue
             yield arrangement
 
 
 def _partitions(
-    base: list[str], names: list[str], stack: Stack
+    base: list[str], names: list[str], config: LayerConfig
 ) -> Iterator[tuple[Mapping[str, str], ...]]:
-    cells, each = stack.layers * stack.directions, len(base)
-    torchs = [
+    cells, each = config.num_cells, len(base)
+    torch_names = [
         {
-            name: name.removesuffix("_l0") + f"_l{index // stack.directions}"
-            + ("_reverse" if index % stack.directions else "")
+            name: name.removesuffix("_l0") + f"_l{index // config.num_directions}"
+            + ("_reverse" if index % config.num_directions else "")
             for name in base
         }
         for index in range(cells)
     ]  # fmt: skip
-    if all(name in names for cell in torchs for name in cell.values()):
-        yield tuple(torchs)
+    if all(name in names for cell in torch_names for name in cell.values()):
+        yield tuple(torch_names)
         return
     if len(names) != cells * each:
         return
-    lists: tuple[Callable[[int, int], int], ...] = (
-        lambda cell, parameter: cell * each + parameter,  # cell after cell
-        lambda cell, parameter: parameter * cells + cell,  # one list for each parameter
+    index_of: tuple[Callable[[int, int], int], ...] = (
+        lambda cell, parameter: cell * each + parameter,  # all parameters of a cell, cell by cell
+        lambda cell, parameter: parameter * cells + cell,  # one list of cells per parameter
     )
-    for place in lists:
-        for order in _cell_orders(stack):
+    for index in index_of:
+        for order in _cell_orders(config):
             yield tuple(
-                {name: names[place(cell, n)] for n, name in enumerate(base)} for cell in order
+                {name: names[index(cell, n)] for n, name in enumerate(base)} for cell in order
             )
 
 
-def _cell_orders(stack: Stack) -> Iterator[list[int]]:
-    """For torch.nn's order of cells, their place in the user's: layer by layer, or by direction."""
-    yield list(range(stack.layers * stack.directions))
-    if stack.layers > 1 and stack.directions > 1:
-        yield [d * stack.layers + n for n in range(stack.layers) for d in range(stack.directions)]
+def _cell_orders(config: LayerConfig) -> Iterator[list[int]]:
+    """The index in the user's order of each cell in torch.nn's: by layer, or by direction."""
+    layers, directions = config.num_layers, config.num_directions
+    yield list(range(layers * directions))
+    if layers > 1 and directions > 1:
+        yield [d * layers + n for n in range(layers) for d in range(directions)]

@@ -1,4 +1,7 @@
-"""Which of the user's parameters belong together: names that differ only in the gate's mark."""
+"""Group parameters by name: the names of one group differ only in the gate's mark.
+
+In ``W_xi, W_xf, W_hi, W_hf`` the marks are ``i`` and ``f``.
+"""
 
 import re
 from collections.abc import Sequence
@@ -6,11 +9,11 @@ from collections.abc import Sequence
 from cell_verifier.reference.kinds import GATE_WORDS
 
 Series = tuple[str, ...]
-"""One name per gate group, in the order of the groups."""
+"""Names that differ only in the gate's mark, one per gate group, in the order of the groups."""
 
 
 def marks_of(names: Sequence[str]) -> list[str]:
-    """What is left of each name without the common beginning and end: the marks of the groups."""
+    """The mark of each name: what remains without the common prefix and suffix."""
     if len(names) < 2:
         return [""] * len(names)
     start = _common_prefix(names)
@@ -28,7 +31,7 @@ def _common_prefix(names: Sequence[str]) -> int:
 
 
 def series_by_marks(names: Sequence[str], marks: Sequence[str]) -> list[Series]:
-    """Every series in ``names``: one frame around each of ``marks``."""
+    """Every series in ``names``: the same prefix and suffix around each of ``marks``."""
     found: list[Series] = []
     available = set(names)
     for name in names:
@@ -42,7 +45,7 @@ def series_by_marks(names: Sequence[str], marks: Sequence[str]) -> list[Series]:
 
 
 def group_by_mark(name: str, marks: Sequence[str]) -> int | None:
-    """The one group whose mark stands in this name, or None where several or none do."""
+    """The index of the only mark that this name contains; None if it contains several or none."""
     words = _words(name)
     groups = [n for n, mark in enumerate(marks) if mark and mark in words]
     groups = groups or [n for n, mark in enumerate(marks) if mark and words[-1].endswith(mark)]
@@ -50,14 +53,14 @@ def group_by_mark(name: str, marks: Sequence[str]) -> int | None:
 
 
 def role_hint(name: str, gate: str) -> bool:
-    """Whether a name speaks of a gate."""
+    """Whether a name contains a common name or letter of this gate."""
     hints = GATE_WORDS[gate]
     last = [word[-1] for word in _words(name) if len(word) == 2]
     return any(word in hints for word in _words(name)) or any(letter in hints for letter in last)
 
 
 def _words(name: str) -> list[str]:
-    """``W_hf``, ``forgetGate.weight`` -> their words in lower case, without what every name has."""
+    """The words of a name, without "weight" and "bias": forgetGate.weight -> forget, gate."""
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name.replace("weight", " ").replace("bias", " "))
     words = [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
     return words or [name]

@@ -1,6 +1,6 @@
-"""torch.nn's recurrences written out, each line of them a stage that a mistake can replace.
+"""torch.nn's recurrences, written so that a mistake can replace each stage of a step.
 
-Everything takes leading axes: one call runs as many candidate sets of weights as are stacked there.
+Every tensor may have leading axes: one call then evaluates all sets of weights stacked there.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,21 +12,28 @@ from torch import Tensor
 from cell_verifier.reference.kinds import Kind
 
 Stages = dict[str, Callable[..., Any]]
-"""The name of a stage -> what is run in its place."""
+"""The name of a stage (a method of ``Step`` or ``LayerWiring``) -> the function in its place."""
+
+
+def replace_stages(owner: object, stages: Stages) -> None:
+    """Replace those methods of ``owner`` that ``stages`` names."""
+    for name, stage in stages.items():
+        if hasattr(owner, name):
+            setattr(owner, name, stage)
 
 
 class Weights(NamedTuple):
-    """One cell's weights; biases that the user's cell lacks are zero."""
+    """The weights of one cell; a bias that the user's cell does not have is zero."""
 
     ih: Tensor  # (..., G, H, I)
     hh: Tensor  # (..., G, H, H)
     b_ih: Tensor  # (..., G, H)
     b_hh: Tensor  # (..., G, H)
-    peephole: Tensor  # (..., G, H, H): not torch.nn's; zero unless the user's cell has it
+    peephole: Tensor  # (..., G, H, H): not in torch.nn; zero unless the user's cell has it
 
 
 def stack_weights(weights: Sequence[Weights]) -> Weights:
-    """Candidates side by side, along a new first axis."""
+    """Stack several sets of weights along a new first axis."""
     return Weights(*(torch.stack(same) for same in zip(*weights, strict=True)))
 
 
@@ -41,24 +48,22 @@ def affine(weight: Tensor, bias: Tensor, vector: Tensor) -> Tensor:
 
 
 class Step:
-    """One step; a subclass writes the recurrence, ``stages`` replace lines of it."""
+    """One time step. A subclass defines the recurrence; ``stages`` replaces methods of it."""
 
     def __init__(self, stages: Stages) -> None:
-        for name, stage in stages.items():
-            if hasattr(self, name):
-                setattr(self, name, stage)
+        replace_stages(self, stages)
 
     sigmoid = staticmethod(torch.sigmoid)
     activation = staticmethod(torch.tanh)
 
     @staticmethod
-    def recall(*state: Tensor) -> tuple[Tensor, ...]:
-        """What the step knows of the state before."""
+    def previous_state(*state: Tensor) -> tuple[Tensor, ...]:
+        """Hook applied to the state from the previous time step."""
         return state
 
     @staticmethod
-    def carry(*state: Tensor) -> tuple[Tensor, ...]:
-        """What the next step is given of the state after."""
+    def next_state(*state: Tensor) -> tuple[Tensor, ...]:
+        """Hook applied to the state passed to the next time step."""
         return state
 
     def __call__(self, w: Weights, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -69,7 +74,7 @@ class RNNStep(Step):
     """h' = tanh(W_ih x + b_ih + W_hh h + b_hh)"""
 
     def __call__(self, w: Weights, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        (h,) = self.recall(*state)
+        (h,) = self.previous_state(*state)
         n = affine(w.ih, w.b_ih, x) + affine(w.hh, w.b_hh, h)
         return (self.activation(n.squeeze(-3)),)
 
@@ -79,7 +84,7 @@ class GRUStep(Step):
 
     @staticmethod
     def reset(w: Weights, n_x: Tensor, r: Tensor, h: Tensor) -> Tensor:
-        """The candidate before its tanh; ``n_x`` is W_in x + b_in."""
+        """The pre-activation of the candidate; ``n_x`` is W_in x + b_in."""
         return n_x + r * candidate_of(w, h)
 
     @staticmethod
@@ -87,7 +92,7 @@ class GRUStep(Step):
         return (1 - z) * n + z * h
 
     def __call__(self, w: Weights, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        (h,) = self.recall(*state)
+        (h,) = self.previous_state(*state)
         r_x, z_x, n_x = affine(w.ih, w.b_ih, x).unbind(-3)
         r_h, z_h, _ = affine(w.hh, w.b_hh, h).unbind(-3)
         r, z = self.sigmoid(r_x + r_h), self.sigmoid(z_x + z_h)
@@ -96,7 +101,7 @@ class GRUStep(Step):
 
 
 def candidate_of(w: Weights, h: Tensor, bias: bool = True) -> Tensor:
-    """A GRU's W_hn h + b_hn: -> (..., B, H)."""
+    """The recurrent part of a GRU's candidate, W_hn h + b_hn: -> (..., B, H)."""
     n_h = h @ w.hh[..., 2, :, :].transpose(-1, -2)
     return n_h + w.b_hh[..., 2, None, :] if bias else n_h
 
@@ -105,13 +110,13 @@ class LSTMStep(Step):
     """i, f, o = σ(·), g = tanh(·), c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c')"""
 
     @staticmethod
-    def peep(w: Weights, a: Tensor, c: Tensor) -> Tensor:
-        """What i, f and g see of the old c: nothing. ``a`` is (..., G, B, H)."""
+    def peephole_terms(w: Weights, a: Tensor, c: Tensor) -> Tensor:
+        """Add peephole terms to the pre-activations (..., G, B, H); torch.nn has none."""
         return a
 
     @staticmethod
-    def peep_output(w: Weights, a_o: Tensor, c: Tensor, new_c: Tensor) -> Tensor:
-        """What o sees of c: nothing."""
+    def output_peephole_term(w: Weights, a_o: Tensor, c: Tensor, new_c: Tensor) -> Tensor:
+        """Add a peephole term to the output gate's pre-activation; torch.nn has none."""
         return a_o
 
     @staticmethod
@@ -123,12 +128,12 @@ class LSTMStep(Step):
         return o * torch.tanh(c)
 
     def __call__(self, w: Weights, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        h, c = self.recall(*state)
+        h, c = self.previous_state(*state)
         a = affine(w.ih, w.b_ih, x) + affine(w.hh, w.b_hh, h)
-        i, f, g, a_o = self.peep(w, a, c).unbind(-3)
+        i, f, g, a_o = self.peephole_terms(w, a, c).unbind(-3)
         i, f, g = self.sigmoid(i), self.sigmoid(f), self.activation(g)
         new_c = self.cell(i, f, g, c)
-        o = self.sigmoid(self.peep_output(w, a_o, c, new_c))
+        o = self.sigmoid(self.output_peephole_term(w, a_o, c, new_c))
         return self.hidden(o, new_c, c), new_c
 
 
@@ -136,5 +141,5 @@ STEPS: dict[str, type[Step]] = {"rnn": RNNStep, "gru": GRUStep, "lstm": LSTMStep
 
 
 def step_of(kind: Kind, stages: Stages) -> Step:
-    """torch.nn's step of this kind, with some lines replaced."""
+    """torch.nn's step of this kind, with some stages replaced."""
     return STEPS[kind.name](stages)

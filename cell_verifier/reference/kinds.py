@@ -1,7 +1,7 @@
-"""What RNN, GRU and LSTM have that a verifier must know: gates, states, torch.nn's classes.
+"""The three recurrences: their gates, their states and torch.nn's classes.
 
-Letters of the whole package: T time, B batch, I input_size, H hidden_size, G number of gates,
-L layers, D directions. In any weight here the gates are an axis of their own: (G, H, I).
+Letters in the whole package: T time, B batch, I input_size, H hidden_size, G number of gates,
+L layers, D directions. A weight always has a separate gate axis here: (G, H, I).
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Kind:
     Attributes:
         name: ``"rnn"``, ``"gru"`` or ``"lstm"``.
         gates: full words, in torch.nn's row order.
-        letters: one letter each, as torch.nn's documentation writes them.
-        state: what is carried from step to step, h first.
+        letters: one letter per gate, as in torch.nn's documentation.
+        state: the parts of the state, h first.
         cell, layer: torch.nn's classes.
     """
 
@@ -51,4 +51,4 @@ GATE_WORDS = {
     "update": ("z", "u", "update", "updategate"),
     "candidate": ("g", "c", "n", "j", "h", "cell", "candidate", "cand", "new", "memory", "tilde"),
 }
-"""What people call a gate: hints for the order in which roles are tried, never evidence."""
+"""Common gate names, used only to order the candidates, never as evidence."""

@@ -1,4 +1,4 @@
-"""What a cell is asked: sizes that all differ, random inputs, states and weights."""
+"""Random test inputs, states and weights, with distinct sizes."""
 
 from dataclasses import dataclass
 
@@ -11,43 +11,52 @@ INPUT_SIZE = 8
 HIDDEN_SIZE = 6
 BATCH = 3
 TIME = 4
-"""No two of these, nor any sum or multiple that a weight could have for an axis, are equal."""
+"""The four sizes, and their sums and multiples that can be an axis of a weight, all differ, so that
+a shape identifies its axes."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """The dtype of a comparison and how far right numbers may lie apart in it."""
+    """A dtype and its tolerances, all relative to the largest expected element.
+
+    Attributes:
+        dtype: float64 or float32.
+        outputs: tolerance for outputs and states compared with torch.nn's.
+        gradients: tolerance for gradients compared with torch.nn's.
+        match: tolerance for a diagnosis: the equations with a known mistake must match the user's
+            outputs this closely.
+    """
 
     dtype: torch.dtype
     outputs: float
     gradients: float
-    reproduced: float
-    """How near a known mistake's algebra must come to the user's numbers to be named."""
+    match: float
 
 
-FLOAT64 = Precision(torch.float64, outputs=1e-10, gradients=1e-10, reproduced=1e-6)
-FLOAT32 = Precision(torch.float32, outputs=1e-5, gradients=1e-4, reproduced=1e-5)
+FLOAT64 = Precision(torch.float64, outputs=1e-10, gradients=1e-10, match=1e-6)
+FLOAT32 = Precision(torch.float32, outputs=1e-5, gradients=1e-4, match=1e-5)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One question: x (T, B, I) and a state, (L*D, B, H) each part, or (B, H) for a cell."""
+    """A test input: x (T, B, I) and a state, each part (L*D, B, H), or (B, H) for a cell."""
 
     x: Tensor
     state: tuple[Tensor, ...]
 
     def require_grad(self) -> "Probe":
-        """The same numbers as leaves whose gradients can be asked for."""
+        """A copy whose tensors are leaves that require a gradient."""
         return Probe(
             self.x.clone().requires_grad_(),
             tuple(part.clone().requires_grad_() for part in self.state),
         )
 
     def copy(self) -> "Probe":
-        """The same numbers in tensors of their own, for code that may change them."""
+        """A copy, for code that may change its arguments in place."""
         return Probe(self.x.clone(), tuple(part.clone() for part in self.state))
 
     def zero_state(self) -> "Probe":
+        """The same input with a state of zeros."""
         return Probe(self.x, tuple(torch.zeros_like(part) for part in self.state))
 
 
@@ -61,7 +70,7 @@ def draw_probe(
     dtype: torch.dtype = torch.float64,
     seed: int = 1,
 ) -> Probe:
-    """A probe for a cell (``cells=0``: no layer axis) or for ``cells`` = L*D cells in a stack."""
+    """Draw a probe for a cell (``cells=0``: no layer axis) or a layer of ``cells`` = L*D cells."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -73,9 +82,9 @@ def draw_probe(
 
 
 def fill_weights(module: nn.Module, seed: int = 2) -> None:
-    """Give every parameter random numbers, all different, biases too.
+    """Fill every parameter, biases too, with random values that all differ.
 
-    A mistake can hide behind zero biases or equal ones.
+    Zero biases, or equal ones, would hide some mistakes.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

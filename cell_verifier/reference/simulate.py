@@ -1,104 +1,119 @@
-"""The algebra along a sequence: as a cell that is called step by step, or as a layer of cells."""
+"""Run the equations along a sequence: a cell called step by step, or a layer of cells."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from cell_verifier.reference.equations import Stages, Step, Weights, step_of
+from cell_verifier.reference.equations import Stages, Step, Weights, replace_stages, step_of
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import Probe
 
-Observation = dict[str, Tensor]
-"""What a run shows. Of a cell: ``h``, ``c`` and ``output`` (where it returns one besides its state)
+RunResult = dict[str, Tensor]
+"""The tensors that a run returns, by name.
+
+Of a cell: ``h``, ``c`` and ``output`` (where the cell returns an output in addition to its state)
 after every step, each (..., T, B, H). Of a layer: ``output`` (..., T, B, D*H), and ``h``, ``c``
-after the last step, (..., L*D, B, H)."""
+after the last step, (..., L*D, B, H).
+"""
 
 
 @dataclass(frozen=True)
-class Stack:
-    """How the cells of a layer stand: L, D, how the input lies, and how much dropout."""
+class LayerConfig:
+    """Number of layers and directions, layout of the input, dropout; as in torch.nn.
 
-    layers: int = 1
-    directions: int = 1
+    Attributes:
+        num_layers: stacked layers, L.
+        num_directions: 1, or 2 for a bidirectional layer, D.
+        batch_first: whether the user's module takes (B, T, I). Probes are always (T, B, I).
+        dropout: probability, 0 or 1.
+    """
+
+    num_layers: int = 1
+    num_directions: int = 1
     batch_first: bool = False
     dropout: float = 0.0
 
+    @property
+    def num_cells(self) -> int:
+        return self.num_layers * self.num_directions
 
-class Edge:
-    """What happens where the caller's state goes in and comes out."""
+
+class StateBoundary:
+    """Conversion of the state where the caller passes it in and receives it back."""
 
     def __init__(self, stages: Stages) -> None:
-        for name, stage in stages.items():
-            if hasattr(self, name):
-                setattr(self, name, stage)
+        replace_stages(self, stages)
 
     @staticmethod
-    def take(*state: Tensor) -> tuple[Tensor, ...]:
+    def receive_state(*state: Tensor) -> tuple[Tensor, ...]:
         return state
 
     @staticmethod
-    def give(*state: Tensor) -> tuple[Tensor, ...]:
+    def return_state(*state: Tensor) -> tuple[Tensor, ...]:
         return state
 
 
-def run_cell(kind: Kind, w: Weights, probe: Probe, stages: Stages) -> Observation:
-    """Call a cell once a step, feeding its own state back to it."""
-    step, edge = step_of(kind, stages), Edge(stages)
-    given, outputs, states = probe.state, [], []
+def run_cell(kind: Kind, w: Weights, probe: Probe, stages: Stages) -> RunResult:
+    """Call a cell once per time step and pass the state that it returns to the next call."""
+    step, boundary = step_of(kind, stages), StateBoundary(stages)
+    state, outputs, states = probe.state, [], []
     for x in probe.x:
-        updated = step(w, x, *edge.take(*given))
+        updated = step(w, x, *boundary.receive_state(*state))
         outputs.append(updated[0])
-        given = edge.give(*step.carry(*updated))
-        states.append(given)
+        state = boundary.return_state(*step.next_state(*updated))
+        states.append(state)
     named = zip(kind.state, zip(*states, strict=True), strict=True)
-    along = {name: torch.stack(parts, dim=-3) for name, parts in named}
-    return {"output": torch.stack(outputs, dim=-3), **along}
+    sequences = {name: torch.stack(parts, dim=-3) for name, parts in named}
+    return {"output": torch.stack(outputs, dim=-3), **sequences}
 
 
-class Wiring(Edge):
-    """How the cells of a layer are fed: each method a stage that a mistake can replace."""
+class LayerWiring(StateBoundary):
+    """Inputs, states and outputs of the cells of a layer; a mistake can replace each method."""
 
     @staticmethod
-    def arrange(x: Tensor, batch_first: bool) -> Tensor:
-        """The input before the loop, (T, B, I)."""
+    def arrange_input(x: Tensor, batch_first: bool) -> Tensor:
+        """The input of the loop over time, (T, B, I)."""
         return x
 
     @staticmethod
-    def restore(output: Tensor, batch_first: bool) -> Tensor:
-        """The outputs after the loop, (..., T, B, D*H)."""
+    def arrange_output(output: Tensor, batch_first: bool) -> Tensor:
+        """The outputs after the loop over time, (..., T, B, D*H)."""
         return output
 
     @staticmethod
-    def state_index(layer: int, direction: int, stack: Stack) -> int:
-        """Which row of the caller's (L*D, B, H) a cell starts from."""
-        return layer * stack.directions + direction
+    def state_index(layer: int, direction: int, config: LayerConfig) -> int:
+        """The row of the caller's (L*D, B, H) that is a cell's initial state."""
+        return layer * config.num_directions + direction
 
     @staticmethod
-    def final_order(stack: Stack) -> list[tuple[int, int]]:
+    def final_order(config: LayerConfig) -> list[tuple[int, int]]:
         """The (layer, direction) of each row of the final state."""
-        return [(n, d) for n in range(stack.layers) for d in range(stack.directions)]
+        return [(n, d) for n in range(config.num_layers) for d in range(config.num_directions)]
 
     @staticmethod
-    def feed(x: Tensor, below: list[Tensor], direction: int) -> Tensor:
-        """What a later layer reads: the outputs of the one below, both directions side by side."""
+    def layer_input(x: Tensor, below: list[Tensor], direction: int) -> Tensor:
+        """The input of a later layer: the outputs of both directions of the layer below."""
         return torch.cat(below, dim=-1)
 
     @staticmethod
     def flip_back(output: Tensor) -> Tensor:
-        """Reverse outputs, from walking order to reading order."""
+        """Reverse the outputs of the reverse direction, so that output t belongs to input t."""
         return output.flip(-3)
 
     @staticmethod
     def drop_between(output: Tensor, dropout: float) -> Tensor:
-        return output * (1 - dropout)  # exact for a dropout of 0 and of 1, the two that are asked
+        """Dropout between layers: exact for p = 0 and p = 1, and only these are tested."""
+        return output * (1 - dropout)
 
     @staticmethod
     def drop_last(output: Tensor, dropout: float) -> Tensor:
+        """No dropout after the last layer."""
         return output
 
     @staticmethod
     def drop_state(h: Tensor, dropout: float) -> Tensor:
+        """No dropout inside the loop over time."""
         return h
 
 
@@ -107,59 +122,64 @@ def run_layer(
     weights: list[Weights],
     probe: Probe,
     stages: Stages,
-    stack: Stack = Stack(),
-) -> Observation:
-    """Run a layer's cells, one ``Weights`` each in torch.nn's order, along the sequence."""
-    step, wiring = step_of(kind, stages), Wiring(stages)
-    state = wiring.take(*probe.state)
-    x = wiring.arrange(probe.x, stack.batch_first)
+    config: LayerConfig = LayerConfig(),
+) -> RunResult:
+    """Run a layer over the sequence; ``weights`` has one entry per cell, in torch.nn's order."""
+    step, wiring = step_of(kind, stages), LayerWiring(stages)
+    state = wiring.receive_state(*probe.state)
+    x = wiring.arrange_input(probe.x, config.batch_first)
     finals: dict[tuple[int, int], tuple[Tensor, ...]] = {}
     outputs: list[Tensor] = []
-    for layer in range(stack.layers):
+    for layer in range(config.num_layers):
         below, outputs = outputs, []
-        for direction in range(stack.directions):
-            sequence = wiring.feed(x, below, direction) if layer else x
-            index = wiring.state_index(layer, direction, stack)
-            start = tuple(part[..., index, :, :] for part in state)
-            w = weights[layer * stack.directions + direction]
-            output, final = _walk(step, wiring, w, sequence, start, direction == 1, stack.dropout)
+        for direction in range(config.num_directions):
+            sequence = wiring.layer_input(x, below, direction) if layer else x
+            index = wiring.state_index(layer, direction, config)
+            initial = tuple(part[..., index, :, :] for part in state)
+            w = weights[layer * config.num_directions + direction]
+            output, final = _run_direction(
+                step, wiring, w, sequence, initial, direction == 1, config.dropout
+            )
             finals[layer, direction] = final
             outputs.append(output)
-        drop = wiring.drop_last if layer == stack.layers - 1 else wiring.drop_between
-        outputs = [drop(output, stack.dropout) for output in outputs]
-    ordered = zip(*(finals[at] for at in wiring.final_order(stack)), strict=True)
-    final_parts = wiring.give(*(torch.stack(parts, dim=-3) for parts in ordered))
-    output = wiring.restore(torch.cat(outputs, dim=-1), stack.batch_first)
+        drop = wiring.drop_last if layer == config.num_layers - 1 else wiring.drop_between
+        outputs = [drop(output, config.dropout) for output in outputs]
+    ordered = zip(*(finals[at] for at in wiring.final_order(config)), strict=True)
+    final_parts = wiring.return_state(*(torch.stack(parts, dim=-3) for parts in ordered))
+    output = wiring.arrange_output(torch.cat(outputs, dim=-1), config.batch_first)
     return {"output": output, **dict(zip(kind.state, final_parts, strict=True))}
 
 
-def _walk(
+def _run_direction(
     step: Step,
-    wiring: Wiring,
+    wiring: LayerWiring,
     w: Weights,
     sequence: Tensor,
     state: tuple[Tensor, ...],
     reverse: bool,
     dropout: float,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The outputs (..., T, B, H) and the final state of one cell over the sequence."""
     outputs = []
     steps = sequence.unbind(-3)
     for x in reversed(steps) if reverse else steps:
         h, *rest = step(w, x, *state)
         h = wiring.drop_state(h, dropout)
         outputs.append(h)
-        state = step.carry(h, *rest)
+        state = step.next_state(h, *rest)
     output = torch.stack(outputs, dim=-3)
     return (wiring.flip_back(output) if reverse else output), state
 
 
-def relative(observed: Observation, expected: Observation) -> float:
-    """The largest difference in anything observed, relative to the largest expected number."""
+def max_relative_difference(observed: RunResult, expected: RunResult) -> float:
+    """The largest difference of any element, relative to the largest expected element.
+
+    Expected elements below 1 count as 1. Infinite where shapes differ or a value is not finite.
+    """
     worst = 0.0
     for name, part in observed.items():
         wanted = expected[name]
         if part.shape != wanted.shape or not bool(part.isfinite().all()):
             return float("inf")
-        apart = float((part - wanted).abs().max() / max(1.0, float(wanted.abs().max())))
-        worst = max(worst, apart)
+        worst = max(worst, float((part - wanted).abs().max() / max(1.0, float(wanted.abs().max()))))
     return worst

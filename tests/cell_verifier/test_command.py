@@ -13,8 +13,10 @@ import torch
 from rich.console import Console
 
 from cell_verifier import verify
-from cell_verifier.rendering import as_text, plain_text, show
+from cell_verifier.rendering import show
+from cell_verifier.report import plain_text
 from cell_verifier.worker import judge
+from tests.cell_verifier.terminal import as_text
 from tests.helpers.paths import ROOT
 
 RIGHT = ROOT / "tests" / "cell_verifier" / "cells" / "right"
@@ -227,14 +229,14 @@ def test_a_terminal_shows_a_table_and_a_file_plain_text() -> None:
 
 
 def test_square_brackets_are_not_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    from tests.cell_verifier.cells.collection import Case, judged
+    from tests.cell_verifier.cells.collection import Case, report_of
 
-    show(judged(Case("lstm_module_dict", "equal")), Console(width=200, force_terminal=True))
+    show(report_of(Case("lstm_module_dict", "equal")), Console(width=200, force_terminal=True))
     assert "weight_ih[forget]" in capsys.readouterr().out
 
 
 def test_json_contains_no_nan_or_infinity() -> None:
-    from tests.cell_verifier.cells.collection import OUTSIDE, judged
+    from tests.cell_verifier.cells.collection import OUTSIDE, report_of
 
     for case in OUTSIDE:
-        json.loads(judged(case).as_json(), parse_constant=pytest.fail)
+        json.loads(report_of(case).as_json(), parse_constant=pytest.fail)

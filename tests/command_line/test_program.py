@@ -99,6 +99,11 @@ def test_two_commands_at_once_raise(tmp_path: Path) -> None:
         parse_options(["--resume", "a", "--compare", "b", "c"])
 
 
+def test_comparing_no_run_raises() -> None:
+    with pytest.raises(ConfigError, match=r"^--compare has no value: expected a path$"):
+        parse_options(["--compare"])
+
+
 def test_comparing_one_run_raises() -> None:
     with pytest.raises(ConfigError, match=r"^compare is given 1 run: expected two or more"):
         parse_options(["--compare", "a"])
@@ -186,6 +191,8 @@ class Required:
         ("file --against rnn --size x", "--size is 'x': expected an integer"),
         ("--flag file --against rnn --sizes 1 2 x", "--sizes is 'x': expected an integer"),
         ("--flag file --no-flag --against rnn", "unrecognized option --no-flag: did you mean --fl"),
+        ("file --against rnn --sizes", "--sizes has no value: expected an integer"),
+        ("file --sizes --against rnn", "--sizes has no value: expected an integer"),
         ("file --against rnn --flag=yes", "--flag is 'yes': expected no value"),
     ],
 )

@@ -1,6 +1,6 @@
-"""The cells that the verifier is tried on, and what it should say of each.
+"""The cells that test the verifier, and the report expected for each.
 
-``right/`` are the styles that it was designed for; ``held_out/`` were written after it. A wrong
+The styles in ``right/`` were written before the verifier, those in ``held_out/`` after it. A wrong
 cell is a right one with a line or two changed.
 """
 
@@ -17,18 +17,20 @@ from tests.cell_verifier.cells.outside_lines import OUTSIDE_LINES
 from tests.cell_verifier.cells.wrong_lines import WRONG_LINES
 
 HERE = Path(__file__).parent
-STYLES = {path.stem: path for room in ("right", "held_out") for path in (HERE / room).glob("*.py")}
+STYLES = {
+    path.stem: path for folder in ("right", "held_out") for path in (HERE / folder).glob("*.py")
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One cell.
+    """One cell and the report expected for it.
 
     Attributes:
-        style: the file that it is, or is made from.
-        mistakes: what should be found.
+        style: the name of the file that holds the right cell.
         verdict: equal or different.
-        changes: right text -> wrong text.
+        mistakes: the ids of the mistakes to be found.
+        changes: pairs of right text and wrong text; every occurrence is replaced.
     """
 
     style: str
@@ -51,8 +53,8 @@ class Case:
         """The class or function that the file, or its changed text, defines."""
         module = ModuleType(f"case_{self.style}")
         exec(compile(self.source(), f"{self.style}.py", "exec"), vars(module))
-        made: Callable[..., Any] = getattr(module, f"My{self.against.upper()}")
-        return made
+        cell: Callable[..., Any] = getattr(module, f"My{self.against.upper()}")
+        return cell
 
 
 RIGHT = [Case(style, "equal") for style in sorted(STYLES)]
@@ -65,12 +67,12 @@ CASES = [*RIGHT, *WRONG, *OUTSIDE]
 
 
 @cache
-def judged(case: Case) -> Report:
-    """The verifier's report on a case, made once."""
+def report_of(case: Case) -> Report:
+    """The verifier's report on a case, computed once."""
     return verify(case.make(), case.against)  # type: ignore[arg-type]
 
 
-def is_right(case: Case) -> bool:
-    """Whether the verifier says of a case what it should, and nothing else."""
-    report = judged(case)
+def is_as_expected(case: Case) -> bool:
+    """Whether the report has the expected verdict and exactly the expected mistakes."""
+    report = report_of(case)
     return (report.verdict, report.mistakes) == (case.verdict, case.mistakes)

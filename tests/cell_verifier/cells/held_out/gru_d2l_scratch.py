@@ -4,7 +4,7 @@ from torch import nn
 
 
 class MyGRU(nn.Module):
-    """A time-first layer after a textbook; the recurrent bias of the candidate is absent."""
+    """A time-first layer from a textbook; the recurrent bias of the candidate is absent."""
 
     def __init__(self, num_inputs, num_hiddens, sigma=0.01):
         super().__init__()

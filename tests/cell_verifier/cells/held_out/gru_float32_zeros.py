@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyGRU(nn.Module):
-    """A time-first layer that takes no state and makes float32 zeros, whatever its input is."""
+    """A time-first layer that takes no state and creates float32 zeros for every input dtype."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__()

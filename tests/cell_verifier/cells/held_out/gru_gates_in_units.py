@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyGRU(nn.Module):
-    """A cell: every neuron of a gate's weights under r, z, n in nested modules, biases loose."""
+    """A cell: every neuron of a gate's weights under r, z, n in nested modules, separate biases."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__()

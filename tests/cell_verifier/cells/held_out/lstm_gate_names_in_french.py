@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyLSTM(nn.Module):
-    """A cell: names that say nothing to an English reader, h before x."""
+    """A cell: French names of the gates, h before x."""
 
     def __init__(self, taille_entree, taille_cachee):
         super().__init__()

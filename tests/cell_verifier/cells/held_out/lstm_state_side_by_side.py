@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyLSTM(nn.Module):
-    """A cell whose state is one tensor (B, 2H), h and c side by side."""
+    """A cell whose state is one tensor (B, 2H), h and c concatenated."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__()

@@ -5,7 +5,7 @@ from torch import nn
 
 
 class MyLSTM(nn.Module):
-    """A batch-first layer; states (1, B, H) by name h0, c0; biases twice per gate, loose."""
+    """A batch-first layer; states (1, B, H) by name h0, c0; two separate biases per gate."""
 
     def __init__(self, input_dim, hidden_dim):
         super().__init__()

@@ -4,7 +4,7 @@ from torch import nn
 
 
 class MyGRU(nn.Module):
-    """A time-first layer: loose weights, one bias for r and z, two for the candidate."""
+    """A time-first layer: separate weights, one bias for r and z, two for the candidate."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__()

@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyGRU(nn.GRU):
-    """A subclass of torch.nn.GRU with a loop of its own, several layers."""
+    """A subclass of torch.nn.GRU with its own loop, several layers."""
 
     def forward(self, x, h0=None):
         if self.batch_first:

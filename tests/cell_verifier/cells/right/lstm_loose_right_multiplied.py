@@ -5,7 +5,7 @@ from torch import nn
 
 
 class MyLSTM(nn.Module):
-    """A batch-first layer from the textbook: loose weights per gate, x @ W + h @ U + b."""
+    """A batch-first layer from the textbook: separate weights per gate, x @ W + h @ U + b."""
 
     def __init__(self, input_sz, hidden_sz):
         super().__init__()

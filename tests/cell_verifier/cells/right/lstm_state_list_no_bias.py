@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyLSTM(nn.Module):
-    """A cell: no biases, the state comes and goes as a list."""
+    """A cell: no biases, the state is a list."""
 
     def __init__(self, n_in, n_units):
         super().__init__()

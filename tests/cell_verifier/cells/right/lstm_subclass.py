@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyLSTM(nn.LSTM):
-    """A subclass of torch.nn.LSTM that does its own loop, batch-first by default."""
+    """A subclass of torch.nn.LSTM with its own loop, batch-first by default."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__(input_size, hidden_size, batch_first=True)

@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyRNN(nn.Module):
-    """A cell: one nn.Linear on the joined input and hidden state."""
+    """A cell: one nn.Linear on the concatenated input and hidden state."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__()

@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyRNN(nn.Module):
-    """A batch-first layer: loose (H, I) and (H, H) weights, two biases."""
+    """A batch-first layer: separate (H, I) and (H, H) weights, two biases."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__()

@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyRNN(nn.Module):
-    """A layer of several, weights in parameter lists; states (L*D, B, H)."""
+    """A multi-layer module, weights in parameter lists; states (L*D, B, H)."""
 
     def __init__(self, input_size, hidden_size, num_layers=1, bidirectional=False, dropout=0.0):
         super().__init__()
