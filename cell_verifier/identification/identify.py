@@ -237,7 +237,7 @@ def _explain_extra_parameters(
     named = ", ".join(extra)
     owners = [module.get_submodule(name.rpartition(".")[0]) for name in extra]
     if all(isinstance(owner, NORMALIZATIONS) for owner in owners):
-        return f"torch.nn's {kind.title} has no normalization; {named} belong to one"
+        return f"torch.nn's {kind.title} has no normalization layer, unlike this module: {named}"
     for neutral in (0.0, 1.0):
         for name in extra:
             module.get_parameter(name).fill_(neutral)
