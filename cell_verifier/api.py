@@ -114,5 +114,5 @@ def _reason(identification: Identification, verdict: Verdict, failed: Sequence[C
     if subject.unexplained_parameters:
         return subject.unexplained_parameters
     if subject.explained:
-        return f"differs in: {', '.join(check.name for check in failed)}; cause unknown"
-    return f"differs from {torch_name}, and no known mistake matches: cause unknown"
+        return f"cause unknown; differs in: {'; '.join(check.name for check in failed)}"
+    return f"cause unknown; no known mistake matches the differences from {torch_name}"

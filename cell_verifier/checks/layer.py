@@ -14,7 +14,7 @@ def without_bias_check(match: OptionMatch) -> Check:
 
 
 def batch_first_check(match: OptionMatch) -> Check:
-    """Whether the axes of input and outputs are those that ``batch_first`` says."""
+    """Whether the axes of input and outputs are those that ``batch_first`` specifies."""
     axes = "(batch, time, features)" if match.value else "(time, batch, features)"
     covers = f"batch_first={match.value}: input and outputs are {axes}"
     return _option_check("batch_first", covers, match)
@@ -41,7 +41,8 @@ def multi_layer_check(subject: Subject, match: LayerMatch) -> Check:
     if passed or not match.inconclusive:
         return Check(name, covers, passed, difference, tolerance, detail)
     if match.inherited:
-        detail = f"this class does not follow its base class's arguments; {detail}"
+        ignored = "this class does not use this argument of its base class"
+        detail = f"{ignored}; {detail}" if detail else ignored
     return Check(name, covers, None, detail=detail)
 
 

@@ -31,7 +31,7 @@ def notes(subject: Subject) -> Iterator[str]:
     if frozen:
         yield f"frozen: {', '.join(frozen)} does not require a gradient, so none was compared"
     if subject.explained and subject.correspondence.extra:
-        yield f"unused: {', '.join(subject.correspondence.extra)} has no effect on the result"
+        yield f"unused: the result does not depend on {', '.join(subject.correspondence.extra)}"
     if subject.precision is FLOAT32:
         yield "float32-only: the module runs only in float32: tolerance 1e-5 instead of 1e-10"
     if not subject.convention.takes_state and not subject.is_cell:
@@ -67,7 +67,9 @@ def _role_notes(correspondence: Correspondence) -> Iterator[str]:
     for placed in correspondence.placements:
         if len(placed.gates) > 1 or placed.target not in ("ih", "hh"):
             continue
-        named = [gate for gate in gates if role_hint(placed.parameter, gate)]
+        # A submodule "h" is the recurrent part of a gate; it is not named after the candidate.
+        name = ".".join(part for part in placed.parameter.split(".") if part != "h")
+        named = [gate for gate in gates if role_hint(name, gate)]
         if len(named) == 1 and named[0] != gates[placed.gates[0]]:
             yield (
                 f"roles: {placed.parameter} is named after the {named[0]} gate but is the weight "

@@ -71,13 +71,12 @@ class Identification:
 
     @property
     def mistakes(self) -> Mistakes:
-        """All mistakes, each id that is found only in an option or configuration once."""
+        """All mistakes; those of an option or configuration only if their id is not there yet."""
         found = [*self.subject.mistakes, *(self.gradient_mistakes or ())]
-        for more in [match.mistakes for match in self.batch_first] + [
-            match.mistakes for match in self.layers
-        ]:
+        matches: tuple[OptionMatch | LayerMatch, ...] = (*self.batch_first, *self.layers)
+        for match in matches:
             known = {each.id for each in found}
-            found += [each for each in more if each.id not in known]
+            found += [each for each in match.mistakes if each.id not in known]
         return tuple(found)
 
     @property
@@ -237,7 +236,7 @@ def _explain_extra_parameters(
     named = ", ".join(extra)
     owners = [module.get_submodule(name.rpartition(".")[0]) for name in extra]
     if all(isinstance(owner, NORMALIZATIONS) for owner in owners):
-        return f"torch.nn's {kind.title} has no normalization; {named} belong to one"
+        return f"torch.nn's {kind.title} has no normalization layer, unlike this module: {named}"
     for neutral in (0.0, 1.0):
         for name in extra:
             module.get_parameter(name).fill_(neutral)

@@ -118,7 +118,7 @@ def _view_out(output: Tensor, batch_first: bool) -> Tensor:
     "square",
     why="the loop runs over the batch, so the state of one sample flows into the next sample",
     right="for x_t in x.unbind(1 if batch_first else 0)",
-    wrong="for x_t in x.unbind(0), whatever batch_first says",
+    wrong="for x_t in x.unbind(0), also if batch_first=True",
     fix="iterate over the time axis: axis 1 of a batch-first input, axis 0 of a time-first one",
 )
 def batch_time_mixup(kind: str) -> Iterator[Change]:
@@ -172,9 +172,9 @@ def state_layout(kind: str) -> Iterator[Change]:
     def order(config: LayerConfig) -> list[tuple[int, int]]:
         return [(n, d) for d in range(config.num_directions) for n in range(config.num_layers)]
 
-    yield Change("accepted and returned", stages={"state_index": index, "final_order": order})
-    yield Change("returned", stages={"final_order": order})
-    yield Change("accepted", stages={"state_index": index})
+    yield Change("of h_0 and h_n", stages={"state_index": index, "final_order": order})
+    yield Change("of h_n", stages={"final_order": order})
+    yield Change("of h_0", stages={"state_index": index})
 
 
 @mistake(

@@ -20,9 +20,10 @@ from cell_verifier.reference.equations import Weights, candidate_of, product
     fix="use torch.sigmoid",
 )
 def hard_sigmoid(kind: str) -> Iterator[Change]:
-    yield Change("u/6 + 0.5, PyTorch's F.hardsigmoid", stages={"sigmoid": F.hardsigmoid})
+    yield Change("clamp(a / 6 + 0.5, 0, 1), as F.hardsigmoid", stages={"sigmoid": F.hardsigmoid})
     yield Change(
-        "0.2u + 0.5, Keras's", stages={"sigmoid": lambda a: torch.clamp(0.2 * a + 0.5, 0, 1)}
+        "clamp(0.2 * a + 0.5, 0, 1), as in Keras",
+        stages={"sigmoid": lambda a: torch.clamp(0.2 * a + 0.5, 0, 1)},
     )
 
 
@@ -162,8 +163,8 @@ def tanh_stored_cell(kind: str) -> Iterator[Change]:
     def squashed(i: Tensor, f: Tensor, g: Tensor, c: Tensor) -> Tensor:
         return torch.tanh(f * c + i * g)
 
-    yield Change("and h' is o ⊙ tanh(c')", stages={"cell": squashed})
-    yield Change("and h' is o ⊙ c'", stages={"cell": squashed, "hidden": lambda o, c, old_c: o * c})
+    yield Change("with h' = o ⊙ tanh(c')", stages={"cell": squashed})
+    yield Change("with h' = o ⊙ c'", stages={"cell": squashed, "hidden": lambda o, c, old_c: o * c})
 
 
 @mistake(

@@ -148,14 +148,14 @@ def _ordered_roles(groups: tuple[Group, ...], kind: Kind) -> list[Roles]:
     """Every assignment of groups to gates; those that the names suggest first."""
     sizes = [group.gates for group in groups]
 
-    def hinted(roles: Roles) -> int:
+    def minus_hints(roles: Roles) -> int:
         return -sum(
             role_hint(group.name, kind.gates[gate])
             for group, gates in zip(groups, roles, strict=True)
             for gate in gates
         )
 
-    return sorted(_roles(sizes, tuple(range(len(kind.gates)))), key=hinted)
+    return sorted(_roles(sizes, tuple(range(len(kind.gates)))), key=minus_hints)
 
 
 def _roles(sizes: list[int], free: tuple[int, ...]) -> Iterator[Roles]:
@@ -163,10 +163,10 @@ def _roles(sizes: list[int], free: tuple[int, ...]) -> Iterator[Roles]:
     if not sizes:
         yield ()
         return
-    for taken in combinations(free, sizes[0]):
-        left = tuple(gate for gate in free if gate not in taken)
-        for rest in _roles(sizes[1:], left):
-            yield (taken, *rest)
+    for gates in combinations(free, sizes[0]):
+        still_free = tuple(gate for gate in free if gate not in gates)
+        for rest in _roles(sizes[1:], still_free):
+            yield (gates, *rest)
 
 
 def _placements(
@@ -182,8 +182,8 @@ def _placements(
         layout = _layout_of(matrix, parts, transposed)
         targets = {"x": "ih", "h": "hh", "1": "b_hh" if matrix.reads == {"h"} else "b_ih"}
         placed += [Placement(matrix.name, layout, targets[part], gates) for part in layout.parts]
-    taken = [side for _, side in group.biases if side]
-    free = iter([side for side in sides if side not in taken])
+    used = [side for _, side in group.biases if side]
+    free = iter([side for side in sides if side not in used])
     for bias, side in group.biases:
         placed.append(Placement(bias.name, bias.layouts[0], side or next(free), gates))
     return placed
@@ -199,16 +199,13 @@ def _layout_of(matrix: UserParameter, parts: tuple[str, ...], transposed: bool) 
 
 def _peepholes(parameters: tuple[UserParameter, ...]) -> Iterator[tuple[Placement, ...]]:
     """Possible peephole positions: on i, f and o, in any order."""
-    free = (0, 1, 3)
-    for order in permutations(free):
-        gates = iter(order)
-        taken = [tuple(islice(gates, parameter.gates)) for parameter in parameters]
-        if all(
-            len(each) == parameter.gates for each, parameter in zip(taken, parameters, strict=True)
-        ):
+    input_forget_output = (0, 1, 3)
+    for order in permutations(input_forget_output):
+        remaining = iter(order)
+        placed = [(each, tuple(islice(remaining, each.gates))) for each in parameters]
+        if all(len(gates) == each.gates for each, gates in placed):
             yield tuple(
-                Placement(parameter.name, parameter.layouts[0], "peephole", each)
-                for parameter, each in zip(parameters, taken, strict=True)
+                Placement(each.name, each.layouts[0], "peephole", gates) for each, gates in placed
             )
         if not parameters:
             return

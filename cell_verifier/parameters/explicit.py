@@ -10,9 +10,9 @@ from cell_verifier.parameters.correspondence import TORCH_NAMES, Correspondence,
 from cell_verifier.parameters.layouts import ParameterLayout, possible_layouts
 from cell_verifier.reference.kinds import Kind
 
-PARTS = {"weight_ih": "x", "weight_hh": "h", "bias_ih": "1", "bias_hh": "1"}
-TARGETS = {name: target for target, name in TORCH_NAMES.items()}
-TARGET = re.compile(r"(\w+?)(?:\[([\w, ]+)\])?$")
+PART_OF = {"weight_ih": "x", "weight_hh": "h", "bias_ih": "1", "bias_hh": "1"}
+TARGET_OF = {name: target for target, name in TORCH_NAMES.items()}
+TARGET_PATTERN = re.compile(r"(\w+?)(?:\[([\w, ]+)\])?$")
 
 
 def parse_mapping(module: nn.Module, kind: Kind, weights: Mapping[str, str]) -> Correspondence:
@@ -34,20 +34,22 @@ def parse_mapping(module: nn.Module, kind: Kind, weights: Mapping[str, str]) -> 
     placements = []
     for name, text in weights.items():
         transposed = text.endswith(".T")
-        sides = [_parse_target(part.strip(), kind) for part in text.removesuffix(".T").split("|")]
-        layout = _layout_of(name, tuple(parameters[name].shape), sides, transposed, kind)
-        placements += [Placement(name, layout, TARGETS[target], gates) for target, gates in sides]
+        targets = [_parse_target(part.strip(), kind) for part in text.removesuffix(".T").split("|")]
+        layout = _layout_of(name, tuple(parameters[name].shape), targets, transposed, kind)
+        placements += [
+            Placement(name, layout, TARGET_OF[target], gates) for target, gates in targets
+        ]
     extra = tuple(name for name in parameters if name not in weights)
     return Correspondence(kind, tuple(placements), extra)
 
 
 def _parse_target(text: str, kind: Kind) -> tuple[str, tuple[int, ...]]:
     """``weight_ih[forget]`` -> the name and the indices of the gates."""
-    match = TARGET.match(text)
-    if match is None or match[1] not in PARTS:
+    match = TARGET_PATTERN.match(text)
+    if match is None or match[1] not in PART_OF:
         raise CannotCheckError(
-            f"weights: {text!r} is not a target: expected {', '.join(PARTS)}, with [gates] if the "
-            "parameter holds only some gates"
+            f"weights: {text!r} is not a target: expected {', '.join(PART_OF)}, with [gates] if "
+            "the parameter holds only some gates"
         )
     words = [word.strip() for word in match[2].split(",")] if match[2] else list(kind.gates)
     wrong = [word for word in words if word not in kind.gates]
@@ -61,17 +63,17 @@ def _parse_target(text: str, kind: Kind) -> tuple[str, tuple[int, ...]]:
 def _layout_of(
     name: str,
     shape: tuple[int, ...],
-    sides: list[tuple[str, tuple[int, ...]]],
+    targets: list[tuple[str, tuple[int, ...]]],
     transposed: bool,
     kind: Kind,
 ) -> ParameterLayout:
-    parts = tuple(PARTS[target] for target, _ in sides)
+    parts = tuple(PART_OF[target] for target, _ in targets)
     wanted = () if parts == ("1",) else parts
     for layout in possible_layouts(shape, len(kind.gates)):
-        fits = layout.parts == wanted and layout.gates == len(sides[0][1])
+        fits = layout.parts == wanted and layout.gates == len(targets[0][1])
         if fits and layout.transposed == transposed:
             return layout
     raise CannotCheckError(
         f"weights: {name} has shape {shape}, which does not match "
-        f"{' | '.join(target for target, _ in sides)}{'.T' if transposed else ''}"
+        f"{' | '.join(target for target, _ in targets)}{'.T' if transposed else ''}"
     )

@@ -54,12 +54,19 @@ class Grouping:
 
 @dataclass
 class _SortedParameters:
-    """The parameters by what they multiply; intermediate result of the sorting."""
+    """The parameters by what they multiply; intermediate result of the sorting.
+
+    Attributes:
+        x, h, joined: the matrices that multiply x, h, or both.
+        unattached: the biases that do not belong to one matrix.
+        attached: the biases that do, by the name of that matrix.
+        extra: names of the parameters without a place.
+    """
 
     x: list[UserParameter] = field(default_factory=list)
     h: list[UserParameter] = field(default_factory=list)
     joined: list[UserParameter] = field(default_factory=list)
-    loose: list[UserParameter] = field(default_factory=list)
+    unattached: list[UserParameter] = field(default_factory=list)
     attached: dict[str, UserParameter] = field(default_factory=dict)
     extra: list[str] = field(default_factory=list)
 
@@ -95,8 +102,8 @@ def groupings(module: nn.Module, kind: Kind, without: Collection[str] = ()) -> I
     by_role = _sort(parameters)
     by_role.extra = extra
     gates = len(kind.gates)
-    whole = _whole(by_role, gates)
-    for groups, rest in _partial(by_role, gates, bool(whole.biases)):
+    whole = _take_whole(by_role, gates)
+    for groups, rest in _gate_groups(by_role, gates, bool(whole.biases)):
         has_c = kind.name == "lstm"
         peepholes = tuple(each for each in rest if has_c and each.gates < gates)
         left = tuple(each.name for each in rest if each not in peepholes)
@@ -116,7 +123,7 @@ def _sort(parameters: list[UserParameter]) -> _SortedParameters:
         if parameter.is_bias:
             matrix = _neighbour(parameter, parameters)
             if matrix is None:
-                by_role.loose.append(parameter)
+                by_role.unattached.append(parameter)
             else:
                 by_role.attached[matrix.name] = parameter
     return by_role
@@ -126,11 +133,11 @@ def _neighbour(bias: UserParameter, parameters: list[UserParameter]) -> UserPara
     """The matrix of the bias: a submodule with exactly one matrix and one bias is a linear map."""
     near = [each for each in parameters if each.owner == bias.owner]
     matrices = [each for each in near if not each.is_bias]
-    alone = bias.owner and len(near) == 2 and len(matrices) == 1
-    return matrices[0] if alone and matrices[0].gates == bias.gates else None
+    is_linear_map = bias.owner and len(near) == 2 and len(matrices) == 1
+    return matrices[0] if is_linear_map and matrices[0].gates == bias.gates else None
 
 
-def _whole(by_role: _SortedParameters, gates: int) -> Group:
+def _take_whole(by_role: _SortedParameters, gates: int) -> Group:
     """Remove the parameters that hold every gate from ``by_role``; return them as a group."""
     matrices, biases = [], []
     for series in (by_role.joined, by_role.x, by_role.h):
@@ -139,8 +146,8 @@ def _whole(by_role: _SortedParameters, gates: int) -> Group:
             matrices.append(parameter)
             biases += _own_bias(by_role, parameter)
     free_sides = 2 - len(biases)
-    for bias in [each for each in by_role.loose if each.gates == gates][:free_sides]:
-        by_role.loose.remove(bias)
+    for bias in [each for each in by_role.unattached if each.gates == gates][:free_sides]:
+        by_role.unattached.remove(bias)
         biases += [(bias, "b_ih"), (bias, "b_hh")] if bias.both_biases else [(bias, "")]
     return Group(tuple(matrices), tuple(biases), gates)
 
@@ -151,7 +158,7 @@ def _own_bias(by_role: _SortedParameters, matrix: UserParameter) -> list[tuple[U
     return [(bias, side)] if bias is not None else []
 
 
-def _partial(
+def _gate_groups(
     by_role: _SortedParameters, gates: int, whole_biases: bool
 ) -> Iterator[tuple[tuple[Group, ...], list[UserParameter]]]:
     """Every way to form gate groups, each with the parameters left over."""
@@ -165,10 +172,10 @@ def _partial(
             for matrices in first
         ]
         if groups:
-            for with_biases, left in _share_biases(groups, by_role.loose):
+            for with_biases, left in _share_biases(groups, by_role.unattached):
                 yield tuple(with_biases), [*rest, *left]
         else:
-            series, left = _bias_series(by_role.loose, gates, whole_biases)
+            series, left = _bias_series(by_role.unattached, gates, whole_biases)
             yield (
                 tuple(
                     Group((), tuple((parameter, "") for parameter in same), same[0].gates)
@@ -201,43 +208,49 @@ def _matrix_groups(
 
 
 def _share_biases(
-    groups: list[Group], loose: list[UserParameter]
+    groups: list[Group], unattached: list[UserParameter]
 ) -> Iterator[tuple[list[Group], list[UserParameter]]]:
-    """Assign the biases outside linear maps to the groups, by name first, then by order."""
-    if not loose:
+    """Assign the unattached biases to the groups, by name first, then by order.
+
+    Yields the groups with their biases, and the biases left over.
+    """
+    if not unattached:
         yield groups, []
         return
     first_names = [group.matrices[0].name for group in groups]
     marks = marks_of(first_names)
-    by_name = {bias.name: bias for bias in loose}
+    by_name = {bias.name: bias for bias in unattached}
     series = series_by_marks(list(by_name), marks)[:2] if len(groups) > 1 else []
     if series:
         used = {name for each in series for name in each}
         assigned = [[by_name[each[n]] for each in series] for n in range(len(groups))]
-        yield _with_biases(groups, assigned), [bias for bias in loose if bias.name not in used]
-    owners = [group_by_mark(bias.name, marks) for bias in loose]
+        yield _with_biases(groups, assigned), [bias for bias in unattached if bias.name not in used]
+    owners = [group_by_mark(bias.name, marks) for bias in unattached]
     if all(owner is not None for owner in owners):
         assigned = [
-            [b for b, owner in zip(loose, owners, strict=True) if owner == n]
+            [b for b, owner in zip(unattached, owners, strict=True) if owner == n]
             for n in range(len(groups))
         ]
         if all(len(each) <= 2 for each in assigned):
             yield _with_biases(groups, assigned), []
     without = [n for n, group in enumerate(groups) if _lacks_input_bias(group)]
-    if len(without) == len(loose) < len(groups):
-        assigned = [[loose[without.index(n)]] if n in without else [] for n in range(len(groups))]
+    if len(without) == len(unattached) < len(groups):
+        assigned = [
+            [unattached[without.index(n)]] if n in without else [] for n in range(len(groups))
+        ]
         yield _with_biases(groups, assigned), []
     count = len(groups)
-    if len(loose) >= count:
-        second = loose[count : 2 * count] if len(loose) >= 2 * count else []
-        assigned = [[loose[n], *second[n : n + 1]] for n in range(count)]
-        yield _with_biases(groups, assigned), loose[count + len(second) :]
+    if len(unattached) >= count:
+        second = unattached[count : 2 * count] if len(unattached) >= 2 * count else []
+        assigned = [[unattached[n], *second[n : n + 1]] for n in range(count)]
+        yield _with_biases(groups, assigned), unattached[count + len(second) :]
         if second:
-            yield _with_biases(groups, [loose[2 * n : 2 * n + 2] for n in range(count)]), []
-    yield groups, loose
+            yield _with_biases(groups, [unattached[2 * n : 2 * n + 2] for n in range(count)]), []
+    yield groups, unattached
 
 
 def _lacks_input_bias(group: Group) -> bool:
+    """Whether no bias of the group is known to be b_ih."""
     return all(side != "b_ih" for _, side in group.biases)
 
 
@@ -249,14 +262,14 @@ def _with_biases(groups: list[Group], assigned: list[list[UserParameter]]) -> li
 
 
 def _bias_series(
-    loose: list[UserParameter], gates: int, whole_biases: bool
+    unattached: list[UserParameter], gates: int, whole_biases: bool
 ) -> tuple[list[list[UserParameter]], list[UserParameter]]:
     """Series of one bias per gate, in a cell whose matrices are stacked; and what is left over."""
     families: dict[str, list[UserParameter]] = {}
-    for parameter in loose:
+    for parameter in unattached:
         stem = re.sub(r"[^_.]+$", "", parameter.name) or parameter.name[:-1]
         families.setdefault(stem, []).append(parameter)
     series = [each for each in families.values() if len(each) == gates][:2]
     if whole_biases or not series:
-        return [], loose
-    return series, [each for each in loose if not any(each in one for one in series)]
+        return [], unattached
+    return series, [each for each in unattached if not any(each in one for one in series)]

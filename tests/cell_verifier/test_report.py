@@ -1,4 +1,4 @@
-"""The report: what it says, and its use in a test suite."""
+"""The report: its content, and its use in a test suite."""
 
 import pytest
 from torch import nn
@@ -52,3 +52,8 @@ def test_plain_text_lists_the_mistake_its_fix_and_every_check() -> None:
 def test_what_trains_or_compares_differently_is_a_note(style: str, note: str) -> None:
     assert note in [each.partition(":")[0] for each in report_of(Case(style, "equal")).notes]
     assert not report_of(Case("lstm_torch_names", "equal")).notes
+
+
+def test_a_submodule_h_is_not_named_after_the_candidate_gate() -> None:
+    notes = report_of(Case("lstm_nested_gates", "equal")).notes
+    assert not any(note.startswith("roles") for note in notes)

@@ -39,7 +39,7 @@ class Echo(nn.Module):
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_argument_orders_pass_what_their_words_say(kind: str) -> None:
+def test_argument_orders_pass_the_arguments_of_their_printable_form(kind: str) -> None:
     """The words, evaluated with the names x, h and c, are the arguments."""
     x, h, c = torch.zeros(1, 2), torch.ones(1, 3), torch.full((1, 3), 2.0)
     state = (h,) if kind == "rnn" else (h, c)

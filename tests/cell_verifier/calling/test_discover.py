@@ -132,7 +132,7 @@ def test_tensors_of_other_shapes_are_not_a_state() -> None:
     assert cell_return_layouts(RNN, [torch.zeros(BATCH, H + 1)], (BATCH, H)) == []
 
 
-def test_outputs_and_final_state_of_a_layer_are_told_apart_by_shape() -> None:
+def test_outputs_and_final_state_of_a_layer_are_distinguished_by_shape() -> None:
     call = layer_convention(nn.GRU(I, H), GRU)
     outputs, final = torch.zeros(TIME, BATCH, H), torch.zeros(1, BATCH, H)
     assert layer_return_layouts(call, [outputs, final], (TIME, BATCH, H)) == [(0, (1,))]

@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Wrong cells in the styles of ``held_out/`` and ``held_out_2/``, written after the verifier."""
+"""Wrong cells in the styles of ``held_out/``, written after the verifier."""
 
 HELD_OUT_LINES: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
 

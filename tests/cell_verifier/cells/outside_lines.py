@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Wrong cells outside the catalogue: the verdict is "different", and no mistake may be named."""
+"""Wrong cells outside the catalogue: the verdict is "different", without a known mistake."""
 
 OUTSIDE_LINES: list[tuple[str, str, tuple[tuple[str, str], ...]]] = []
 
@@ -27,7 +27,7 @@ wrong(
     ("self.h2h =", "self.norm = nn.LayerNorm(hidden_size)\n        self.h2h ="),
     ("torch.tanh(c_next)", "torch.tanh(self.norm(c_next))"),
 )
-# three catalogued mistakes at once: pairs are as far as the search goes
+# three known mistakes at once: the search tries at most two
 wrong(
     "lstm_stacked_linear",
     ("g = torch.tanh(g)", "g = torch.relu(g)"),
@@ -49,7 +49,7 @@ wrong(
     ("torch.tanh(self.i2h(x) + self.h2h(hidden))", "torch.tanh(self.i2h(x)) + self.h2h(hidden)"),
 )
 wrong("rnn_concat_linear", ("return torch.tanh(", "return 0.5 * hidden + 0.5 * torch.tanh("))
-# right numbers in the main, wrong in one corner
+# correct outputs except in one special case
 wrong("lstm_stacked_linear", ("h, c = state\n", "h, c = state\n        c.mul_(1.0).add_(1e-3)\n"))
 wrong(
     "rnn_joined_loose",

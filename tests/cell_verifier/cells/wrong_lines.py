@@ -1,7 +1,7 @@
 # ruff: noqa: E501
-"""Wrong cells: a right one of ``right/`` with one thing changed, as a learner would get it wrong.
+"""Wrong cells: a right one of ``right/`` with one typical mistake of a learner.
 
-Each is (id, style, changes); a change is (right text, wrong text), every occurrence replaced.
+Each is (id, style, changes); a change is (right text, wrong text), and replaces every occurrence.
 """
 
 Changes = tuple[tuple[str, str], ...]

@@ -3,7 +3,7 @@ from torch import nn
 
 
 class MyRNN(nn.Module):
-    """A cell: torch.nn's names, and but transposed matrices."""
+    """A cell: torch.nn's names, but transposed matrices."""
 
     def __init__(self, input_size, hidden_size):
         super().__init__()
