@@ -4,8 +4,10 @@ Each deviation is planted, and the result must follow it exactly as the referenc
 """
 
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import scratch_cells
 from examples.minimal_gated_cell import MinimalGatedCell
 from scratch_cells.backends import select_backend
+from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.backends.eligibility import is_plain_tensor
 from scratch_cells.cell import Cell, parts
 from tests.helpers.backends import (
@@ -94,6 +97,19 @@ def test_a_named_backend_runs(kind: str, backend: str) -> None:
         layer = getattr(scratch_cells, kind)(3, 4, backend=name)
         assert str(layer.backend_for(x)) == f"{name}: requested"
         assert backend_of(layer(x)[0]) == name
+
+
+def test_the_c_backend_is_available_with_gcc_and_avx2() -> None:
+    """Where it is not, its tests are skipped; this one fails."""
+    cpu = Path("/proc/cpuinfo")
+    flags = cpu.read_text().split() if cpu.exists() else []
+    if {"avx2", "fma"} <= set(flags) and shutil.which("gcc"):
+        for dtype in (torch.float32, torch.float64):
+            assert load_library(dtype)[0] is not None
+            selection = scratch_cells.LSTM(3, 4, dtype=dtype).backend_for(
+                torch.randn(5, 2, 3, dtype=dtype)
+            )
+            assert str(selection) == "c: the fastest backend available"
 
 
 def test_an_unknown_backend_raises() -> None:
