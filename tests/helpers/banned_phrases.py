@@ -25,15 +25,15 @@ PHRASES = {
     r"\bmay be \{?\d": "tolerance 1e-10",
     r"\bright of all\b": "results",
     r"\bmend(s|ed|ing)?\b": "fix",
-    r"\bspoil(s|t|ed|ing)?\b": "corrupt, invalidate",
+    r"\bspoilt\b": "corrupt, invalidate",
     r"\blook(s|ed) at\b": "measures, logs, reads",
     # Personification: code computes, returns, raises, needs
     r"\bwants\b": "needs",
-    r"(?<!connection )\brefus(e|es|ed|ing|al)\b": "raise, reject, validate",
+    r"(?<!connection )\brefus(e|es|ed|ing|al)\b(?! connections\b)": "raise, reject, validate",
     r"\b(says|said)\b": "states, prints, is called",
     r"\b(tells|told)\b": "reports, prints, states",
     r"\bknows\b": "stores, has, handles",
-    r"\basks\b": "requests, calls, needs",
+    r"(?<!user )\basks\b": "requests, calls, needs",
     r"\bspeaks?\b": "prints, mentions",
     # Old-fashioned or inverted English
     r"\bso many\b": "what the number means",
