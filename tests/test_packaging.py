@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.backends import needs_gcc
+from tests.helpers.backends import needs_c
 from tests.helpers.paths import ROOT
 
 PACKAGES = (
@@ -108,7 +108,7 @@ def test_every_command_works_from_the_wheel(installed: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@needs_gcc
+@needs_c
 def test_the_wheel_compiles_its_c_kernels(installed: Path, tmp_path: Path) -> None:
     program = "import torch, scratch_cells; scratch_cells.LSTM(3, 4)(torch.randn(5, 2, 3))"
     run(installed, "-W", "error", "-c", program, folder=tmp_path, XDG_CACHE_HOME=str(tmp_path))
