@@ -98,8 +98,8 @@ def alive(pid: int) -> bool:
     ("arguments", "message"),
     [
         (
-            ["my.py:MyLSTM", "--against", "lstm", "--json", "missing/folder/report.json"],
-            "--json is missing/folder/report.json: the folder missing/folder does not exist; create it",
+            ["my.py:MyLSTM", "--against", "lstm", "--json", "missing/report.json"],
+            "--json is missing/report.json: the folder missing does not exist; create it",
         ),
         (
             ["my.py:MyLSTM", "--against", "lstm", "--timeout", "-1"],
