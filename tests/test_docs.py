@@ -87,6 +87,7 @@ def test_named_source_files_exist(page: Path) -> None:
         assert (ROOT / file).is_file(), f"{name_of(page)} names {file}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", MARKDOWN, ids=name_of)
 def test_commands_use_existing_options(page: Path) -> None:
     for program, arguments in COMMAND.findall(read(page)):

@@ -19,6 +19,7 @@ from tests.helpers.runs import ENVIRONMENT, metrics, run
 EXAMPLES = ROOT / "examples"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["custom_cell", "minimal_gated_cell"])
 def test_the_command_in_the_file_trains_the_cell(name: str, tmp_path: Path) -> None:
     source = (EXAMPLES / f"{name}.py").read_text()

@@ -52,6 +52,7 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     return done.stdout, run_folder
 
 
+@pytest.mark.slow
 def test_a_default_run_learns_the_digits_and_prints_its_settings(
     default_run: tuple[str, Path],
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_default_run_learns_the_digits_and_prints_its_settings(
     assert board == f"        {sys.executable} -m tensorboard.main --logdir runs"
 
 
+@pytest.mark.slow
 def test_the_run_folder_has_the_model_that_was_tested(default_run: tuple[str, Path]) -> None:
     printed, folder = default_run
     names = {path.name for path in folder.iterdir()}
@@ -106,6 +108,7 @@ def test_the_run_folder_has_the_model_that_was_tested(default_run: tuple[str, Pa
     assert f"test accuracy {100 * found['test_accuracy']:.2f} % after" in printed
 
 
+@pytest.mark.slow
 def test_the_printed_commands_work_in_a_fresh_shell(
     default_run: tuple[str, Path],
 ) -> None:

@@ -16,6 +16,7 @@ def options(tmp_path: Path, **changed: object) -> Options:
     return Options(**given)
 
 
+@pytest.mark.slow
 def test_a_run_is_made_once_and_is_in_the_table(tmp_path: Path) -> None:
     chosen = options(tmp_path, cells=("rnn",), implementations=("builtin",), recipes=("strong",))
     row = Row("rnn", "builtin", "strong")

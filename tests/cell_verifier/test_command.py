@@ -60,6 +60,7 @@ def test_different_is_exit_status_1_and_json(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_at_the_timeout_the_cell_and_its_processes_are_killed(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import os, subprocess, time\n"

@@ -122,6 +122,7 @@ def error_of(arguments: Arguments) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_bad_arguments_give_one_line(run: Path, tmp_path: Path) -> None:
     assert "digits has test images 0 to 363" in error_of_command(run, "--index", 364)
     bogus = error_of_command(run, "--imdex", 3)

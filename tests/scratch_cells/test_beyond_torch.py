@@ -117,6 +117,7 @@ def test_an_exported_layer_accepts_another_batch_size(kind: str) -> None:
     torch.testing.assert_close(exported.module()(x)[0], layer(x)[0], **EXACT)
 
 
+@pytest.mark.slow
 @KINDS
 def test_compile_has_no_graph_break(kind: str) -> None:
     """Dynamo captures the whole layer in one graph, and its forward and backward run unchanged."""
@@ -129,6 +130,7 @@ def test_compile_has_no_graph_break(kind: str) -> None:
     torch.testing.assert_close(*gradients, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch 2.11's
 def test_the_default_compiler_gives_the_same_output() -> None:
     layer = make("LSTM").float()

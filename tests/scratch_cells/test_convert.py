@@ -60,6 +60,7 @@ def test_every_layer_and_cell_is_replaced() -> None:
     assert isinstance(model.encoder, nn.LSTM)  # the given model does not change
 
 
+@pytest.mark.slow
 @given(configurations())
 def test_a_converted_layer_equals_the_original(configuration: Configuration) -> None:
     theirs = configuration.build(nn)

@@ -9,6 +9,7 @@ from tests.helpers.runs import metrics, run, weights
 OPTIONS = ("--dataset", "digits", "--epochs", 6, "--hidden-size", 32, "--device", "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["scratch", "builtin"])
 def test_bf16_trains_with_weights_in_fp32(implementation: str, tmp_path: Path) -> None:
     arguments = ("--precision", "bf16", "--implementation", implementation, "--run-dir", "run")
@@ -19,6 +20,7 @@ def test_bf16_trains_with_weights_in_fp32(implementation: str, tmp_path: Path) -
     assert {str(weight.dtype) for weight in weights(tmp_path / "run").values()} == {"torch.float32"}
 
 
+@pytest.mark.slow
 def test_fp16_on_a_cpu_ends_with_an_error(tmp_path: Path) -> None:
     done = run(*OPTIONS, "--precision", "fp16", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -27,6 +29,7 @@ def test_fp16_on_a_cpu_ends_with_an_error(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_compiled_model_has_the_same_losses(tmp_path: Path) -> None:
     small = ("--dataset", "digits", "--epochs", 1, "--cell", "rnn", "--hidden-size", 8)
     options = (*small, "--num-layers", 1, "--device", "cpu")

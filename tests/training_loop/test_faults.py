@@ -63,6 +63,7 @@ def damage(file: Path, how: str) -> None:
     file.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", ["truncated", "emptied", "a bit flipped in a tensor", "a digit changed in the text"]
 )
@@ -187,6 +188,7 @@ def fill(file: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_completely_full_disk_gives_one_line_and_the_run_can_be_resumed(tmp_path: Path) -> None:
     """A small file system, filled to its last byte and enlarged afterwards."""
     disk = tmp_path / "disk"
@@ -240,6 +242,7 @@ def test_a_folder_without_write_permission_is_rejected(name: str, tmp_path: Path
         raise AssertionError("the folder was accepted")
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def take_step(*_: object) -> None:
         raise AssertionError("two runs use one folder")
@@ -263,6 +266,7 @@ def test_a_folder_in_use_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyP
         train(small(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_finished_run_cannot_be_resumed(tmp_path: Path) -> None:
     folder = train(small(tmp_path))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -295,6 +299,7 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
     assert latest.step == 0
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_step_and_largest_gradient_of_a_diverged_run(tmp_path: Path) -> None:
     options = ("--cell", "rnn", "--recipe", "tutorial", "--learning-rate", 3e38)
     done = run("--dataset", "digits", *options, "--run-dir", "run", folder=tmp_path)

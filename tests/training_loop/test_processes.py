@@ -54,6 +54,7 @@ def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Pa
     return printed, folder / "two", train(parse_options(one).config)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_results_of_one(two_and_one: tuple[str, Path, Path]) -> None:
     _, two, one = two_and_one
     ours, theirs = metrics(two), metrics(one)
@@ -67,6 +68,7 @@ def test_two_processes_give_the_results_of_one(two_and_one: tuple[str, Path, Pat
         assert mine["test_accuracy"] * 364 == pytest.approx(round(mine["test_accuracy"] * 364))
 
 
+@pytest.mark.slow
 def test_only_the_main_process_prints_and_writes(two_and_one: tuple[str, Path, Path]) -> None:
     printed, two, one = two_and_one
     lines = printed.splitlines()
@@ -79,6 +81,7 @@ def test_only_the_main_process_prints_and_writes(two_and_one: tuple[str, Path, P
     assert file_names[0] == file_names[1]
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_which_can_be_resumed(tmp_path: Path) -> None:
     arguments = (*OPTIONS, "--epochs", 300, "--checkpoint-every", 5, "--run-dir", "run")
     process = start(*arguments, folder=tmp_path)

@@ -59,6 +59,7 @@ def path_with_gcc(folder: Path, script: str) -> str:
     return f"{folder}:/usr/bin:/bin"
 
 
+@pytest.mark.slow
 def test_processes_share_one_cached_library(tmp_path: Path) -> None:
     """Processes that start at the same time each load a complete library."""
     processes = [start_process(tmp_path) for _ in range(4)]
@@ -167,6 +168,7 @@ def test_the_compiler_gives_no_warnings(double: Any, narrow: Any, tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_no_access_is_out_of_bounds(tmp_path: Path) -> None:
     """The property tests of the C backend again, with GCC's address sanitizer."""
     asan = subprocess.run(

@@ -448,6 +448,7 @@ def test_planted_bugs_are_caught(
 # --- compiling for a GPU without one ------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path(triton.knobs.nvidia.ptxas.path).exists(), reason="no ptxas")
 def test_every_kernel_compiles_for_an_h100_within_its_resources() -> None:
     """With 128 hidden units: little register spilling, and within the shared memory."""

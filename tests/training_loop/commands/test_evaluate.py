@@ -17,6 +17,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(small(tmp_path_factory.mktemp("finished"), cell="gru", epochs=3))
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_accuracy_of_the_run(finished: Path, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in finished.iterdir()}
     done = run("--evaluate", finished, folder=tmp_path)

@@ -66,6 +66,7 @@ def terminal_output(ending: str) -> str:
     return shown
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_that_is_removed_at_the_end() -> None:
     shown = terminal_output("pass")
     assert "epoch 1/2" in shown
@@ -75,6 +76,7 @@ def test_a_terminal_shows_a_bar_that_is_removed_at_the_end() -> None:
     assert ERASE_LINE in shown[shown.rindex("3/3") : shown.index("the line after")]
 
 
+@pytest.mark.slow
 def test_the_terminal_is_restored_after_an_interrupt() -> None:
     shown = terminal_output("raise KeyboardInterrupt")
     assert shown.rindex(HIDE_CURSOR) < shown.rindex(SHOW_CURSOR)

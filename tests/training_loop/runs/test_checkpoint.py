@@ -131,6 +131,7 @@ def test_neither_checkpoints_nor_a_resume_change_the_logged_losses(
     assert logged_losses(folder) == logged_losses(plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "what"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
@@ -152,6 +153,7 @@ def test_the_command_saves_and_prints_how_to_resume(
     assert message == f"train.py: {what}; saved after step {step}, resume with --resume run\n"
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_resumes_bit_exactly(tmp_path: Path) -> None:
     """SIGKILL, several times, at any line of the code."""
     options = {**OPTIONS, "epochs": 8}
@@ -180,6 +182,7 @@ def test_a_run_killed_at_random_moments_resumes_bit_exactly(tmp_path: Path) -> N
     assert_same_results(folder, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "first", "second"),
     [

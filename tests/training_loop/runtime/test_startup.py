@@ -45,6 +45,7 @@ def page_faults(settings: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
 def test_tuned_malloc_reuses_freed_memory() -> None:
     assert page_faults("default") > 10_000
