@@ -19,6 +19,7 @@ PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCED_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 SOURCE_FILE = re.compile(r"`((?:[a-z_]+/)+[\w-]+\.(?:py|c|sh))`")
+NAME_IN_FILE = re.compile(r"`(\w+)`(?:\s+\w+)?\s+in\s+`((?:[a-z_]+/)+\w+\.py)`")
 COMMAND = re.compile(
     r"(?:python|torchrun .*?) (train\.py|-m (?:gate_explorer|cell_verifier))\b(.*)"
 )
@@ -85,6 +86,16 @@ def test_links_point_to_existing_files_and_headings(page: Path) -> None:
 def test_named_source_files_exist(page: Path) -> None:
     for file in SOURCE_FILE.findall(read(page)):
         assert (ROOT / file).is_file(), f"{name_of(page)} names {file}"
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=name_of)
+def test_names_are_in_the_files_that_a_page_gives(page: Path) -> None:
+    for name, file in NAME_IN_FILE.findall(read(page)):
+        assert re.search(rf"\b{name}\b", read(ROOT / file)), f"{name_of(page)}: {name} in {file}"
+
+
+def test_contributing_names_what_is_in_files() -> None:
+    assert len(NAME_IN_FILE.findall(read(ROOT / "CONTRIBUTING.md"))) >= 3
 
 
 @pytest.mark.slow
