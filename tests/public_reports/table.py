@@ -29,15 +29,15 @@ def tables() -> str:
 
 
 def _row(report: Report) -> str:
-    link = f"[{report.label}]({report.address}): {_escaped(report.title)}"
+    link = f"[{report.label}]({report.address}): {_escaped(report.title, '|[')}"
     does = " ".join(str(report.case.__doc__).split())
     outcomes = (_escaped(str(report.recorded(name))) for name in IMPLEMENTATIONS)
     return f"| {link} | {_escaped(does)} | {' | '.join(outcomes)} |"
 
 
-def _escaped(text: str) -> str:
-    """The text for a cell of a table."""
-    return text.replace("|", "\\|")
+def _escaped(text: str, special: str = "|") -> str:
+    """The text for a cell of a table, with a backslash before each special character."""
+    return "".join(f"\\{each}" if each in special else each for each in text)
 
 
 def with_tables(page: str) -> str:
