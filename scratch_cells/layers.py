@@ -4,6 +4,7 @@ Each is a drop-in replacement for the class of torch.nn that has the same name.
 """
 
 from dataclasses import replace
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +16,7 @@ from scratch_cells.backends import BACKENDS, Selection, select_backend
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
-from scratch_cells.parameters import TorchNamedModule
+from scratch_cells.parameters import TorchNamedModule, dtype_of
 from scratch_cells.rnn import RNNCell
 from scratch_cells.sequence import Packed, Sequence, time_major
 from scratch_cells.unroll import Unroll
@@ -204,7 +205,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             if not packed:
                 check_state_dim(input, given)  # type: ignore[arg-type]
         check_input(
-            sequence.data, 2 if packed else 3, self.input_size, first.input_to_hidden.weight.dtype
+            sequence.data, 2 if packed else 3, self.input_size, dtype_of(first.input_to_hidden)
         )
         sizes = [(len(self.cells), sequence.batch, size) for size in first.state_sizes]
         if given is None:
@@ -268,15 +269,33 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
 
 
+@cache
 def layer_of(cell_class: type[Cell]) -> type[RecurrentStack]:
     """Return a layer class with torch.nn's signature that applies ``cell_class`` to sequences.
 
-    Its name is the name of the cell class without ``Cell``.
+    Its name is the name of the cell class without ``Cell``. The same cell class always gives the
+    same layer class, and its layers can be pickled if the cell class can.
     """
+
+    def reduce(layer: RecurrentStack, protocol: Any) -> Any:
+        if type(layer) is not layer_class:  # a subclass, which pickle finds by its own name
+            return object.__reduce_ex__(layer, protocol)
+        return _new_layer, (cell_class,), layer.__getstate__()
+
     name = cell_class.__name__.removesuffix("Cell")
-    return type(
-        name, (RecurrentStack,), {"cell_class": cell_class, "__module__": cell_class.__module__}
-    )
+    attributes = {
+        "cell_class": cell_class,
+        "__module__": cell_class.__module__,
+        "__reduce_ex__": reduce,
+    }
+    layer_class = type(name, (RecurrentStack,), attributes)
+    return layer_class
+
+
+def _new_layer(cell_class: type[Cell]) -> RecurrentStack:
+    """An empty layer of ``layer_of(cell_class)``, whose attributes pickle then restores."""
+    layer_class = layer_of(cell_class)
+    return layer_class.__new__(layer_class)
 
 
 class RNN(RecurrentStack):

@@ -26,11 +26,24 @@ def linear(
     The initialization of ``nn.Linear`` would draw from the random generator. Then the same seed
     would not give the same weights as torch.nn.
     """
-    device = torch.get_default_device() if device is None else device
-    layer: nn.Linear = nn.utils.skip_init(
-        nn.Linear, in_features, out_features, bias, device=device, dtype=dtype
-    )
+    layer = nn.Linear(in_features, out_features, bias, device="meta", dtype=dtype)
+    for name, weight in list(layer.named_parameters()):
+        empty = torch.empty(weight.shape, device=device, dtype=dtype)
+        setattr(layer, name, nn.Parameter(empty))
     return layer
+
+
+def dtype_of(module: nn.Module) -> torch.dtype | None:
+    """The dtype of a module that computes W x + b, or None if its weights have no single one.
+
+    In the place of an ``nn.Linear`` there may be a wrapper, such as a low-rank adapter, or a
+    quantized module, whose ``weight`` is a method.
+    """
+    weight = getattr(module, "weight", None)
+    dtypes = {
+        each.dtype for each in ([weight] if isinstance(weight, Tensor) else module.parameters())
+    }
+    return dtypes.pop() if len(dtypes) == 1 else None
 
 
 def draw_uniform(weight: Tensor | None, hidden_size: int) -> None:

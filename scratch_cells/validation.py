@@ -122,14 +122,23 @@ def check_state_dim(input: Tensor, state: tuple[Tensor, ...]) -> None:
         raise RuntimeError(f"{rule.format('and cx ')} ({got}) tensors")
 
 
-def check_input(input: Tensor, expected_dim: int, input_size: int, dtype: torch.dtype) -> None:
+def check_input(
+    input: Tensor, expected_dim: int, input_size: int, dtype: torch.dtype | None
+) -> None:
     """Raise unless the input has the dtype of the weights (or autocast is on) and their size.
+
+    Args:
+        input: the input of a layer.
+        expected_dim: its number of dimensions.
+        input_size: its number of features.
+        dtype: the dtype of the weights, or None if they have no single dtype.
 
     Raises:
         ValueError: wrong dtype.
         RuntimeError: wrong number of dimensions or wrong feature size.
     """
-    if input.dtype != dtype and not torch.is_autocast_enabled(input.device.type):
+    wrong_dtype = dtype is not None and input.dtype != dtype
+    if wrong_dtype and not torch.is_autocast_enabled(input.device.type):
         raise ValueError(
             f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). "
             f"Convert input: input.to({dtype}), or convert model: model.to({input.dtype})"
