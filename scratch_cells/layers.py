@@ -16,7 +16,7 @@ from scratch_cells.backends import BACKENDS, Selection, select_backend
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
-from scratch_cells.parameters import TorchNamedModule, dtype_of
+from scratch_cells.parameters import TorchNamedModule, draw_uniform, dtype_of, is_sharded
 from scratch_cells.rnn import RNNCell
 from scratch_cells.sequence import Packed, Sequence, time_major
 from scratch_cells.unroll import Unroll
@@ -114,6 +114,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             for layer in range(num_layers)
             for _ in range(directions)
         )
+        self.register_torch_names()
 
     def make_cell(self, input_size: int, **options: Any) -> Cell:
         """Create the cell of one layer and direction."""
@@ -136,6 +137,10 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         Raises:
             RuntimeError, ValueError: as the call would.
         """
+        with self.computing_with_own_values():
+            return self._backend_for(input, state)
+
+    def _backend_for(self, input: Tensor | PackedSequence, state: State | None) -> Selection:
         sequence = time_major(type(self).__name__, input, self.batch_first)
         initial = self.initial_state(sequence, input, state)
         directions = 2 if self.bidirectional else 1
@@ -168,6 +173,12 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
     ) -> tuple[Tensor | PackedSequence, State]:
         """Read a sequence; ``unroll`` runs each cell over it."""
+        with self.computing_with_own_values():
+            return self._run(input, hx, unroll)
+
+    def _run(
+        self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
+    ) -> tuple[Tensor | PackedSequence, State]:
         sequence = time_major(type(self).__name__, input, self.batch_first)
         state = self.initial_state(sequence, input, hx)
         directions = 2 if self.bidirectional else 1
@@ -240,14 +251,45 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         return names
 
     @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
+    def all_weights(self) -> list[list[Tensor]]:
         """Weights and biases of each layer and direction, in torch.nn's order."""
-        return [[weight for _, weight in cell.named_weights()] for cell in self.cells]  # type: ignore[operator]
+        weights = dict(self.named_weights())
+        count = len(weights) // len(self.cells)
+        values = list(weights.values())
+        return [values[start : start + count] for start in range(0, len(values), count)]
 
     def reset_parameters(self) -> None:
         """Initialize every weight from U(-1/√H, 1/√H), in torch.nn's order."""
+        if self._provided:  # the cells do not have these weights
+            for weight in self.parameters():
+                draw_uniform(weight, self.hidden_size)
+            return
         for cell in self.cells:
             cell.reset_parameters()  # type: ignore[operator]
+
+    def share_weights(self) -> bool:
+        cells = self._cells()
+        were_the_same = [cell.share_weights() for cell in cells]
+        provided = len(self._provided)
+        were_the_same.append(super().share_weights())
+        if len(self._provided) != provided:
+            for cell in cells:
+                cell.share_weights()
+        return all(were_the_same)
+
+    def _cells(self) -> list[Cell]:
+        """The cells, without modules that have replaced a cell."""
+        return [cell for cell in self.cells if isinstance(cell, Cell)]
+
+    def _own_values(self) -> list[tuple[nn.Module, str, Tensor]]:
+        for index, cell in enumerate(self.cells):
+            if is_sharded(cell):
+                raise RuntimeError(
+                    f"cells.{index} was sharded by fully_shard, and a layer does not call its cells"
+                    " as modules: call fully_shard with the layer, or with the Linears of the cell"
+                )
+        values = super()._own_values()
+        return values + [value for cell in self._cells() for value in cell._own_values()]
 
     def flatten_parameters(self) -> None:
         """Do nothing; kept for compatibility with torch.nn.
