@@ -453,6 +453,20 @@ def test_functional_call_accepts_either_name(
     assert_shared(ours)
 
 
+@pytest.mark.parametrize("path", ["weight_hh_l0", "cells.0.hidden_to_hidden.weight"])
+def test_functional_call_leaves_none_of_its_tensors_in_the_layer(path: str) -> None:
+    layer, _ = both("GRU")
+    product = 2 * layer.weight_hh_l0
+    functional_call(layer, {path: product}, (inputs(layer),), tie_weights=False)
+    copy.deepcopy(layer)  # raises for a tensor with a graph
+
+
+def test_a_state_dict_shows_what_was_just_assigned_to_a_linear() -> None:
+    layer, _ = both("GRU")
+    layer.cells[0].hidden_to_hidden.weight = nn.Parameter(torch.zeros(12, 4, **FLOAT64))
+    assert layer.state_dict()["weight_hh_l0"].abs().max() == 0
+
+
 def test_a_deleted_weight_raises_attribute_error() -> None:
     layer, _ = both("GRU")
     del layer.weight_hh_l0
