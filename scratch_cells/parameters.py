@@ -84,7 +84,7 @@ class TorchNamedModule(nn.Module):
         self._places: tuple[Place, ...] = ()
         self._shared: dict[str, nn.Parameter | None] = {}  # as share_weights left them
         self._provided: set[str] = set()
-        self.register_state_dict_post_hook(_remove_second_names)
+        self.register_state_dict_post_hook(remove_second_names)
 
     @abstractmethod
     def torch_names(self) -> dict[str, str]:
@@ -272,7 +272,7 @@ def _place(module: nn.Module, name: str) -> Place | None:
     return next((place for place in vars(module).get("_places", ()) if place[0] == name), None)
 
 
-def _remove_second_names(
+def remove_second_names(
     module: TorchNamedModule, state_dict: dict[str, Any], prefix: str, metadata: dict[str, Any]
 ) -> None:
     """Keep only torch.nn's name of each weight in a ``state_dict``."""
