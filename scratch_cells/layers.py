@@ -16,12 +16,19 @@ from scratch_cells.backends import BACKENDS, Selection, select_backend
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
-from scratch_cells.parameters import TorchNamedModule, draw_uniform, dtype_of, is_sharded
+from scratch_cells.parameters import (
+    TorchNamedModule,
+    draw_uniform,
+    dtype_of,
+    is_sharded,
+    resident_weight,
+)
 from scratch_cells.rnn import RNNCell
 from scratch_cells.sequence import Packed, Sequence, time_major
 from scratch_cells.unroll import Unroll
 from scratch_cells.validation import (
     check_backend,
+    check_devices,
     check_input,
     check_layer_arguments,
     check_no_projection,
@@ -219,13 +226,15 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             sequence.data, 2 if packed else 3, self.input_size, dtype_of(first.input_to_hidden)
         )
         sizes = [(len(self.cells), sequence.batch, size) for size in first.state_sizes]
+        if given is not None:
+            check_state(tuple(map(sequence.take_state, given)), sizes)
+        check_devices(sequence.data, given or (), resident_weight(first.hidden_to_hidden))
+        check_time(sequence.data.size(0))
         if given is None:
             state = whole([sequence.data.new_zeros(size) for size in sizes])
         else:
-            check_state(tuple(map(sequence.take_state, given)), sizes)
             check_state_dtype(given, sequence.data)
             state = whole([sequence.take_state(part) for part in given])
-        check_time(sequence.data.size(0))
         return self.autocast_state(state, packed)
 
     def autocast_state(self, state: State, packed: bool) -> State:

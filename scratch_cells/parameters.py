@@ -49,6 +49,21 @@ def dtype_of(module: nn.Module) -> torch.dtype | None:
     return dtypes.pop() if len(dtypes) == 1 else None
 
 
+def resident_weight(module: nn.Module) -> Tensor | None:
+    """The weight of an ``nn.Linear``, or None if a call of it may use another one.
+
+    For example, an offloading tool moves the weight to the device of the input in a hook or in a
+    replaced ``forward``.
+    """
+    if (
+        type(module) is nn.Linear
+        and not module._forward_pre_hooks
+        and "forward" not in vars(module)
+    ):
+        return module.weight
+    return None
+
+
 def draw_uniform(weight: Tensor | None, hidden_size: int) -> None:
     """Fill a weight or bias with values from U(-1/√H, 1/√H), torch.nn's initialization."""
     if weight is not None:
