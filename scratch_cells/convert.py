@@ -157,7 +157,7 @@ def _rebuild(module: nn.Module, new_class: type[nn.Module]) -> nn.Module:
     for name in HOOKS:
         vars(rebuilt)[name].update(_hooks(module, name))
         for hook in vars(rebuilt)[name].values():
-            if getattr(hook, "with_module", False):  # a hook for loading, which knows its module
+            if getattr(hook, "with_module", False):  # a hook for loading, which stores its module
                 hook.module = weakref.ref(rebuilt)
     rebuilt._is_full_backward_hook = module._is_full_backward_hook
     rebuilt.training = module.training
