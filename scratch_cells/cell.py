@@ -73,6 +73,7 @@ class Cell(TorchNamedModule, ABC):
         self.bias = bias
         self.output_size = hidden_size if output_size is None else output_size
         self.make_weights(device, dtype)
+        self.register_torch_names()
         self.reset_parameters()
 
     def make_weights(self, device: Any, dtype: torch.dtype | None) -> None:
@@ -114,7 +115,8 @@ class Cell(TorchNamedModule, ABC):
         """Compute one time step: x and the state before -> the state after."""
         check_cell_call(type(self).__name__, self.input_size, self.state_sizes, input, hx)
         state = self.zero_state(input) if hx is None else hx
-        return self.step(self.project(input), state)
+        with self.computing_with_own_values():
+            return self.step(self.project(input), state)
 
     @property
     def state_sizes(self) -> tuple[int, ...]:

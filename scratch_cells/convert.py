@@ -6,15 +6,22 @@ also supports what torch.nn's does not: recording the gates, second derivatives 
 
 import copy
 import warnings
+import weakref
 from collections.abc import Callable
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import (
+    is_parametrized,
+    register_parametrization,
+    type_before_parametrizations,
+)
 
 from scratch_cells.cell import Cell
 from scratch_cells.gru import GRUCell
 from scratch_cells.layers import GRU, LSTM, RNN, RecurrentStack
 from scratch_cells.lstm import LSTMCell
-from scratch_cells.parameters import TorchNamedModule
+from scratch_cells.parameters import TorchNamedModule, remove_second_names
 from scratch_cells.rnn import RNNCell
 
 SCRATCH_CLASSES: dict[type[nn.Module], type[TorchNamedModule]] = {
@@ -38,17 +45,35 @@ CONSTRUCTOR_ARGUMENTS = (
     "bidirectional",
 )
 
+NOT_MOVED = ("mode", "backend", "output_size", "cells")
+"""Attributes of one of the two implementations alone."""
+
+HOOKS = (
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+    "_state_dict_pre_hooks",
+    "_state_dict_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+"""The dictionaries in which a module keeps its hooks."""
+
 
 def from_torch(model: nn.Module) -> nn.Module:
     """Copy ``model`` and replace every recurrent layer and cell of torch.nn by a hand-written one.
 
     The given model does not change. In the copy, a layer that is used in several places is still
-    one layer, tied weights are still tied, and frozen weights are still frozen. A subclass that
+    one layer, tied weights are still tied, and frozen weights are still frozen. Hooks, buffers,
+    parametrizations and pruning of a layer, and its own attributes, are kept. A subclass that
     overrides torch.nn's forward may compute something else; it is not replaced.
 
     Raises:
-        RuntimeError: the weights of a layer do not have torch.nn's names, for example because of
-            a parametrization.
+        TypeError: something about a layer cannot be kept, such as a replaced ``forward``.
     """
     return _replace_modules(model, _scratch_class)
 
@@ -60,7 +85,7 @@ def to_torch(model: nn.Module) -> nn.Module:
 
     Raises:
         TypeError: torch.nn has no class for a hand-written layer or cell, for example one with a
-            custom cell.
+            custom cell; or something about one cannot be kept, such as a hook on a cell.
     """
     return _replace_modules(model, _torch_class)
 
@@ -75,7 +100,7 @@ def _scratch_class(module: nn.Module) -> type[nn.Module] | None:
 
 def _torch_class(module: nn.Module) -> type[nn.Module] | None:
     for torch_class, scratch_class in SCRATCH_CLASSES.items():
-        if type(module) is scratch_class:
+        if type_before_parametrizations(module) is scratch_class:
             return torch_class
     if isinstance(module, RecurrentStack | Cell):
         raise TypeError(
@@ -101,11 +126,16 @@ def _replace_modules(
                         setattr(module, name, visit(child))
         return replaced[module]
 
-    return visit(copy.deepcopy(model))
+    # A pruned or normalized weight is an attribute with a graph, which deepcopy does not support.
+    values = [value for module in model.modules() for value in vars(module).values()]
+    with_graph = [v for v in values if isinstance(v, Tensor) and not v.is_leaf]
+    memo = {id(value): value.detach().clone() for value in with_graph}
+    return visit(copy.deepcopy(model, memo))
 
 
 def _rebuild(module: nn.Module, new_class: type[nn.Module]) -> nn.Module:
     """Create the same layer as ``new_class``, with the same parameter objects."""
+    _check_that_all_can_be_kept(module)
     arguments = {
         name: getattr(module, name) for name in CONSTRUCTOR_ARGUMENTS if hasattr(module, name)
     }
@@ -114,9 +144,66 @@ def _rebuild(module: nn.Module, new_class: type[nn.Module]) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the original layer already warned about its dropout
         rebuilt = new_class(**arguments, device="meta")
-    weights = module.state_dict(keep_vars=True)
-    frozen = {name for name, weight in weights.items() if not weight.requires_grad}
-    rebuilt.load_state_dict(weights, assign=True)
-    for name, weight in rebuilt.state_dict(keep_vars=True).items():
-        weight.requires_grad_(name not in frozen)
-    return rebuilt.train(module.training)
+    _move_weights(module, rebuilt)
+    for name, child in module._modules.items():
+        if name not in ("cells", "input_to_hidden", "hidden_to_hidden", "parametrizations"):
+            rebuilt.register_module(name, child)
+    for name, buffer in module._buffers.items():
+        persistent = name not in module._non_persistent_buffers_set
+        rebuilt.register_buffer(name, buffer, persistent)
+    for name, value in vars(module).items():
+        if not name.startswith("_") and name not in (*vars(rebuilt), *NOT_MOVED):
+            setattr(rebuilt, name, value)
+    for name in HOOKS:
+        vars(rebuilt)[name].update(_hooks(module, name))
+        for hook in vars(rebuilt)[name].values():
+            if getattr(hook, "with_module", False):  # a hook for loading, which stores its module
+                hook.module = weakref.ref(rebuilt)
+    rebuilt._is_full_backward_hook = module._is_full_backward_hook
+    rebuilt.training = module.training
+    return rebuilt
+
+
+def _move_weights(module: nn.Module, rebuilt: nn.Module) -> None:
+    """Register in ``rebuilt`` the parameters and parametrizations of ``module``."""
+    parametrized: Any = module.parametrizations if is_parametrized(module) else {}
+    for name in list(rebuilt._parameters):
+        if name in parametrized:
+            register_parametrization(rebuilt, name, nn.Identity())  # replaced below
+        elif name not in module._parameters:  # pruned, for example: an attribute has the value
+            delattr(rebuilt, name)
+    if is_parametrized(rebuilt):
+        rebuilt.parametrizations = parametrized
+    for name, parameter in module._parameters.items():
+        if name in rebuilt._parameters:
+            setattr(rebuilt, name, parameter)
+        else:
+            rebuilt.register_parameter(name, parameter)
+
+
+def _check_that_all_can_be_kept(module: nn.Module) -> None:
+    """Raise TypeError if the conversion would change what a layer computes."""
+    kind = type(module).__name__
+    if "forward" in vars(module):
+        raise TypeError(f"cannot convert {kind}: its forward was replaced; restore it first")
+    if not isinstance(module, TorchNamedModule):
+        return
+    for name, part in module.named_modules():
+        if not name.startswith(("cells.", "input_to_hidden", "hidden_to_hidden")):
+            continue
+        if not isinstance(part, Cell) and type(part) is not nn.Linear:
+            raise TypeError(
+                f"cannot convert {kind}: {name} is a {type(part).__name__}, for which torch.nn's "
+                f"{kind} has no place; restore its nn.Linear first"
+            )
+        if is_parametrized(part) or any(_hooks(part, hooks) for hooks in HOOKS):
+            raise TypeError(
+                f"cannot convert {kind}: {name} has hooks or a parametrization, for which "
+                f"torch.nn's {kind} has no place; remove them first"
+            )
+
+
+def _hooks(module: nn.Module, name: str) -> dict[int, Any]:
+    """The hooks of one kind that were registered on a module, without those of its class."""
+    hooks = vars(module)[name]
+    return {key: hook for key, hook in hooks.items() if hook is not remove_second_names}

@@ -4,6 +4,7 @@ Each is a drop-in replacement for the class of torch.nn that has the same name.
 """
 
 from dataclasses import replace
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -15,12 +16,19 @@ from scratch_cells.backends import BACKENDS, Selection, select_backend
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
-from scratch_cells.parameters import TorchNamedModule
+from scratch_cells.parameters import (
+    TorchNamedModule,
+    draw_uniform,
+    dtype_of,
+    is_sharded,
+    resident_weight,
+)
 from scratch_cells.rnn import RNNCell
 from scratch_cells.sequence import Packed, Sequence, time_major
 from scratch_cells.unroll import Unroll
 from scratch_cells.validation import (
     check_backend,
+    check_devices,
     check_input,
     check_layer_arguments,
     check_no_projection,
@@ -113,6 +121,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             for layer in range(num_layers)
             for _ in range(directions)
         )
+        self.register_torch_names()
 
     def make_cell(self, input_size: int, **options: Any) -> Cell:
         """Create the cell of one layer and direction."""
@@ -135,6 +144,10 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         Raises:
             RuntimeError, ValueError: as the call would.
         """
+        with self.computing_with_own_values():
+            return self._backend_for(input, state)
+
+    def _backend_for(self, input: Tensor | PackedSequence, state: State | None) -> Selection:
         sequence = time_major(type(self).__name__, input, self.batch_first)
         initial = self.initial_state(sequence, input, state)
         directions = 2 if self.bidirectional else 1
@@ -167,6 +180,12 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
     ) -> tuple[Tensor | PackedSequence, State]:
         """Read a sequence; ``unroll`` runs each cell over it."""
+        with self.computing_with_own_values():
+            return self._run(input, hx, unroll)
+
+    def _run(
+        self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
+    ) -> tuple[Tensor | PackedSequence, State]:
         sequence = time_major(type(self).__name__, input, self.batch_first)
         state = self.initial_state(sequence, input, hx)
         directions = 2 if self.bidirectional else 1
@@ -204,16 +223,18 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             if not packed:
                 check_state_dim(input, given)  # type: ignore[arg-type]
         check_input(
-            sequence.data, 2 if packed else 3, self.input_size, first.input_to_hidden.weight.dtype
+            sequence.data, 2 if packed else 3, self.input_size, dtype_of(first.input_to_hidden)
         )
         sizes = [(len(self.cells), sequence.batch, size) for size in first.state_sizes]
+        if given is not None:
+            check_state(tuple(map(sequence.take_state, given)), sizes)
+        check_devices(sequence.data, given or (), resident_weight(first.hidden_to_hidden))
+        check_time(sequence.data.size(0))
         if given is None:
             state = whole([sequence.data.new_zeros(size) for size in sizes])
         else:
-            check_state(tuple(map(sequence.take_state, given)), sizes)
             check_state_dtype(given, sequence.data)
             state = whole([sequence.take_state(part) for part in given])
-        check_time(sequence.data.size(0))
         return self.autocast_state(state, packed)
 
     def autocast_state(self, state: State, packed: bool) -> State:
@@ -239,14 +260,45 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         return names
 
     @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
+    def all_weights(self) -> list[list[Tensor]]:
         """Weights and biases of each layer and direction, in torch.nn's order."""
-        return [[weight for _, weight in cell.named_weights()] for cell in self.cells]  # type: ignore[operator]
+        weights = dict(self.named_weights())
+        count = len(weights) // len(self.cells)
+        values = list(weights.values())
+        return [values[start : start + count] for start in range(0, len(values), count)]
 
     def reset_parameters(self) -> None:
         """Initialize every weight from U(-1/√H, 1/√H), in torch.nn's order."""
+        if self._provided:  # the cells do not have these weights
+            for weight in self.parameters():
+                draw_uniform(weight, self.hidden_size)
+            return
         for cell in self.cells:
             cell.reset_parameters()  # type: ignore[operator]
+
+    def share_weights(self) -> bool:
+        cells = self._cells()
+        were_the_same = [cell.share_weights() for cell in cells]
+        provided = len(self._provided)
+        were_the_same.append(super().share_weights())
+        if len(self._provided) != provided:
+            for cell in cells:
+                cell.share_weights()
+        return all(were_the_same)
+
+    def _cells(self) -> list[Cell]:
+        """The cells, without modules that have replaced a cell."""
+        return [cell for cell in self.cells if isinstance(cell, Cell)]
+
+    def _own_values(self) -> list[tuple[nn.Module, str, Tensor]]:
+        for index, cell in enumerate(self.cells):
+            if is_sharded(cell):
+                raise RuntimeError(
+                    f"cells.{index} was sharded by fully_shard, and a layer does not call its cells"
+                    " as modules: call fully_shard with the layer, or with the Linears of the cell"
+                )
+        values = super()._own_values()
+        return values + [value for cell in self._cells() for value in cell._own_values()]
 
     def flatten_parameters(self) -> None:
         """Do nothing; kept for compatibility with torch.nn.
@@ -268,15 +320,33 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
 
 
+@cache
 def layer_of(cell_class: type[Cell]) -> type[RecurrentStack]:
     """Return a layer class with torch.nn's signature that applies ``cell_class`` to sequences.
 
-    Its name is the name of the cell class without ``Cell``.
+    Its name is the name of the cell class without ``Cell``. The same cell class always gives the
+    same layer class, and its layers can be pickled if the cell class can.
     """
+
+    def reduce(layer: RecurrentStack, protocol: Any) -> Any:
+        if type(layer) is not layer_class:  # a subclass, which pickle finds by its own name
+            return object.__reduce_ex__(layer, protocol)
+        return _new_layer, (cell_class,), layer.__getstate__()
+
     name = cell_class.__name__.removesuffix("Cell")
-    return type(
-        name, (RecurrentStack,), {"cell_class": cell_class, "__module__": cell_class.__module__}
-    )
+    attributes = {
+        "cell_class": cell_class,
+        "__module__": cell_class.__module__,
+        "__reduce_ex__": reduce,
+    }
+    layer_class = type(name, (RecurrentStack,), attributes)
+    return layer_class
+
+
+def _new_layer(cell_class: type[Cell]) -> RecurrentStack:
+    """An empty layer of ``layer_of(cell_class)``, whose attributes pickle then restores."""
+    layer_class = layer_of(cell_class)
+    return layer_class.__new__(layer_class)
 
 
 class RNN(RecurrentStack):

@@ -79,13 +79,31 @@ def iterate_steps(
         that has not started keeps its initial state.
     """
     step = step or cell.step
-    projected = cell.project(input)  # W_ih x + b_ih for all time steps at once
-    steps = projected.unbind(0) if batch_sizes is None else projected.split(batch_sizes)
+    steps = project_steps(cell, input, batch_sizes)
     for projected_step in reversed(steps) if reverse else steps:
         active = first_rows(state, projected_step.size(0))
         updated = step(projected_step, active)
         state = replace_first_rows(state, updated)
         yield updated, state
+
+
+def project_steps(
+    cell: Cell, input: Tensor, batch_sizes: tuple[int, ...] | None
+) -> tuple[Tensor, ...]:
+    """Compute W_ih x + b_ih for all time steps at once; return one tensor per time step.
+
+    A hook on ``input_to_hidden`` receives (B, T, I), not (T, B, I). Then dim 0 is the batch in
+    every call of an ``nn.Linear`` of the cell, as tools for per-sample gradients expect. Without a
+    hook, the projection is computed in time-major order, which is faster.
+    """
+    if batch_sizes is not None:
+        return tuple(cell.project(input).split(batch_sizes))
+    linear = cell.input_to_hidden
+    has_hook = linear._forward_hooks or linear._forward_pre_hooks or linear._backward_hooks
+    if has_hook and input.dim() == 3:
+        projected = cell.project(input.transpose(0, 1))  # (B, T, G*H)
+        return tuple(projected.unbind(1))
+    return tuple(cell.project(input).unbind(0))
 
 
 def join_steps(steps: list[Tensor], batch_sizes: tuple[int, ...] | None, reverse: bool) -> Tensor:

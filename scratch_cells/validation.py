@@ -122,14 +122,23 @@ def check_state_dim(input: Tensor, state: tuple[Tensor, ...]) -> None:
         raise RuntimeError(f"{rule.format('and cx ')} ({got}) tensors")
 
 
-def check_input(input: Tensor, expected_dim: int, input_size: int, dtype: torch.dtype) -> None:
+def check_input(
+    input: Tensor, expected_dim: int, input_size: int, dtype: torch.dtype | None
+) -> None:
     """Raise unless the input has the dtype of the weights (or autocast is on) and their size.
+
+    Args:
+        input: the input of a layer.
+        expected_dim: its number of dimensions.
+        input_size: its number of features.
+        dtype: the dtype of the weights, or None if they have no single dtype.
 
     Raises:
         ValueError: wrong dtype.
         RuntimeError: wrong number of dimensions or wrong feature size.
     """
-    if input.dtype != dtype and not torch.is_autocast_enabled(input.device.type):
+    wrong_dtype = dtype is not None and input.dtype != dtype
+    if wrong_dtype and not torch.is_autocast_enabled(input.device.type):
         raise ValueError(
             f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). "
             f"Convert input: input.to({dtype}), or convert model: model.to({input.dtype})"
@@ -161,6 +170,58 @@ def check_state_dtype(state: tuple[Tensor, ...], input: Tensor) -> None:
             raise RuntimeError(
                 f"hx dtype ({part.dtype}) does not match input dtype ({input.dtype}). "
                 f"Convert hx to {input.dtype}"
+            )
+
+
+def check_batch_sizes(batch_sizes: Tensor, rows: int) -> tuple[int, ...]:
+    """Return the batch sizes of a PackedSequence; raise for a wrong one, as torch.nn does.
+
+    Args:
+        batch_sizes: number of sequences at each time step. torch.nn ignores rows that follow those
+            of the last time step.
+        rows: number of rows of the data.
+
+    Raises:
+        IndexError: there is no time step.
+        RuntimeError: a wrong dtype, more rows than there are, or a time step with more sequences
+            than the one before it.
+    """
+    if batch_sizes.dtype != torch.int64:
+        name = {torch.int32: "Int", torch.float32: "Float"}.get(
+            batch_sizes.dtype, str(batch_sizes.dtype).removeprefix("torch.").capitalize()
+        )
+        raise RuntimeError(f"expected scalar type Long but found {name}")
+    if batch_sizes.dim() != 1 or not len(batch_sizes):
+        raise IndexError(
+            "index 0 is out of bounds for dimension 0 with size 0"
+            if batch_sizes.dim() == 1
+            else f"batch_sizes must have 1 dimension, got {batch_sizes.dim()}"
+        )
+    sizes = tuple(batch_sizes.tolist())
+    start, before = 0, sizes[0]
+    for size in sizes:
+        if size < 0:
+            raise RuntimeError("narrow(): length must be non-negative.")
+        if start + size > rows:
+            raise RuntimeError(
+                f"start ({start}) + length ({size}) exceeds dimension size ({rows})."
+            )
+        if size > before:
+            raise RuntimeError(
+                f"The size of tensor a ({before}) must match the size of tensor b ({size}) "
+                "at non-singleton dimension 0"
+            )
+        start, before = start + size, size
+    return sizes
+
+
+def check_devices(input: Tensor, state: tuple[Tensor, ...], weight: Tensor | None) -> None:
+    """Raise RuntimeError unless the input, the state and a weight are on the same device."""
+    for name, tensor in [*(("hidden", part) for part in state), ("parameter", weight)]:
+        if tensor is not None and tensor.device != input.device:
+            raise RuntimeError(
+                f"Input and {name} tensors are not at the same device, found input tensor at "
+                f"{input.device} and {name} tensor at {tensor.device}"
             )
 
 

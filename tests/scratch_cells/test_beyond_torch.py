@@ -159,3 +159,49 @@ def test_double_backward_supports_packed_sequences(kind: str) -> None:
         return output
 
     assert torch.autograd.gradgradcheck(call, (x,), fast_mode=True)
+
+
+class PerSampleGradients:
+    """Per-sample gradients from hooks on every nn.Linear, as opacus.GradSampleModule computes them.
+
+    Dim 0 of the inputs and of the gradients of the outputs is taken for the batch. The gradients of
+    all calls of one nn.Linear are added.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.of: dict[nn.Parameter, Tensor] = {}
+        for linear in module.modules():
+            if isinstance(linear, nn.Linear):
+                linear.register_forward_hook(self.observe)
+
+    def observe(self, linear: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        x = arguments[0].detach()
+        output.register_hook(lambda d: self.accumulate(linear, x, d))
+
+    def accumulate(self, linear: nn.Module, x: Tensor, d: Tensor) -> None:
+        gradients = {
+            linear.weight: torch.einsum("n...o,n...i->noi", d, x),
+            linear.bias: torch.einsum("n...o->no", d),
+        }
+        for weight, gradient in gradients.items():
+            self.of[weight] = self.of.get(weight, 0) + gradient  # type: ignore[index, arg-type]
+
+
+@pytest.mark.parametrize("time", [4, 6])
+@pytest.mark.parametrize("batch_first", [False, True])
+@KINDS
+def test_hooks_on_the_linears_give_per_sample_gradients(
+    kind: str, batch_first: bool, time: int
+) -> None:
+    """Also where a sequence has as many time steps as the batch has samples."""
+    layer = make(kind, num_layers=2, bidirectional=True, batch_first=batch_first)
+    samples = torch.randn(4, time, 3, dtype=torch.float64, requires_grad=True)
+    expected = []
+    for sample in samples:
+        layer.zero_grad()
+        layer(sample)[0].pow(2).sum().backward()
+        expected.append([weight.grad.clone() for weight in layer.parameters()])
+    hooks = PerSampleGradients(layer)
+    layer(samples if batch_first else samples.transpose(0, 1))[0].pow(2).sum().backward()
+    for weight, *gradients in zip(layer.parameters(), *expected, strict=True):
+        torch.testing.assert_close(hooks.of[weight], torch.stack(gradients), **EXACT)

