@@ -69,7 +69,9 @@ class CKernel(CellKernel):
 
     def forward(self, block: Block) -> None:
         w_ih, w_hh = self.forward_panels
-        self._call(f"{self.prefix}_forward", block, w_ih=w_ih.data_ptr(), w_hh=w_hh.data_ptr())
+        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        args |= {"b": self.projection_bias.data_ptr(), "b_hn": self.b_hn.data_ptr()}
+        self._call(f"{self.prefix}_forward", block, **args)
 
     def backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
@@ -129,8 +131,6 @@ class CKernel(CellKernel):
             reverse=block.order[0] > 0,
             threads=1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads(),
             needs_backward=block.needs_backward,
-            b=self.projection_bias.data_ptr(),
-            b_hn=self.b_hn.data_ptr(),
             input=input.data_ptr(),
             input_step_stride=input.stride(0),
             input_row_stride=input.stride(1),
