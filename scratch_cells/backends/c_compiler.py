@@ -38,6 +38,7 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
         *((name, ctypes.c_void_p) for name in ("d_input", "dh", "dc", "d_w_ih", "d_w_hh")),
+        ("panels", ctypes.c_void_p),
     )
 
 

@@ -28,11 +28,6 @@ def exchange_input(cell: Cell, x: Tensor, state: Any) -> None:
     x.data = torch.zeros_like(x)
 
 
-def exchange_shapes(cell: Cell, x: Tensor, state: Any) -> None:
-    cell.hidden_to_hidden.weight.data = torch.zeros(2, 2, dtype=x.dtype)
-    x.data = torch.zeros(1, dtype=x.dtype)
-
-
 def update_biases(cell: Cell, x: Tensor, state: Any) -> None:
     with torch.no_grad():
         cell.hidden_to_hidden.bias.add_(1)
@@ -51,12 +46,10 @@ def patch(cell: Cell, x: Tensor, state: Any) -> None:
 CHANGES: dict[str, Change] = {
     "weights exchanged": exchange_weights,
     "input exchanged": exchange_input,
-    "other shapes": exchange_shapes,
     "converted to float32": lambda cell, x, state: cell.float(),
     "converted to float16": lambda cell, x, state: cell.half(),
     "moved": lambda cell, x, state: cell.to("meta"),
     "biases updated": update_biases,
-    "frozen": lambda cell, x, state: cell.requires_grad_(False),
     "hooked": hook,
     "patched": patch,
     "another nonlinearity": lambda cell, x, state: setattr(cell, "nonlinearity", "sigmoid"),
@@ -70,7 +63,7 @@ CHANGES: dict[str, Change] = {
 def test_gradients_are_those_of_the_forward_pass(
     change: str, second_order: bool, backend: str, kind: str
 ) -> None:
-    if second_order and change in ("other shapes", "moved"):
+    if second_order and change == "moved":
         pytest.skip("autograd itself validates the second gradient against the new weight")
     seen = []
     for name in (backend, "plain"):
@@ -81,14 +74,20 @@ def test_gradients_are_those_of_the_forward_pass(
         output, _ = unroll_with(name, cell, x, state)
         assert backend_of(output) == name
         CHANGES[change](cell, x, state)
-        got = torch.autograd.grad(output.sum(), leaves, create_graph=second_order)
         if second_order:
-            got = torch.autograd.grad(sum(part.pow(2).sum() for part in got), leaves[:1])
+            (first,) = torch.autograd.grad(output.sum(), x, create_graph=True)
+            first.pow(2).sum().backward()
+        else:
+            output.sum().backward()
+        got = [leaf.grad for leaf in leaves if leaf.grad is not None]
         seen.append(got)
     for got, expected in zip(*seen, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6, check_dtype=False)
-        if change not in ("converted to float32", "converted to float16"):
-            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+        # The second gradient with respect to a converted parameter has the new dtype.
+        tolerance = {"converted to float32": 1e-6, "converted to float16": 2e-3}.get(change, 1e-12)
+        tolerance = tolerance if second_order else 1e-12
+        torch.testing.assert_close(
+            got, expected, rtol=tolerance, atol=tolerance, check_dtype=not second_order
+        )
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
@@ -135,6 +134,21 @@ def test_a_tensor_that_is_changed_in_place_raises_as_in_the_loop(
 
 @each_kind
 @each_backend
+def test_a_second_gradient_under_autocast_equals_that_of_the_loop(backend: str, kind: str) -> None:
+    """The repeated forward pass is not computed in bfloat16."""
+    seen = []
+    for name in (backend, "plain"):
+        torch.manual_seed(0)
+        cell = CELLS[kind](3, 4)
+        x, state = draw(cell, 5, 2)
+        output, _ = unroll_with(name, cell, x, state)
+        with torch.autocast("cpu", torch.bfloat16):
+            seen.append(torch.autograd.grad(output.sum(), x, create_graph=True)[0])
+    torch.testing.assert_close(*seen, rtol=1e-5, atol=1e-6)
+
+
+@each_kind
+@each_backend
 def test_a_backward_pass_under_autocast_keeps_the_precision_of_the_forward_pass(
     backend: str, kind: str
 ) -> None:
@@ -143,7 +157,5 @@ def test_a_backward_pass_under_autocast_keeps_the_precision_of_the_forward_pass(
     output, _ = unroll_with(backend, cell, x, state)
     (expected,) = torch.autograd.grad(output.sum(), x, retain_graph=True)
     with torch.autocast("cpu", torch.bfloat16):
-        (first,) = torch.autograd.grad(output.sum(), x, retain_graph=True)
-        (again,) = torch.autograd.grad(output.sum(), x, create_graph=True)
-    for got in (first, again):
-        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+        (got,) = torch.autograd.grad(output.sum(), x)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
