@@ -104,8 +104,8 @@ def select_backend(
     name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
     if name == "plain":
         return Selection(name, reason, partial(unroll, cell, input, state, batch_sizes))
-    kernel_class = KERNELS[name, str(kind_of(cell))]
-    return Selection(name, reason, partial(apply_bptt, cell, kernel_class, operands))
+    kind = str(kind_of(cell))
+    return Selection(name, reason, partial(apply_bptt, kind, KERNELS[name, kind], operands))
 
 
 def _decide(

@@ -69,7 +69,9 @@ class CKernel(CellKernel):
 
     def forward(self, block: Block) -> None:
         w_ih, w_hh = self.forward_panels
-        self._call(f"{self.prefix}_forward", block, w_ih=w_ih.data_ptr(), w_hh=w_hh.data_ptr())
+        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        args |= {"b": self.projection_bias.data_ptr(), "b_hn": self.b_hn.data_ptr()}
+        self._call(f"{self.prefix}_forward", block, **args)
 
     def backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
@@ -90,8 +92,10 @@ class CKernel(CellKernel):
         return w.new_zeros(w.shape)
 
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
-        sums = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
-        self._call("add_to_weights", block, d=d.data_ptr(), **sums)
+        panels = d.new_empty(self._threads(block) * self._constant("panel_elements"))
+        args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
+        args |= {"d": d.data_ptr(), "panels": panels.data_ptr()}
+        self._call("add_to_weights", block, **args)
 
     @cached_property
     def forward_panels(self) -> tuple[Tensor, Tensor]:
@@ -117,7 +121,6 @@ class CKernel(CellKernel):
         allocates them or, in the backward pass, checks and copies what autograd has saved.
         """
         time, batch, size = block.h_after.shape
-        multiply_adds = time * batch * (self.w_ih.numel() + self.w_hh.numel())
         input = _contiguous_rows(block.input)
         args = SequenceArgs(
             T=time,
@@ -127,10 +130,8 @@ class CKernel(CellKernel):
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
-            threads=1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads(),
+            threads=self._threads(block),
             needs_backward=block.needs_backward,
-            b=self.projection_bias.data_ptr(),
-            b_hn=self.b_hn.data_ptr(),
             input=input.data_ptr(),
             input_step_stride=input.stride(0),
             input_row_stride=input.stride(1),
@@ -144,6 +145,11 @@ class CKernel(CellKernel):
             **addresses,
         )
         getattr(self.library, function)(ctypes.byref(args))
+
+    def _threads(self, block: Block) -> int:
+        time, batch, _ = block.h_after.shape
+        multiply_adds = time * batch * (self.w_ih.numel() + self.w_hh.numel())
+        return 1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
 
     def _constant(self, name: str) -> int:
         return ctypes.c_int64.in_dll(self.library, name).value

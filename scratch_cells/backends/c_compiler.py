@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,9 @@ import torch
 
 SOURCE = Path(__file__).with_name("c_kernels.c")
 TYPES = {torch.float32: "float", torch.float64: "double"}
+MAX_GCC_SECONDS = 60
+"""Seconds after which GCC is ended. It takes one or two."""
+
 OPTIONS = ("-std=gnu11", "-O2", "-march=native", "-fopenmp", "-fPIC", "-shared")
 
 
@@ -38,6 +42,7 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
         *((name, ctypes.c_void_p) for name in ("d_input", "dh", "dc", "d_w_ih", "d_w_hh")),
+        ("panels", ctypes.c_void_p),
     )
 
 
@@ -45,6 +50,17 @@ class _Field(ctypes.Structure):
     """The C structure ``Field``: a field of SequenceArgs and its offset in bytes."""
 
     _fields_ = (("name", ctypes.c_char_p), ("offset", ctypes.c_int64))
+
+
+FUNCTIONS = (
+    *(f"{kind}_forward" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
+    *(f"{kind}_backward" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
+    "add_to_weights",
+)
+"""The functions of the library."""
+
+CONSTANTS = ("lanes", "vectors", "panel_elements")
+"""The 64-bit integers of the library."""
 
 
 @cache
@@ -58,28 +74,48 @@ def load_library(dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
         return None, "the C backend needs Linux on an x86-64 processor"
     if gcc is None:
         return None, "the C backend needs GCC, and there is no gcc on the PATH"
-    options = [*OPTIONS, *(["-DDOUBLE"] if dtype == torch.float64 else [])]
     try:
-        # Two OpenMP runtimes in one process would compete for the cores, so torch must use GCC's.
-        ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
-        macros = _run([gcc, *options, "-dM", "-E", "-x", "c", os.devnull])
-        if "__AVX2__" not in macros or "__FMA__" not in macros:
-            return None, "the C backend needs a processor with AVX2 and FMA"
-        # The predefined macros include the compiler's version and the processor's features.
-        hashed = "\n".join([*options, macros, SOURCE.read_text("utf-8")])
-        name = f"kernels_{TYPES[dtype]}_{hashlib.sha256(hashed.encode()).hexdigest()[:16]}.so"
-        path = _cache_folder() / name
-        if not path.exists():
-            _compile([gcc, *options], path)
-        library = ctypes.CDLL(str(path))
-        check_sequence_args(library)
-        return library, ""
-    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        return _load([gcc, *OPTIONS, *(["-DDOUBLE"] if dtype == torch.float64 else [])], dtype)
+    except Exception as error:  # whatever fails, a slower backend computes the same
         stderr = (getattr(error, "stderr", None) or "").strip()
-        cause = (stderr or str(error)).splitlines()[0]
+        cause = (stderr or str(error) or type(error).__name__).splitlines()[0]
         reason = f"the C backend is not available: {cause}"
         warnings.warn(f"{reason}. A slower backend runs instead.", stacklevel=2)
         return None, reason
+
+
+def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
+    # Two OpenMP runtimes in one process would compete for the cores, so torch must use GCC's.
+    ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
+    macros = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
+    if "__AVX2__" not in macros or "__FMA__" not in macros:
+        return None, "the C backend needs a processor with AVX2 and FMA"
+    # The predefined macros include the compiler's version and the processor's features.
+    hashed = "\n".join([*command[1:], macros, SOURCE.read_text("utf-8")])
+    name = f"kernels_{TYPES[dtype]}_{hashlib.sha256(hashed.encode()).hexdigest()[:16]}.so"
+    path = _cache_folder() / name
+    if not _is_complete(path):
+        _compile(command, path)
+    library = ctypes.CDLL(str(path))
+    check_symbols(library)
+    check_sequence_args(library)
+    return library, ""
+
+
+def check_symbols(library: ctypes.CDLL) -> None:
+    """Check that the library has every function and constant that is used.
+
+    Raises:
+        RuntimeError: one is missing.
+    """
+    for name in FUNCTIONS:
+        if not hasattr(library, name):
+            raise RuntimeError(f"the compiled library has no function {name}")
+    for name in (*CONSTANTS, "sequence_args_fields"):
+        try:
+            ctypes.c_int64.in_dll(library, name)
+        except ValueError:
+            raise RuntimeError(f"the compiled library has no constant {name}") from None
 
 
 def check_sequence_args(library: ctypes.CDLL) -> None:
@@ -99,11 +135,29 @@ def check_sequence_args(library: ctypes.CDLL) -> None:
 
 
 def _compile(command: list[str], path: Path) -> None:
-    """Compile to a temporary name and rename, so that no process loads an incomplete library."""
+    """Compile to a temporary name and rename, so that no process loads an incomplete library.
+
+    A digest of the library is appended to it, which the loader of the system ignores, and the file
+    is written to the disk before it is renamed: after a power failure it is complete or absent.
+    """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         _run([*command, str(SOURCE), "-o", str(temporary)])
+        with temporary.open("r+b") as file:
+            digest = hashlib.sha256(file.read()).digest()
+            file.write(digest)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether the file is a library with its digest. Loading a damaged one can end the process."""
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    size = hashlib.sha256().digest_size
+    return hashlib.sha256(content[:-size]).digest() == content[-size:]
 
 
 def _cache_folder() -> Path:
@@ -115,8 +169,12 @@ def _cache_folder() -> Path:
         OSError: it cannot be created, or other users can write to it.
         RuntimeError: the user has no home folder.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "recurrent-by-hand"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():  # to be ignored, according to the XDG standard
+        base = Path.home() / ".cache"
+    if not base.is_absolute():
+        raise RuntimeError(f"the home folder {Path.home()} is not absolute: set HOME")
+    folder = base / "recurrent-by-hand"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
@@ -127,4 +185,30 @@ def _cache_folder() -> Path:
 
 
 def _run(command: list[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """stdout of a command.
+
+    Raises:
+        OSError: it cannot be started.
+        RuntimeError: it does not end within MAX_GCC_SECONDS.
+        subprocess.CalledProcessError: it fails.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # so that the processes that it starts can be ended, too
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=MAX_GCC_SECONDS)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                message = f"{command[0]} did not end within {MAX_GCC_SECONDS} s"
+                raise RuntimeError(message) from None
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, out, err)
+    return out

@@ -66,7 +66,12 @@ typedef struct {
     real *d_input;                          /* (T, B, I), or null */
     real *dh, *dc;                          /* (B, H) */
     real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, H) */
+    real *panels;                           /* (threads, DEPTH * UNITS), for add_to_weights */
 } SequenceArgs;
+
+/* A panel of add_weight_products: DEPTH rows, and the units of one tile. It is too large for the
+ * stack of a thread, which may have 64 KiB. */
+enum { DEPTH = 256, UNITS = VECTORS * LANES };
 
 
 /* ---- vectors --------------------------------------------------------------------------------*/
@@ -293,10 +298,8 @@ static void write_d_input(const SequenceArgs *args, Tile tile, int rows)
  * are copied into a panel, so that they stay in the nearest caches. */
 static void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
                                 const real *x, int64_t x_step_stride, int64_t x_row_stride,
-                                int64_t columns, real *d_w)
+                                int64_t columns, real *panel, real *d_w)
 {
-    enum { DEPTH = 256, UNITS = VECTORS * LANES };
-    real panel[DEPTH * UNITS];
     int64_t d_row_stride = args->gradient_count * args->H;
     for (int64_t start = 0; start < args->T * args->B; start += DEPTH) {
         int64_t left = args->T * args->B - start, depth = left < DEPTH ? left : DEPTH;
@@ -330,9 +333,11 @@ void add_to_weights(const SequenceArgs *args)
     _Pragma("omp parallel for num_threads(args->threads) schedule(static)")
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
+        real *panel = args->panels + i * DEPTH * UNITS;
         add_weight_products(args, from, to, projection, args->input, args->input_step_stride,
-                            args->input_row_stride, args->I, args->d_w_ih);
-        add_weight_products(args, from, to, 0, args->h_before, args->B * H, H, H, args->d_w_hh);
+                            args->input_row_stride, args->I, panel, args->d_w_ih);
+        add_weight_products(args, from, to, 0, args->h_before, args->B * H, H, H, panel,
+                            args->d_w_hh);
     }
 }
 
@@ -611,8 +616,8 @@ void lstm_backward(const SequenceArgs *args)
 
 /* ---- exported constants ---------------------------------------------------------------------*/
 
-/* For the panels, which c_backend.py packs. */
-const int64_t lanes = LANES, vectors = VECTORS;
+/* For the panels, which c_backend.py packs and allocates. */
+const int64_t lanes = LANES, vectors = VECTORS, panel_elements = DEPTH * UNITS;
 
 /* The layout of SequenceArgs, which c_compiler.py compares with the structure in c_backend.py. */
 typedef struct {
@@ -628,5 +633,5 @@ const Field sequence_args_fields[] = {
     FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after),
     FIELD(c_step_stride), FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride),
     FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih),
-    FIELD(d_w_hh), {"", sizeof(SequenceArgs)},
+    FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
 };

@@ -54,7 +54,7 @@ GRU_LAYOUT = CellLayout(gate_count=3, resets_candidate=True, saves_extra=True)
 LSTM_LAYOUT = CellLayout(gate_count=4, has_cell_state=True, saves_extra=True)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Block:
     """Consecutive time steps of a sequence, as views into whole-sequence buffers.
 
@@ -87,7 +87,7 @@ class CellKernel(ABC):
     Args:
         w_ih: (G*H, I).
         w_hh: (G*H, H).
-        b_ih, b_hh: (G*H,), or None without a bias.
+        b_ih, b_hh: (G*H,), or None without a bias. Only the forward pass needs them.
         time: number of time steps of the whole sequence.
     """
 
@@ -102,14 +102,28 @@ class CellKernel(ABC):
         self.w_ih = w_ih
         self.w_hh = w_hh
         self.time = time
-        b_ih = w_hh.new_zeros(w_hh.size(0)) if b_ih is None else b_ih
-        b_hh = w_hh.new_zeros(w_hh.size(0)) if b_hh is None else b_hh
-        self.projection_bias = b_ih + b_hh  # added once, for the whole sequence
-        self.b_hn = b_hh[:0]  # the GRU's only
-        if self.layout.resets_candidate:
-            candidate = slice(2 * w_hh.size(1), None)
-            self.b_hn = b_hh[candidate].contiguous()
-            self.projection_bias[candidate] = b_ih[candidate]
+        self.b_ih = b_ih
+        self.b_hh = b_hh
+
+    @cached_property
+    def projection_bias(self) -> Tensor:
+        """What is added to W_ih x once, for the whole sequence, (G*H,), in memory of its own."""
+        biases = [bias for bias in (self.b_ih, self.b_hh) if bias is not None]
+        if not biases:
+            return self.w_hh.new_zeros(self.w_hh.size(0))
+        bias = biases[0].clone() if len(biases) == 1 else biases[0] + biases[1]
+        if self.layout.resets_candidate and self.b_hh is not None:
+            candidate = slice(2 * self.w_hh.size(1), None)
+            bias[candidate] = 0 if self.b_ih is None else self.b_ih[candidate]
+        return bias
+
+    @cached_property
+    def b_hn(self) -> Tensor:
+        """The GRU's bias of the recurrent part of the candidate, (H,), in memory of its own."""
+        if not self.layout.resets_candidate:
+            return self.projection_bias  # not read
+        size = self.w_hh.size(1)
+        return self.w_hh.new_zeros(size) if self.b_hh is None else self.b_hh[2 * size :].clone()
 
     @abstractmethod
     def forward(self, block: Block) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
 import scratch_cells
-from scratch_cells.backends import KERNELS, bptt, cell_kernel
-from scratch_cells.backends.bptt import SequenceBuffers
+from scratch_cells.backends import KERNELS, cell_kernel, sequence_buffers
 from scratch_cells.backends.eligibility import kind_of
+from scratch_cells.backends.sequence_buffers import SequenceBuffers
 from scratch_cells.backends.torch_backend import tanh
 from scratch_cells.cell import parts
 from tests.helpers.backends import (
@@ -31,7 +31,7 @@ from tests.helpers.strategies import Configuration, configurations
 
 @pytest.fixture
 def one_step_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bptt, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(sequence_buffers, "BLOCK_ELEMENTS", 1)
 
 
 DRAWN = configurations(layouts=("batched", "unbatched"))
@@ -78,7 +78,7 @@ def test_values_and_gradients_equal_the_reference_loop(
     cell = CELLS[kind](3, 4, dtype=torch.float64)
     x, state = draw(cell, 5, 2)
     rows = cell.hidden_to_hidden.weight.size(0)
-    monkeypatch.setattr(bptt, "BLOCK_ELEMENTS", steps * 2 * rows)
+    monkeypatch.setattr(sequence_buffers, "BLOCK_ELEMENTS", steps * 2 * rows)
     leaves = [x, *parts(state), *cell.parameters()]
     seen = []
     for name in (backend, "plain"):

@@ -14,10 +14,10 @@ from torch import Tensor
 
 import scratch_cells
 from scratch_cells.backends import KERNELS, c_backend, c_compiler
-from scratch_cells.backends.bptt import SequenceBuffers
 from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.backends.cell_kernel import Block, CellKernel
 from scratch_cells.backends.eligibility import kind_of, operands_of
+from scratch_cells.backends.sequence_buffers import SequenceBuffers
 from scratch_cells.cell import parts
 from tests.helpers.backends import (
     CELLS,

@@ -119,6 +119,195 @@ def test_a_cache_folder_that_others_can_write_to_is_not_used(tmp_path: Path) -> 
     assert list(folder.iterdir()) == []
 
 
+WARNING = "the C backend is not available: "
+
+
+def compiling(script: str) -> str:
+    """A script for gcc that reports the macros as gcc does, and runs ``script`` to compile.
+
+    The script finds the path of the library in $out.
+    """
+    gcc = shutil.which("gcc")
+    return f"""
+case "$*" in *-E*) exec {gcc} "$@";; esac
+for argument in "$@"; do [ "$previous" = -o ] && out=$argument; previous=$argument; done
+gcc={gcc}
+{script}"""
+
+
+def damage(library: Path, how: str) -> None:
+    content = library.read_bytes()
+    library.unlink()
+    middle = len(content) // 2
+    if how == "folder":
+        library.mkdir()
+    elif how == "link":
+        library.symlink_to("missing")
+    elif how == "pipe":
+        os.mkfifo(library)
+    else:
+        damaged = {
+            "truncated": content[:middle],
+            "one byte less": content[:-1],
+            "one byte more": content + b"\0",
+            "zeros inside": content[:4096] + bytes(8192) + content[4096 + 8192 :],
+            "one bit": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "empty": b"",
+            "garbage": b"garbage" * 1000,
+        }
+        library.write_bytes(damaged[how])
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "truncated",
+        "one byte less",
+        "one byte more",
+        "zeros inside",
+        "one bit",
+        "empty",
+        "garbage",
+        "link",
+        "pipe",
+    ],
+)
+def test_a_damaged_library_is_compiled_again(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading it would end the process, by SIGBUS or SIGSEGV."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (library, _), folder = load_library.__wrapped__(torch.float32), tmp_path / "recurrent-by-hand"
+    assert library is not None
+    (path,) = folder.iterdir()
+    expected = path.read_bytes()
+    damage(path, how)
+    assert run_layer(tmp_path) == ("c", "")
+    assert list(folder.iterdir()) == [path]
+    assert path.read_bytes() == expected
+
+
+def test_a_folder_in_place_of_the_library_gives_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    load_library.__wrapped__(torch.float32)
+    (path,) = (tmp_path / "recurrent-by-hand").iterdir()
+    damage(path, "folder")
+    with pytest.warns(UserWarning, match=f"{WARNING}.*Is a directory"):
+        assert load_library.__wrapped__(torch.float32)[0] is None
+
+
+def test_the_library_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "fsync", lambda file: [order.append("fsync"), fsync(file)])
+    monkeypatch.setattr(Path, "replace", lambda *a: [order.append("replace"), replace(*a)])
+    assert load_library.__wrapped__(torch.float64)[0] is not None
+    assert order == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize("hangs", ["at once", "while it compiles"])
+def test_a_gcc_that_hangs_is_ended_with_what_it_started(
+    hangs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = tmp_path / "pid"
+    script = f"sleep 1000 & echo $! > {pid}; wait"
+    script = script if hangs == "at once" else compiling(script)
+    monkeypatch.setenv("PATH", path_with_gcc(tmp_path / "bin", script))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(c_compiler, "MAX_GCC_SECONDS", 1)
+    with pytest.warns(UserWarning, match=f"{WARNING}.*/gcc did not end within 1 s"):
+        assert load_library.__wrapped__(torch.float32)[0] is None
+    status = Path(f"/proc/{pid.read_text().strip()}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (r'printf "f\351lure\n" >&2; exit 1', "f\ufffdlure"),
+        (r'printf "\377\376"; exit 1', "returned non-zero exit status 1"),
+        ("kill -9 $$", "died with <Signals.SIGKILL: 9>"),
+        (compiling('echo "" | $gcc -shared -x c - -o $out'), "no function rnn_tanh_forward"),
+        (compiling("echo > $out"), "file too short"),
+        (compiling("exit 0"), "No such file or directory"),
+        (compiling('$gcc "$@" && $gcc -shared -x c /dev/null -o $out'), "no function"),
+    ],
+)
+def test_whatever_gcc_does_gives_one_line(
+    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a slower backend runs."""
+    monkeypatch.setenv("PATH", path_with_gcc(tmp_path / "bin", script))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.warns(UserWarning, match=WARNING) as warned:
+        library, reason = load_library.__wrapped__(torch.float32)
+    (warning,) = warned
+    assert library is None
+    assert message in reason
+    assert "\n" not in str(warning.message)
+
+
+@pytest.mark.parametrize("relative", ["cache", ".", "./a", "~"])
+def test_a_relative_cache_folder_is_ignored(
+    relative: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """According to the XDG standard: code would be loaded from the current folder."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", relative)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_library.__wrapped__(torch.float32)[0] is not None
+    assert list((tmp_path / "here").iterdir()) == []
+    assert len(list((tmp_path / ".cache" / "recurrent-by-hand").iterdir())) == 1
+
+
+def test_a_relative_home_folder_gives_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "somewhere")
+    with pytest.warns(UserWarning, match=f"{WARNING}the home folder somewhere is not absolute"):
+        assert load_library.__wrapped__(torch.float32)[0] is None
+    assert list(tmp_path.iterdir()) == []
+
+
+SMALL_STACK = """
+import threading, torch, scratch_cells
+def run(kind):
+    layer = getattr(scratch_cells, kind)(64, 64, dtype=torch.float64)
+    x = torch.randn(50, 40, 64, dtype=torch.float64)
+    assert layer.backend_for(x).name == "c"
+    layer(x)[0].sum().backward()
+for kind in ("RNN", "GRU", "LSTM"):
+    run(kind)
+threading.stack_size(64 * 1024)
+for kind in ("RNN", "GRU", "LSTM"):
+    thread = threading.Thread(target=run, args=(kind,))
+    thread.start()
+    thread.join()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("size", ["64K", "48K"])
+def test_a_small_stack_is_enough(size: str, threads: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_STACK],
+        cwd=ROOT,
+        env={**os.environ, "OMP_STACKSIZE": size, "OMP_NUM_THREADS": threads},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can change the owner of a folder")
 def test_a_cache_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
     folder = tmp_path / "recurrent-by-hand"
