@@ -16,6 +16,9 @@ from torch import Tensor
 from scratch_cells.cell import Cell, hidden, map_state
 from shared_interface import State
 
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+"""The attributes of a module that contain its hooks. A function in its place has none."""
+
 
 class Unroll(Protocol):
     """A function that runs a cell over a sequence: :func:`unroll`, or one with the same result."""
@@ -98,9 +101,7 @@ def project_steps(
     """
     if batch_sizes is not None:
         return tuple(cell.project(input).split(batch_sizes))
-    linear = cell.input_to_hidden
-    has_hook = linear._forward_hooks or linear._forward_pre_hooks or linear._backward_hooks
-    if has_hook and input.dim() == 3:
+    if input.dim() == 3 and any(getattr(cell.input_to_hidden, hooks, None) for hooks in HOOKS):
         projected = cell.project(input.transpose(0, 1))  # (B, T, G*H)
         return tuple(projected.unbind(1))
     return tuple(cell.project(input).unbind(0))
