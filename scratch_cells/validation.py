@@ -164,6 +164,17 @@ def check_state_dtype(state: tuple[Tensor, ...], input: Tensor) -> None:
             )
 
 
+def check_devices(input: Tensor, state: Iterable[Tensor], parameters: Iterable[Tensor]) -> None:
+    """Raise RuntimeError unless all are on the device of the input."""
+    for kind, tensors in (("hidden", state), ("parameter", parameters)):
+        for tensor in tensors:
+            if tensor.device != input.device:
+                raise RuntimeError(
+                    f"Input and {kind} tensors are not at the same device, found input tensor at "
+                    f"{input.device} and {kind} tensor at {tensor.device}"
+                )
+
+
 def check_time(time: int) -> None:
     """Raise RuntimeError if the sequence has no time step."""
     if time == 0:
