@@ -6,7 +6,7 @@ counts as a problem, and the reference loop runs.
 """
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter, is_
+from operator import attrgetter, eq
 from typing import Any
 
 import torch
@@ -44,7 +44,10 @@ METHODS = {
 }
 """The attributes of a class that a step of a cell or a call of an ``nn.Linear`` may use."""
 
-PARTS = frozenset(("input_to_hidden", "hidden_to_hidden", "weight", "bias"))
+PARTS: dict[type, tuple[str, str]] = {
+    nn.Linear: ("weight", "bias"),
+    **dict.fromkeys(list[type](CELL_CLASSES), ("input_to_hidden", "hidden_to_hidden")),
+}
 """Submodules and parameters. An attribute of the class or the instance would hide them."""
 
 METHODS_OF: dict[type, list[str]] = {
@@ -162,25 +165,24 @@ def _module_problem(module: nn.Module, name: str) -> str | None:
         return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
     cls: type = type(module)
     methods = GETTERS[cls](cls)
-    if not all(map(is_, methods, ORIGINALS[cls])):
-        index = list(map(is_, methods, ORIGINALS[cls])).index(False)
+    if methods != ORIGINALS[cls]:
+        index = list(map(eq, methods, ORIGINALS[cls])).index(False)
         return f"{METHODS_OF[cls][index]} of {cls.__name__} is replaced"
-    for hidden in PARTS:
-        hides_part = hidden in attributes and (
-            hidden in module._parameters or hidden in module._modules
-        )
-        if hides_part or getattr(cls, hidden, None) is not None:
+    for hidden in PARTS[cls]:
+        if hidden in attributes and (hidden in module._parameters or hidden in module._modules):
             return f"an attribute hides {hidden} of {name}"
-    for hooks, kind in HOOKS.items():
-        if attributes[hooks]:
-            return f"a {kind} is registered on {name}"
+        if getattr(cls, hidden, None) is not None:
+            return f"an attribute hides {hidden} of {cls.__name__}"
+    if any(map(attributes.__getitem__, HOOKS)):
+        kind = next(kind for hooks, kind in HOOKS.items() if attributes[hooks])
+        return f"a {kind} is registered on {name}"
     return None
 
 
 def _function_problem() -> str | None:
     """A function of torch that is replaced."""
     for (owner, getter), originals in zip(FUNCTION_GETTERS, ORIGINAL_FUNCTIONS, strict=True):
-        if not all(map(is_, getter(owner), originals)):
+        if getter(owner) != originals:
             name = next(name for name, value, _ in FUNCTIONS if value is owner)
             return f"a function of {name} is replaced"
     return None
@@ -222,11 +224,13 @@ def operand_problem(kind: str, operands: Operands) -> str | None:
     assert w_hh is not None
     if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
         shapes = _expected_shapes(LAYOUTS[kind], input, w_hh)
-        if len(operands) == len(shapes) and all(
-            tensor is None or is_plain_cpu_tensor(tensor, shape, input.dtype)
-            for tensor, shape in zip(operands, shapes, strict=True)
-        ):
-            return None
+        dtype = input.dtype
+        if len(operands) == len(shapes) and len(input):
+            for tensor, shape in zip(operands, shapes, strict=True):
+                if tensor is not None and not is_plain_cpu_tensor(tensor, shape, dtype):
+                    break
+            else:
+                return None
     return _operand_problem_in_detail(kind, operands)
 
 
@@ -252,13 +256,14 @@ def _operand_problem_in_detail(kind: str, operands: Operands) -> str | None:
             return f"{name} is {tensor.dtype}, the input {dtype}"
         if tensor.shape != shape:
             return f"{name} has shape {tuple(tensor.shape)}, not {shape}"
-    return None
+    return None if len(input) else "the sequence has no time step"
 
 
 def _expected_shapes(layout: CellLayout, input: Tensor, w_hh: Tensor) -> Sequence[tuple[int, ...]]:
     """The shapes of the operands that follow from x and the columns of W_hh."""
-    time, batch, input_size = input.shape if input.dim() == 3 else (0, 0, 0)
-    hidden_size = w_hh.size(-1) if w_hh.dim() == 2 else 0
+    input_shape, w_hh_shape = input.shape, w_hh.shape
+    time, batch, input_size = input_shape if len(input_shape) == 3 else (0, 0, 0)
+    hidden_size = w_hh_shape[1] if len(w_hh_shape) == 2 else 0
     rows = layout.gate_count * hidden_size
     state = (batch, hidden_size)
     return (
@@ -275,19 +280,16 @@ def _expected_shapes(layout: CellLayout, input: Tensor, w_hh: Tensor) -> Sequenc
 PLAIN_TYPES = (Tensor, nn.Parameter)
 
 
-def _dispatch_keys(tensor: Tensor) -> int:
-    """What torch selects the implementation of an operation by, as bits.
-
-    Device, layout, laziness, fake tensors and transforms have a bit each.
-    """
-    return int(torch._C._dispatch_keys(tensor).raw_repr())
+keys_of: Callable[[Tensor], Any] = torch._C._dispatch_keys
+"""By what torch selects the implementation of an operation: one bit each for device, layout,
+laziness, fake tensors and transforms."""
 
 
 def _keys_of_plain_cpu_tensors() -> frozenset[int]:
-    keys = set()
+    keys: set[int] = set()
     for inference in (False, True):
         with _disable_current_modes(), torch.inference_mode(inference):
-            keys.add(_dispatch_keys(torch.empty(0, device="cpu")))
+            keys.add(keys_of(torch.empty(0, device="cpu")).raw_repr())
     return frozenset(keys)
 
 
@@ -298,7 +300,7 @@ def is_plain_cpu_tensor(tensor: Tensor, shape: Sequence[int], dtype: torch.dtype
     """Whether it is a plain tensor on the CPU of this shape and dtype: one test for many."""
     return (
         type(tensor) in PLAIN_TYPES
-        and _dispatch_keys(tensor) in PLAIN_CPU_KEYS
+        and keys_of(tensor).raw_repr() in PLAIN_CPU_KEYS
         and tensor.dtype is dtype
         and tensor.shape == shape
         and _fits_its_storage(tensor)
@@ -313,7 +315,7 @@ def is_plain_tensor(tensor: Tensor) -> bool:
         and not tensor.is_nested
         and not tensor.is_neg()
         and not tensor._is_zerotensor()  # lazy conjugation is only for complex dtypes
-        and (tensor.device.type != "cpu" or _dispatch_keys(tensor) in PLAIN_CPU_KEYS)
+        and (tensor.device.type != "cpu" or keys_of(tensor).raw_repr() in PLAIN_CPU_KEYS)
         and _fits_its_storage(tensor)
     )
 
@@ -321,12 +323,14 @@ def is_plain_tensor(tensor: Tensor) -> bool:
 def _fits_its_storage(tensor: Tensor) -> bool:
     """Whether all elements are in the storage, which may have been resized since."""
     nbytes = tensor.untyped_storage().nbytes()
-    end = tensor.storage_offset() * tensor.itemsize + tensor.nbytes
-    if tensor.is_contiguous() or not tensor.numel():
-        return bool(end <= nbytes) or not tensor.numel()
+    offset = tensor.storage_offset()
+    if tensor.is_contiguous():
+        size = tensor.nbytes
+        end = size + offset * tensor.itemsize if offset else size
+        return bool(end <= nbytes) or not size
     sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
-    last = sum((size - 1) * stride for size, stride in sizes_and_strides)
-    return bool((tensor.storage_offset() + 1 + last) * tensor.itemsize <= nbytes)
+    last = offset + sum((size - 1) * stride for size, stride in sizes_and_strides)
+    return bool((last + 1) * tensor.itemsize <= nbytes) or not tensor.numel()
 
 
 def _description(tensor: Tensor) -> str:
