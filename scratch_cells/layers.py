@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.backends import BACKENDS, Selection, select_backend
+from scratch_cells.backends import BACKENDS, Selection, run_cell, select_backend
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
@@ -174,7 +174,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         batch_sizes: tuple[int, ...] | None,
         reverse: bool,
     ) -> tuple[Tensor, State]:
-        return select_backend(cell, input, state, batch_sizes, self.backend).run(reverse)
+        return run_cell(cell, input, state, batch_sizes, self.backend, reverse)
 
     def run(
         self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
@@ -228,7 +228,8 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         sizes = [(len(self.cells), sequence.batch, size) for size in first.state_sizes]
         if given is not None:
             check_state(tuple(map(sequence.take_state, given)), sizes)
-        check_devices(sequence.data, given or (), resident_weight(first.hidden_to_hidden))
+        weight = resident_weight(first.hidden_to_hidden)
+        check_devices(sequence.data, given or (), () if weight is None else (weight,))
         check_time(sequence.data.size(0))
         if given is None:
             state = whole([sequence.data.new_zeros(size) for size in sizes])

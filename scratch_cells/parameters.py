@@ -175,8 +175,10 @@ class TorchNamedModule(nn.Module):
 
     def _reorder(self, first: list[str]) -> None:
         """Move the parameters that are named first to the front, in this order."""
-        for name in [*first, *(name for name in self._parameters if name not in first)]:
-            if name in self._parameters:
+        order = [name for name in first if name in self._parameters]
+        order += [name for name in self._parameters if name not in first]
+        if order != list(self._parameters):  # else a caller may be iterating over them
+            for name in order:
                 self._parameters[name] = self._parameters.pop(name)
 
     def _own_values(self) -> list[tuple[nn.Module, str, Tensor]]:

@@ -215,14 +215,15 @@ def check_batch_sizes(batch_sizes: Tensor, rows: int) -> tuple[int, ...]:
     return sizes
 
 
-def check_devices(input: Tensor, state: tuple[Tensor, ...], weight: Tensor | None) -> None:
-    """Raise RuntimeError unless the input, the state and a weight are on the same device."""
-    for name, tensor in [*(("hidden", part) for part in state), ("parameter", weight)]:
-        if tensor is not None and tensor.device != input.device:
-            raise RuntimeError(
-                f"Input and {name} tensors are not at the same device, found input tensor at "
-                f"{input.device} and {name} tensor at {tensor.device}"
-            )
+def check_devices(input: Tensor, state: Iterable[Tensor], parameters: Iterable[Tensor]) -> None:
+    """Raise RuntimeError unless all are on the device of the input."""
+    for kind, tensors in (("hidden", state), ("parameter", parameters)):
+        for tensor in tensors:
+            if tensor.device != input.device:
+                raise RuntimeError(
+                    f"Input and {kind} tensors are not at the same device, found input tensor at "
+                    f"{input.device} and {kind} tensor at {tensor.device}"
+                )
 
 
 def check_time(time: int) -> None:

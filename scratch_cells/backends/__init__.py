@@ -15,19 +15,21 @@ from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.eligibility import (
+    CELL_CLASSES,
     LAYOUTS,
     Operands,
     autocast_is_on,
     cell_problem,
     context_problem,
     kind_of,
+    modification,
     operand_problem,
     operands_of,
 )
 from scratch_cells.backends.triton_backend import triton_problem
-from scratch_cells.cell import Cell
+from scratch_cells.cell import Cell, parts
 from scratch_cells.unroll import unroll
-from scratch_cells.validation import check_backend
+from scratch_cells.validation import check_backend, check_devices
 from shared_interface import State
 
 KERNELS: dict[tuple[str, str], type[CellKernel]] = {
@@ -103,9 +105,35 @@ def select_backend(
     check_backend(backend, BACKENDS)
     name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
     if name == "plain":
-        return Selection(name, reason, partial(unroll, cell, input, state, batch_sizes))
+        return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))
     kind = str(kind_of(cell))
     return Selection(name, reason, partial(apply_bptt, kind, KERNELS[name, kind], operands))
+
+
+def run_cell(
+    cell: Cell,
+    input: Tensor,
+    state: State,
+    batch_sizes: tuple[int, ...] | None,
+    backend: str,
+    reverse: bool,
+) -> tuple[Tensor, State]:
+    """``select_backend(...).run(reverse)``."""
+    check_backend(backend, BACKENDS)
+    name, _, operands = _decide(cell, input, state, batch_sizes, backend)
+    if name == "plain":
+        return _run_loop(cell, input, state, batch_sizes, reverse)
+    kind = str(kind_of(cell))
+    return apply_bptt(kind, KERNELS[name, kind], operands, reverse)
+
+
+def _run_loop(
+    cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
+) -> tuple[Tensor, State]:
+    """The reference loop. Tensors on several devices raise, unless something may move them."""
+    if not context_problem() and type(cell) in CELL_CLASSES and not modification(cell):
+        check_devices(input, parts(state), cell.parameters())
+    return unroll(cell, input, state, batch_sizes, reverse)
 
 
 def _decide(

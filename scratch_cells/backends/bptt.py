@@ -22,6 +22,7 @@ from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.eligibility import (
     Operands,
     context_problem,
+    is_plain_cpu_tensor,
     is_plain_tensor,
 )
 from scratch_cells.backends.reference_gradient import gradient_by_reference_loop
@@ -164,6 +165,8 @@ def _is_as_expected(tensor: Tensor | None, expected: Metadata | None) -> bool:
     if tensor is None or expected is None:
         return tensor is None and expected is None
     shape, dtype, device = expected
+    if device.type == "cpu":
+        return is_plain_cpu_tensor(tensor, shape, dtype)
     return (
         is_plain_tensor(tensor)
         and tensor.dtype is dtype

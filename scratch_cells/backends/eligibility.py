@@ -5,33 +5,78 @@ that does not, as a phrase for a message. The conditions are a whitelist: whatev
 counts as a problem, and the reference loop runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter, eq
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 from torch.utils._device import DeviceContext
+from torch.utils._python_dispatch import _disable_current_modes
 
 from scratch_cells.backends.cell_kernel import GRU_LAYOUT, LSTM_LAYOUT, RNN_LAYOUT, CellLayout
 from scratch_cells.cell import Cell, parts
 from scratch_cells.gru import GRUCell
-from scratch_cells.lstm import LSTMCell
+from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
 from scratch_cells.rnn import RNNCell
 from shared_interface import State
 
-METHODS = ("__call__", "_call_impl", "forward", "project", "gates", "update", "step")
-"""The methods that a step of a cell or a call of an ``nn.Linear`` may run."""
+CELL_CLASSES = (RNNCell, GRUCell, LSTMCell, ProjectedLSTMCell)
+"""This package's classes of cells. The last one has no kernel."""
 
-ORIGINALS: dict[type[nn.Module], list[tuple[str, Any]]] = {
-    cls: [(name, getattr(cls, name)) for name in METHODS if hasattr(cls, name)]
-    for cls in (RNNCell, GRUCell, LSTMCell, nn.Linear)
+NOT_RUN = ("__init__", "make_weights", "reset_parameters", "torch_names", "extra_repr", "bias")
+"""What a class of cells defines, but no step of it runs."""
+
+METHODS = {
+    "__call__",
+    "_call_impl",
+    "_wrapped_call_impl",
+    "forward",
+    *(
+        name
+        for cls in (Cell, *CELL_CLASSES)
+        for name, value in vars(cls).items()
+        if name not in NOT_RUN and (callable(value) or not name.startswith("_"))
+    ),
 }
+"""The attributes of a class that a step of a cell or a call of an ``nn.Linear`` may use."""
+
+PARTS: dict[type, tuple[str, str]] = {
+    nn.Linear: ("weight", "bias"),
+    **dict.fromkeys(list[type](CELL_CLASSES), ("input_to_hidden", "hidden_to_hidden")),
+}
+"""Submodules and parameters. An attribute of the class or the instance would hide them."""
+
+METHODS_OF: dict[type, list[str]] = {
+    cls: sorted(
+        name for name in METHODS | {"__getattr__", "__getattribute__"} if hasattr(cls, name)
+    )
+    for cls in (*CELL_CLASSES, nn.Linear)
+}
+
+GETTERS: dict[type, Callable[[type], Any]] = {
+    cls: attrgetter(*names) for cls, names in METHODS_OF.items()
+}
+"""A function that returns all of these methods of a class."""
+
+ORIGINALS: dict[type, Any] = {cls: getter(cls) for cls, getter in GETTERS.items()}
 """The methods of each class as they were defined, to detect patches."""
 
 INSTANCE_PATCHES = frozenset((*METHODS, "_compiled_call_impl"))
 """Attributes of an instance that replace a method. ``Module.compile`` sets the last one."""
+
+FUNCTIONS: list[tuple[str, Any, tuple[str, ...]]] = [
+    ("torch", torch, ("tanh", "sigmoid", "relu", "stack")),
+    ("torch.nn.functional", F, ("linear", "relu")),
+    ("torch.Tensor", Tensor, ("__add__", "__mul__", "__rsub__", "chunk", "unbind")),
+]
+"""The functions of torch that the reference loop calls."""
+
+FUNCTION_GETTERS = [(owner, attrgetter(*names)) for _, owner, names in FUNCTIONS]
+ORIGINAL_FUNCTIONS = [getter(owner) for owner, getter in FUNCTION_GETTERS]
 
 HOOKS = {
     "_forward_pre_hooks": "forward pre-hook",
@@ -73,8 +118,22 @@ def kind_of(cell: Cell) -> str | None:
 
 def operands_of(cell: Cell, input: Tensor, state: State) -> Operands:
     """x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
-    x_to_h, h_to_h = cell.input_to_hidden, cell.hidden_to_hidden
-    return [input, x_to_h.weight, h_to_h.weight, x_to_h.bias, h_to_h.bias, *parts(state)]
+    w_ih, b_ih = _weight_and_bias(_submodule(cell, "input_to_hidden"))
+    w_hh, b_hh = _weight_and_bias(_submodule(cell, "hidden_to_hidden"))
+    return [input, w_ih, w_hh, b_ih, b_hh, *parts(state)]
+
+
+def _submodule(module: nn.Module, name: str) -> Any:
+    """``getattr(module, name)``, faster where no other attribute hides the submodule."""
+    modules = module._modules
+    return modules[name] if name in modules else getattr(module, name)
+
+
+def _weight_and_bias(linear: Any) -> tuple[Any, Any]:
+    parameters = linear._parameters
+    if "weight" in parameters and "bias" in parameters:
+        return parameters["weight"], parameters["bias"]
+    return linear.weight, linear.bias
 
 
 def cell_problem(cell: Cell, kind: str | None) -> str | None:
@@ -83,13 +142,18 @@ def cell_problem(cell: Cell, kind: str | None) -> str | None:
         if type(cell) is RNNCell:
             return f"there is no kernel for nonlinearity {cell.nonlinearity!r}"
         return f"there is no kernel for {type(cell).__name__}"
+    return modification(cell)
+
+
+def modification(cell: Cell) -> str | None:
+    """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
     for name in ("input_to_hidden", "hidden_to_hidden"):
-        linear = getattr(cell, name)
+        linear = _submodule(cell, name)
         if type(linear) is not nn.Linear:  # a parametrization also makes it another class
             return f"{name} is a {type(linear).__name__}, not exactly an nn.Linear"
         if problem := _module_problem(linear, name):
             return problem
-    return _module_problem(cell, "the cell")
+    return _module_problem(cell, "the cell") or _function_problem()
 
 
 def _module_problem(module: nn.Module, name: str) -> str | None:
@@ -99,13 +163,28 @@ def _module_problem(module: nn.Module, name: str) -> str | None:
         (method, *_) = sorted(INSTANCE_PATCHES & attributes.keys())
         compiled = method == "_compiled_call_impl"
         return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
-    cls = type(module)
-    for method, original in ORIGINALS[cls]:
-        if getattr(cls, method) is not original:
-            return f"{method} of {cls.__name__} is replaced"
-    for hooks, kind in HOOKS.items():
-        if attributes[hooks]:
-            return f"a {kind} is registered on {name}"
+    cls: type = type(module)
+    methods = GETTERS[cls](cls)
+    if methods != ORIGINALS[cls]:
+        index = list(map(eq, methods, ORIGINALS[cls])).index(False)
+        return f"{METHODS_OF[cls][index]} of {cls.__name__} is replaced"
+    for hidden in PARTS[cls]:
+        if hidden in attributes and (hidden in module._parameters or hidden in module._modules):
+            return f"an attribute hides {hidden} of {name}"
+        if getattr(cls, hidden, None) is not None:
+            return f"an attribute hides {hidden} of {cls.__name__}"
+    if any(map(attributes.__getitem__, HOOKS)):
+        kind = next(kind for hooks, kind in HOOKS.items() if attributes[hooks])
+        return f"a {kind} is registered on {name}"
+    return None
+
+
+def _function_problem() -> str | None:
+    """A function of torch that is replaced."""
+    for (owner, getter), originals in zip(FUNCTION_GETTERS, ORIGINAL_FUNCTIONS, strict=True):
+        if getter(owner) != originals:
+            name = next(name for name, value, _ in FUNCTIONS if value is owner)
+            return f"a function of {name} is replaced"
     return None
 
 
@@ -132,12 +211,30 @@ def context_problem() -> str | None:
 
 def autocast_is_on(tensor: Any) -> bool:
     """Whether autocast is on for the device of the tensor. Not every device has it."""
+    if not torch._C._is_any_autocast_enabled():
+        return False
     device = tensor.device.type
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def operand_problem(kind: str, operands: Operands) -> str | None:
     """An operand that is not a plain tensor, or not of the common device, dtype and size."""
+    input, _, w_hh, *_ = operands
+    assert input is not None
+    assert w_hh is not None
+    if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
+        shapes = _expected_shapes(LAYOUTS[kind], input, w_hh)
+        dtype = input.dtype
+        if len(operands) == len(shapes) and len(input):
+            for tensor, shape in zip(operands, shapes, strict=True):
+                if tensor is not None and not is_plain_cpu_tensor(tensor, shape, dtype):
+                    break
+            else:
+                return None
+    return _operand_problem_in_detail(kind, operands)
+
+
+def _operand_problem_in_detail(kind: str, operands: Operands) -> str | None:
     for name, tensor in zip(NAMES, operands, strict=False):
         if tensor is not None and not is_plain_tensor(tensor):
             return f"{name} is {_description(tensor)}, not a plain tensor"
@@ -159,13 +256,14 @@ def operand_problem(kind: str, operands: Operands) -> str | None:
             return f"{name} is {tensor.dtype}, the input {dtype}"
         if tensor.shape != shape:
             return f"{name} has shape {tuple(tensor.shape)}, not {shape}"
-    return None
+    return None if len(input) else "the sequence has no time step"
 
 
 def _expected_shapes(layout: CellLayout, input: Tensor, w_hh: Tensor) -> Sequence[tuple[int, ...]]:
     """The shapes of the operands that follow from x and the columns of W_hh."""
-    time, batch, input_size = input.shape if input.dim() == 3 else (0, 0, 0)
-    hidden_size = w_hh.size(-1) if w_hh.dim() == 2 else 0
+    input_shape, w_hh_shape = input.shape, w_hh.shape
+    time, batch, input_size = input_shape if len(input_shape) == 3 else (0, 0, 0)
+    hidden_size = w_hh_shape[1] if len(w_hh_shape) == 2 else 0
     rows = layout.gate_count * hidden_size
     state = (batch, hidden_size)
     return (
@@ -179,26 +277,60 @@ def _expected_shapes(layout: CellLayout, input: Tensor, w_hh: Tensor) -> Sequenc
     )
 
 
+PLAIN_TYPES = (Tensor, nn.Parameter)
+
+
+keys_of: Callable[[Tensor], Any] = torch._C._dispatch_keys
+"""By what torch selects the implementation of an operation: one bit each for device, layout,
+laziness, fake tensors and transforms."""
+
+
+def _keys_of_plain_cpu_tensors() -> frozenset[int]:
+    keys: set[int] = set()
+    for inference in (False, True):
+        with _disable_current_modes(), torch.inference_mode(inference):
+            keys.add(keys_of(torch.empty(0, device="cpu")).raw_repr())
+    return frozenset(keys)
+
+
+PLAIN_CPU_KEYS = _keys_of_plain_cpu_tensors()
+
+
+def is_plain_cpu_tensor(tensor: Tensor, shape: Sequence[int], dtype: torch.dtype) -> bool:
+    """Whether it is a plain tensor on the CPU of this shape and dtype: one test for many."""
+    return (
+        type(tensor) in PLAIN_TYPES
+        and keys_of(tensor).raw_repr() in PLAIN_CPU_KEYS
+        and tensor.dtype is dtype
+        and tensor.shape == shape
+        and _fits_its_storage(tensor)
+    )
+
+
 def is_plain_tensor(tensor: Tensor) -> bool:
     """Whether the elements are in memory as the tensor's shape, strides and dtype describe."""
     return (
-        (type(tensor) is Tensor or type(tensor) is nn.Parameter)
+        type(tensor) in PLAIN_TYPES
         and tensor.layout is torch.strided
         and not tensor.is_nested
         and not tensor.is_neg()
         and not tensor._is_zerotensor()  # lazy conjugation is only for complex dtypes
+        and (tensor.device.type != "cpu" or keys_of(tensor).raw_repr() in PLAIN_CPU_KEYS)
         and _fits_its_storage(tensor)
     )
 
 
 def _fits_its_storage(tensor: Tensor) -> bool:
     """Whether all elements are in the storage, which may have been resized since."""
-    span = tensor.numel()  # elements from the first to the last in memory
-    if span and not tensor.is_contiguous():
-        sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
-        span = 1 + sum((size - 1) * stride for size, stride in sizes_and_strides)
-    end = (tensor.storage_offset() + span) * tensor.element_size()
-    return not span or bool(end <= tensor.untyped_storage().nbytes())
+    nbytes = tensor.untyped_storage().nbytes()
+    offset = tensor.storage_offset()
+    if tensor.is_contiguous():
+        size = tensor.nbytes
+        end = size + offset * tensor.itemsize if offset else size
+        return bool(end <= nbytes) or not size
+    sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
+    last = offset + sum((size - 1) * stride for size, stride in sizes_and_strides)
+    return bool((last + 1) * tensor.itemsize <= nbytes) or not tensor.numel()
 
 
 def _description(tensor: Tensor) -> str:
@@ -210,4 +342,6 @@ def _description(tensor: Tensor) -> str:
         return f"of layout {tensor.layout}"
     if tensor.is_neg():
         return "a lazily negated view"
-    return "a zero tensor without memory" if tensor._is_zerotensor() else "larger than its storage"
+    if tensor._is_zerotensor():
+        return "a zero tensor without memory"
+    return "of an unknown kind" if _fits_its_storage(tensor) else "larger than its storage"

@@ -357,23 +357,31 @@ def test_the_compiler_gives_no_warnings(double: Any, narrow: Any, tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def sanitizer(name: str) -> str:
+    """The path of a sanitizer's library, or the name alone if GCC has none."""
+    command = ["gcc", f"-print-file-name=lib{name}.so"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 @pytest.mark.slow
-def test_no_access_is_out_of_bounds(tmp_path: Path) -> None:
-    """The property tests of the C backend again, with GCC's address sanitizer."""
-    asan = subprocess.run(
-        ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    if not os.path.isabs(asan):
-        pytest.skip("gcc has no address sanitizer")
+def test_no_access_is_out_of_bounds_and_no_behaviour_undefined(tmp_path: Path) -> None:
+    """The property tests of the C backend again, with GCC's address and undefined sanitizers."""
+    asan, ubsan = sanitizer("asan"), sanitizer("ubsan")
+    if not os.path.isabs(asan) or not os.path.isabs(ubsan):
+        pytest.skip("gcc has no sanitizers")
     program = (
         "import sys, pytest\n"
         "from scratch_cells.backends import c_compiler\n"
-        "c_compiler.OPTIONS += ('-fsanitize=address', '-g')\n"
+        "c_compiler.OPTIONS += ('-fsanitize=address,undefined', '-g')\n"
+        "c_compiler.OPTIONS += ('-fno-sanitize-recover=all',)\n"
+        "c_compiler.MAX_GCC_SECONDS *= 5\n"
         "sys.exit(pytest.main(['-s', '-p', 'no:cacheprovider', *sys.argv[1:]]))"
     )
+    folder = "tests/scratch_cells/backends"
     tests = [
-        "tests/scratch_cells/backends/test_c_backend.py::test_every_size_and_thread_count_equals_the_reference_loop",
-        "tests/scratch_cells/backends/test_c_backend.py::test_sigmoid_is_accurate_to_four_units_in_the_last_place",
+        f"{folder}/test_c_backend.py::test_every_size_and_thread_count_equals_the_reference_loop",
+        f"{folder}/test_c_backend.py::test_sigmoid_is_accurate_to_four_units_in_the_last_place",
+        f"{folder}/test_unusual_calls.py::test_unusual_calls_do_what_the_reference_loop_does",
     ]
     done = subprocess.run(
         [sys.executable, "-c", program, *tests],
@@ -382,14 +390,16 @@ def test_no_access_is_out_of_bounds(tmp_path: Path) -> None:
             **os.environ,
             "XDG_CACHE_HOME": str(tmp_path),
             # libstdc++ too: otherwise a C++ exception during the import of Triton aborts.
-            "LD_PRELOAD": f"{asan} libstdc++.so.6",
+            "LD_PRELOAD": f"{asan} {ubsan} libstdc++.so.6",
             "ASAN_OPTIONS": "detect_leaks=0",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
             "PYTHONPATH": str(ROOT),
         },
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert "runtime error" not in done.stderr
 
 
 @pytest.mark.parametrize(
