@@ -18,10 +18,11 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
+from command_line.imports import fast_imports
 from command_line.program import clean_exit
 from training_loop.commands.options import PROGRAM, Options, parse_options
 from training_loop.config import Config
-from training_loop.runtime.startup import fast_imports, tune_malloc
+from training_loop.runtime.startup import tune_malloc
 
 
 def train(config: Config, resume: bool = False) -> Path:

@@ -15,7 +15,7 @@ from rich.console import Console
 from cell_verifier import verify
 from cell_verifier.rendering import show
 from cell_verifier.report import plain_text
-from cell_verifier.worker import judge
+from cell_verifier.supervisor import judge
 from tests.cell_verifier.terminal import as_text
 from tests.helpers.paths import ROOT
 
@@ -142,7 +142,7 @@ def test_ctrl_c_gives_one_line_and_exit_status_130() -> None:
     """A terminal sends SIGINT to all processes of the command, here while they import torch."""
     program = (
         "import sys\n"
-        "from cell_verifier.__main__ import Arguments, main\n"
+        "from cell_verifier.command import Arguments, main\n"
         "from command_line.program import clean_exit\n"
         "print('imported', flush=True)\n"
         "with clean_exit('cell_verifier'):\n"
