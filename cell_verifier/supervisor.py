@@ -95,7 +95,10 @@ def supervise(target: str, against: Against, timeout: float) -> None:
                 content = result.read_bytes()
     except OSError as error:
         reason = f"cannot start a process or write a temporary file: {error.strerror}"
-    sys.stdout.buffer.write(pickle.dumps((reason, content)))
+    with suppress(BrokenPipeError):  # the command has ended
+        sys.stdout.buffer.write(pickle.dumps((reason, content)))
+        sys.stdout.flush()
+    os._exit(0)  # without another attempt to write
 
 
 def end_with_parent(parent: int) -> None:

@@ -187,6 +187,21 @@ FAILING = {
         "        h, c = state\n        return h @ x, c\n",
         "broken.py:5: RuntimeError: ",
     ),
+    "keyboard interrupt": (
+        "from torch import nn\nclass MyLSTM(nn.LSTMCell):\n    def forward(self, x, state):\n"
+        "        raise KeyboardInterrupt('mine')\n",
+        "broken.py:4: KeyboardInterrupt: mine",
+    ),
+    "base exception": (
+        "class Mine(BaseException):\n    pass\ndef MyLSTM(*sizes):\n    raise Mine('its reason')\n",
+        "broken.py:4: Mine: its reason",
+    ),
+    "generator exit": ("raise GeneratorExit\n", "broken.py:1: GeneratorExit"),
+    "message that raises": (
+        "class Mine(Exception):\n    def __str__(self):\n        raise ValueError\n"
+        "def MyLSTM(*sizes):\n    raise Mine\n",
+        "broken.py:5: Mine: no message: its __str__ raises ValueError",
+    ),
     "crash": (
         "import os\nfrom torch import nn\nclass MyLSTM(nn.LSTMCell):\n"
         "    def forward(self, x, state):\n        os._exit(7)\n",
