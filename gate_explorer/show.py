@@ -1,70 +1,28 @@
-"""Show what a recurrent layer computes: python -m gate_explorer runs/NAME --index 7"""
+"""Load runs, observe them while they read one image, and write the page and the other files."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from command_line.errors import printable
 from command_line.files import write_errors_as_config_errors
-from command_line.program import clean_exit, parse_arguments
+from gate_explorer.arguments import Arguments, run_paths
 from gate_explorer.errors import ExplorerError
-from gate_explorer.inputs.load_run import LoadedRun, load_run
+from gate_explorer.inputs.load_run import LoadedRun, load_run, read_run, uses_own_code
 from gate_explorer.inputs.select_image import select_image
 from gate_explorer.observation.observe import Observation, observe
 from gate_explorer.render.html import write_page
 from gate_explorer.render.npz import write_npz
 from gate_explorer.render.png import write_png
 
-MAX_COMPARED = 3
-"""Runs that fit side by side on the page."""
 
-
-def _option(metavar: str, default: str) -> object:
-    """How the help text shows an option whose default value is None."""
-    kind = int if metavar == "N" else Path
-    return tyro.conf.arg(
-        constructor=kind, metavar=metavar, help_behavior_hint=f"(default: {default})"
-    )
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """Show what happens inside a recurrent layer while it reads a digit, as one HTML page."""
-
-    run: Annotated[
-        tyro.conf.Positional[Path | None],
-        tyro.conf.arg(metavar="RUN", constructor=Path, help_behavior_hint=""),
-    ] = None
-    """The run to show: a run folder of train.py, or a file of weights."""
-    compare: Annotated[
-        tuple[Path, ...], tyro.conf.arg(metavar="RUN RUN [RUN]", help_behavior_hint="")
-    ] = ()
-    """Show two or three runs side by side instead of one."""
-    index: Annotated[int | None, _option("N", "0")] = None
-    """Show the test image with this index."""
-    label: Annotated[int | None, _option("N", "any")] = None
-    """Show the first test image with this label."""
-    wrong: bool = False
-    """Show the first test image that the run classifies wrongly."""
-    html: Annotated[Path | None, _option("FILE", "explorer.html in the run's folder")] = None
-    """Write the HTML page to this file."""
-    png: Annotated[Path | None, _option("FILE", "none")] = None
-    """Also write a picture of the last layer to this file, as PNG."""
-    npz: Annotated[Path | None, _option("FILE", "none")] = None
-    """Also write all observed values to this file, as NumPy arrays (.npz)."""
-    data_dir: Annotated[Path | None, _option("FOLDER", "as the run was trained")] = None
-    """The folder that contains MNIST/raw."""
-
-
-def main(arguments: Arguments) -> None:
+def show(arguments: Arguments) -> None:
     """Load the runs, select the image, observe the models, write the files.
 
     Raises:
         ConfigError, DataError, ImplementationError: a run, an image or a file cannot be used.
     """
     paths = run_paths(arguments)
-    runs = [load_run(path, arguments.data_dir) for path in paths]
+    runs = load_runs(paths, arguments)
     require_same_images(runs)
     index = select_image(runs[0], arguments.index, arguments.label, arguments.wrong)
     observations = [observe_run(run, index) for run in runs]
@@ -73,30 +31,33 @@ def main(arguments: Arguments) -> None:
     page = arguments.html or folder / "explorer.html"
     with write_errors_as_config_errors("--html", page):
         write_page(page, observations, title)
-    print(f"{title} -> {page}")
+    print(f"{title} -> {printable(page)}")
     if arguments.png:
         with write_errors_as_config_errors("--png", arguments.png):
             write_png(arguments.png, observations, title)
-        print(f"picture -> {arguments.png}")
+        print(f"picture -> {printable(arguments.png)}")
     if arguments.npz:
         with write_errors_as_config_errors("--npz", arguments.npz):
             write_npz(arguments.npz, observations)
-        print(f"arrays -> {arguments.npz}")
+        print(f"arrays -> {printable(arguments.npz)}")
 
 
-def run_paths(arguments: Arguments) -> tuple[Path, ...]:
-    """The paths of the runs to show: one RUN, or those of ``--compare``.
+def load_runs(paths: Sequence[Path], arguments: Arguments) -> list[LoadedRun]:
+    """Load the runs, with the Python code that ``--implementation`` permits.
 
     Raises:
-        ExplorerError: there are too few or too many runs.
+        ExplorerError: there are more or fewer implementations than runs with code of their own.
+        ConfigError, DataError, ImplementationError: a run cannot be loaded.
     """
-    if arguments.run is not None and not arguments.compare:
-        return (arguments.run,)
-    if arguments.run is not None or not arguments.compare:
-        raise ExplorerError("expected one RUN, or --compare with two or three")
-    if not 2 <= len(arguments.compare) <= MAX_COMPARED:
-        raise ExplorerError(f"--compare has {len(arguments.compare)} runs: expected two or three")
-    return arguments.compare
+    given = arguments.implementation
+    own = [path for path in paths if uses_own_code(read_run(path)[1])]
+    if given and (not own or len(given) not in (1, len(own))):
+        raise ExplorerError(
+            f"--implementation is given {len(given)} times: {len(own)} of the runs were trained "
+            "with Python code of their own; give one for all of them, or one for each in order"
+        )
+    code = dict(zip(own, given * len(own) if len(given) == 1 else given, strict=False))
+    return [load_run(path, arguments.data_dir, code.get(path)) for path in paths]
 
 
 def require_same_images(runs: list[LoadedRun]) -> None:
@@ -121,8 +82,3 @@ def observe_run(run: LoadedRun, index: int) -> Observation:
         class_names=run.class_names,
         name=run.name,
     )
-
-
-if __name__ == "__main__":
-    with clean_exit("gate_explorer"):
-        main(parse_arguments(Arguments, "python -m gate_explorer"))

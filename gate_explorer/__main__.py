@@ -1,0 +1,15 @@
+"""Show what a recurrent layer computes: python -m gate_explorer runs/NAME --index 7"""
+
+from command_line.imports import exit_on_ctrl_c, fast_imports
+
+PROGRAM = "gate_explorer"
+
+if __name__ == "__main__":
+    with exit_on_ctrl_c(PROGRAM):
+        from command_line.program import clean_exit, parse_arguments
+        from gate_explorer.arguments import Arguments
+    with clean_exit(PROGRAM):
+        arguments = parse_arguments(Arguments, "python -m gate_explorer")
+        with fast_imports(PROGRAM):
+            from gate_explorer.show import show
+        show(arguments)
