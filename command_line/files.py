@@ -14,8 +14,9 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]
     """Open a temporary file in the folder of ``path``; rename it to ``path`` on success.
 
     If the ``with`` block raises, the temporary file is deleted and ``path`` is unchanged. The new
-    content is on the disk (fsync) before the old content is given up. The file's permissions are
-    those of any new file (umask). A symbolic link is followed; a pipe or a device, such as
+    content and its name are on the disk (fsync of file and folder) before the function returns, and
+    the content before the old content is given up. The file's permissions are those of any new file
+    (umask). A symbolic link is followed; a pipe or a device, such as
     ``/dev/stdout``, cannot be replaced and is written to directly.
 
     Args:
@@ -36,7 +37,8 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]
     # The process id keeps two processes that write the same file apart.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of a killed process with the same id
+        with temporary.open("xb") as file:  # x: a link that was put there is not followed
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -44,8 +46,22 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]
             with suppress(FileNotFoundError):  # there is no old content yet
                 os.replace(path, previous)
         os.replace(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, so that a new or renamed file survives a power cut.
+
+    No effect on systems that cannot open a folder, and on file systems that cannot sync one.
+    """
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 @contextmanager

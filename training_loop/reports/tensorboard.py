@@ -5,6 +5,7 @@ thread prints a traceback, and the error is raised only by a later call. Here ``
 calling thread, so that a write error is raised once, where it can be handled.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -51,6 +52,11 @@ class TensorBoardWriter:
     def flush(self) -> None:
         """Flush the buffer, so that TensorBoard can read all events."""
         self.file.flush()
+
+    def sync(self) -> None:
+        """Write all events to the disk (fsync)."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Close the file."""

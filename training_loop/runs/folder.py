@@ -13,13 +13,14 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from filelock import FileLock, Timeout
 
 from command_line.errors import ConfigError
-from command_line.files import write_errors_as_config_errors
+from command_line.files import sync_folder, write_errors_as_config_errors
 from training_loop.config import ResolvedConfig
 from training_loop.runs import checkpoint
 
 RUNS = Path("runs")
 MODEL = "model.safetensors"
-"""File of the final weights. It is written last, so a run is finished if it exists."""
+"""File of the final weights. A run is finished if it exists and no checkpoint does: the checkpoints
+are deleted last."""
 LOCK = ".lock"
 
 
@@ -58,7 +59,7 @@ def unfinished_folder(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise ConfigError(f"resume is {folder}: no such folder; give the folder of a run")
     with _locked(folder):
-        if (folder / MODEL).exists():
+        if (folder / MODEL).exists() and not _has_checkpoint(folder):
             raise ConfigError(
                 f"resume is {folder}: the run is finished; evaluate it with --evaluate {folder}"
             )
@@ -107,9 +108,21 @@ def _files_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name != LOCK]
 
 
+def _has_checkpoint(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (checkpoint.CURRENT, checkpoint.PREVIOUS))
+
+
+def _make_folder(folder: Path, exist_ok: bool = True) -> None:
+    """Create a folder and its missing parents, all of them on the disk (fsync)."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+    for path in missing:
+        sync_folder(path.parent)
+
+
 def _create(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / checkpoint.CURRENT).exists():
+    _make_folder(folder)
+    if _has_checkpoint(folder):
         with _locked(folder):
             pass  # raises if another run is using it
         raise ConfigError(
@@ -127,6 +140,6 @@ def _create_in_runs(name: str) -> Path:
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
     for candidate in chain([folder], numbered):
         with suppress(FileExistsError):  # another run has started in the same second
-            candidate.mkdir(parents=True)
+            _make_folder(candidate, exist_ok=False)
             break
     return candidate

@@ -33,6 +33,7 @@ from training_loop.reports.saturation import saturation
 from training_loop.reports.tensorboard import TensorBoardWriter
 from training_loop.runs import checkpoint
 from training_loop.runs.folder import MODEL
+from training_loop.runtime.signals import StoppedAtOnce
 from training_loop.trainer import DivergedError, StepMetrics, Trainer
 
 CONFIG, METRICS = "config.json", "metrics.json"
@@ -125,7 +126,10 @@ class Run:
         self._write_metrics()
 
     def finish(self, images: ImageSets, logits: Tensor) -> None:
-        """Draw the plots, write the final weights, and delete the checkpoints.
+        """Write the final weights, draw the plots, and delete the checkpoints.
+
+        The checkpoints are deleted last, when everything else is on the disk. Until then the run
+        can be resumed; it then tests again.
 
         Args:
             images: the data set.
@@ -134,6 +138,9 @@ class Run:
         if not self.is_main_process:
             return
         logits, labels, names = logits.cpu(), images.test_labels, images.class_names
+        weights = self.trainer.plain_model.state_dict()
+        self._write(MODEL, save(checkpoint.to_cpu(weights)))
+        self._write_metrics()
         title = f"{self.config.layer} on {self.config.dataset}, by {self.config.sequence}"
         accuracies = [epoch.accuracy for epoch in self.trainer.epochs]
         losses, split = self.trainer.step_losses, self.config.split
@@ -141,15 +148,17 @@ class Run:
         self._draw("confusion.png", plots.draw_confusion, logits, labels, names)
         mistakes = (images.test_images, logits, labels, names)
         self._draw("mistakes.png", plots.draw_mistakes, *mistakes)
-        self._write_metrics()
-        weights = self.trainer.plain_model.state_dict()
-        self._write(MODEL, save(checkpoint.to_cpu(weights)))
-        for name in (checkpoint.CURRENT, checkpoint.PREVIOUS):
-            (self.folder / name).unlink(missing_ok=True)
+        with self._write_errors():
+            self.tensorboard.sync()
+            for name in (checkpoint.PREVIOUS, checkpoint.CURRENT):
+                (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
     def checkpoint_on_interrupt(self) -> Iterator[None]:
         """If a signal stops the run, write a checkpoint; add to every error how to resume.
+
+        A checkpoint is written between two steps only. After a second signal, which stops the run
+        at any line, the latest one is kept: half a step would replace it.
 
         Raises:
             Stopped: re-raised with what was saved.
@@ -158,12 +167,11 @@ class Run:
         """
         resume = f"resume with --resume {self.folder}"
         try:
-            yield
+            with self._saved_between_steps():
+                yield
+        except StoppedAtOnce as stopped:
+            raise Stopped(stopped.signal, self._on_disk()) from None
         except Stopped as stopped:
-            # After the last epoch its checkpoint from before the test is kept, not replaced: to
-            # write its results, a resumed run has to test again.
-            if self.trainer.epoch <= self.config.epochs:
-                self.save()
             raise Stopped(stopped.signal, f"saved after step {self.saved_step}, {resume}") from None
         except DivergedError as error:
             raise DivergedError(f"{error}; {self._latest()}") from error
@@ -177,6 +185,29 @@ class Run:
             if self.is_main_process:
                 with suppress(OSError):  # events that are not flushed yet are lost
                     self.tensorboard.close()
+
+    @contextmanager
+    def _saved_between_steps(self) -> Iterator[None]:
+        try:
+            yield
+        except StoppedAtOnce:
+            raise
+        except Stopped:
+            # After the last epoch its checkpoint from before the test is kept, not replaced: to
+            # write its results, a resumed run has to test again.
+            if self.trainer.epoch <= self.config.epochs:
+                self.save()
+            raise
+
+    def _on_disk(self) -> str:
+        """What the folder contains, whatever line the run was stopped at."""
+        try:
+            latest, _ = checkpoint.read_latest(self.folder)
+        except checkpoint.CheckpointError as error:
+            if not (self.folder / MODEL).exists():
+                return str(error)
+            return f"the run is finished; evaluate it with --evaluate {self.folder}"
+        return f"latest checkpoint: step {latest.step}, resume with --resume {self.folder}"
 
     def _latest(self) -> str:
         return f"latest checkpoint: step {self.saved_step}"
