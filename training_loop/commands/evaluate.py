@@ -4,8 +4,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from command_line.errors import ConfigError, one_line
@@ -14,8 +12,9 @@ from training_loop.config import Config
 from training_loop.model import build_model
 from training_loop.predict import accuracy, predict
 from training_loop.reports.plots import confusion
-from training_loop.runs import checkpoint
+from training_loop.runs import checkpoint, final_weights
 from training_loop.runs.folder import MODEL
+from training_loop.runs.saved_config import config_warning
 from training_loop.runtime.accelerator import start_accelerator
 
 BATCH_SIZE = 500
@@ -37,6 +36,8 @@ def evaluate(config: Config) -> float:
     assert config.run_dir is not None
     weights, source = load_weights(config.run_dir)
     accelerator = start_accelerator(config.device, config.precision)
+    if warning := config_warning(config.run_dir):
+        accelerator.print(warning)
     images = load_images(config.dataset, config.data_dir)
     if config.validation:
         images = images.for_validation()
@@ -72,11 +73,7 @@ def load_weights(folder: Path) -> tuple[dict[str, Tensor], str]:
     if not file.is_file():
         latest, _ = checkpoint.read_latest(folder)
         return latest.with_prefix("model/"), f"step {latest.step}"
-    try:
-        return load_file(file), "final weights"
-    except (SafetensorError, OSError) as error:
-        reason = one_line(error)
-        raise ConfigError(f"{file} is damaged or not a safetensors file ({reason})") from error
+    return final_weights.read(file)[0], "final weights"
 
 
 def class_table(logits: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Table:

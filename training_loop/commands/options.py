@@ -10,11 +10,10 @@ import tyro
 
 from command_line.errors import ConfigError
 from command_line.program import parse_arguments
-from training_loop.config import Config
+from training_loop.config import CHANGEABLE, Config
+from training_loop.runtime.startup import fast_imports
 
 PROGRAM = "train.py"
-CHANGEABLE = {"implementation", "backend", "device", "compile", "checkpoint_every", "data_dir"}
-"""Options that may change on resume: they change the results by rounding at most."""
 
 
 def _run(metavar: str) -> object:
@@ -60,7 +59,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     folder = options.resume or options.evaluate
     if folder is None:
         return options
-    saved = dataclasses.replace(Config.load(folder), run_dir=folder)
+    with fast_imports(PROGRAM):  # imported here: it imports torch, which --help does not need
+        from training_loop.runs.saved_config import load_config
+    saved = dataclasses.replace(load_config(folder), run_dir=folder)
     options = parse_arguments(Options, PROGRAM, arguments, default=Options(config=saved))
     for name, value in vars(options.config).items():
         if name not in CHANGEABLE and value != getattr(saved, name):

@@ -20,7 +20,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from command_line.errors import ConfigError, LostProcessError, Stopped, is_lost_connection
@@ -31,8 +30,9 @@ from training_loop.model import count_parameters
 from training_loop.reports import plots
 from training_loop.reports.saturation import saturation
 from training_loop.reports.tensorboard import TensorBoardWriter
-from training_loop.runs import checkpoint
+from training_loop.runs import checkpoint, final_weights
 from training_loop.runs.folder import MODEL
+from training_loop.runs.saved_config import config_warning, require_same_run
 from training_loop.runtime.signals import StoppedAtOnce
 from training_loop.trainer import DivergedError, StepMetrics, Trainer
 
@@ -55,16 +55,17 @@ class Run:
         self.folder = folder
         self.trainer = trainer
         self.warning = ""
-        """One line for the user if the latest checkpoint is damaged, else empty."""
+        """One line for the user if the latest checkpoint or config.json is damaged, else empty."""
         self.is_main_process = trainer.accelerator.is_main_process
         self.saved_step = trainer.step
         if resumed:
-            latest, self.warning = checkpoint.read_latest(folder)
+            latest, damaged = checkpoint.read_latest(folder)
+            self.warning = "; ".join(filter(None, (damaged, config_warning(folder))))
+            require_same_run(trainer.config, latest)
             checkpoint.restore(latest, trainer)
             self.saved_step = latest.step
-        elif self.is_main_process:
-            self._write(CONFIG, trainer.config.to_json().encode())
         if self.is_main_process:
+            self._write(CONFIG, trainer.config.to_json().encode())
             with self._write_errors():
                 self.tensorboard = TensorBoardWriter(folder, trainer.step)
         if not resumed:
@@ -139,7 +140,7 @@ class Run:
             return
         logits, labels, names = logits.cpu(), images.test_labels, images.class_names
         weights = self.trainer.plain_model.state_dict()
-        self._write(MODEL, save(checkpoint.to_cpu(weights)))
+        self._write(MODEL, final_weights.content_of(checkpoint.to_cpu(weights), self.config))
         self._write_metrics()
         title = f"{self.config.layer} on {self.config.dataset}, by {self.config.sequence}"
         accuracies = [epoch.accuracy for epoch in self.trainer.epochs]
