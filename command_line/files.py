@@ -1,6 +1,8 @@
 """Atomic file writing: a reader sees the old content or the new content, never a part of it."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +17,8 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]
 
     If the ``with`` block raises, the temporary file is deleted and ``path`` is unchanged. The new
     content and its name are on the disk (fsync of file and folder) before the function returns, and
-    the content before the old content is given up. The file's permissions are those of any new file
-    (umask). A symbolic link is followed; a pipe or a device, such as
+    the content before the old content is given up. A new file has the usual permissions (umask), a
+    replaced file keeps its own. A symbolic link is followed; a pipe or a device, such as
     ``/dev/stdout``, cannot be replaced and is written to directly.
 
     Args:
@@ -33,12 +35,16 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]
         with path.open("wb") as file:
             yield file
         return
-    path = path.resolve()
-    # The process id keeps two processes that write the same file apart.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():  # a link to itself cannot be followed
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    # The process id keeps two processes that write the same file apart. A name may have 255 bytes.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
     try:
         temporary.unlink(missing_ok=True)  # of a killed process with the same id
         with temporary.open("xb") as file:  # x: a link that was put there is not followed
+            if path.exists():
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())

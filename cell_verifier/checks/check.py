@@ -10,7 +10,7 @@ class Check:
     Attributes:
         name: a short name.
         covers: what is compared.
-        passed: None if the comparison was skipped; ``detail`` says why.
+        passed: None if the comparison was skipped; ``detail`` is the reason.
         difference: the largest relative difference, if values were compared.
         tolerance: the largest relative difference that passes.
         detail: what is wrong, or why the comparison was skipped.

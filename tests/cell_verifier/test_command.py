@@ -98,8 +98,8 @@ def alive(pid: int) -> bool:
     ("arguments", "message"),
     [
         (
-            ["my.py:MyLSTM", "--against", "lstm", "--json", "no/such/folder.json"],
-            "--json is no/such/folder.json: the folder no/such does not exist; create it",
+            ["my.py:MyLSTM", "--against", "lstm", "--json", "missing/folder.json"],
+            "--json is missing/folder.json: the folder missing does not exist; create it",
         ),
         (
             ["my.py:MyLSTM", "--against", "lstm", "--timeout", "-1"],

@@ -1,4 +1,4 @@
-"""command_line/errors.py: what an error tells its user."""
+"""command_line/errors.py: the message of an error for its user."""
 
 import json
 import signal

@@ -26,13 +26,13 @@ from training_loop.model import build_model
 
 def write_run(folder: Path, **options: Any) -> Path:
     """A run folder as train.py writes it, of an untrained model."""
-    settled = {"dataset": "digits", "hidden_size": 6, **options}
+    resolved = {"dataset": "digits", "hidden_size": 6, **options}
     torch.manual_seed(0)
-    features = 1 if settled.get("sequence") == "pixels" else 8
-    model = build_model(Config(**settled), features, 10)
+    features = 1 if resolved.get("sequence") == "pixels" else 8
+    model = build_model(Config(**resolved), features, 10)
     folder.mkdir()
     save_file(model.state_dict(), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({**settled, "some_later_option": 1}))
+    (folder / "config.json").write_text(json.dumps({**resolved, "some_later_option": 1}))
     return folder
 
 

@@ -334,8 +334,8 @@ wrong(
     "rnn_stack",
     ("self.d * hidden_size", "hidden_size"),
     (
-        "walk = source.flip(0) if d else source",
-        "mine = source if layer == 0 else source.chunk(self.d, -1)[d]\n                walk = mine.flip(0) if d else mine",
+        "ordered = source.flip(0) if d else source",
+        "mine = source if layer == 0 else source.chunk(self.d, -1)[d]\n                ordered = mine.flip(0) if d else mine",
     ),
 )
 wrong(

@@ -28,8 +28,8 @@ class MyRNN(nn.Module):
             for d in range(self.d):
                 k = layer * self.d + d
                 h, ys = h0[k], []
-                walk = source.flip(0) if d else source
-                for x_t in walk:
+                ordered = source.flip(0) if d else source
+                for x_t in ordered:
                     h = torch.tanh(x_t @ self.w[k] + h @ self.u[k] + self.b[k])
                     ys.append(h)
                 y = torch.stack(ys)
