@@ -51,6 +51,7 @@ def train(config: Config, resume: bool = False) -> Path:
         from training_loop.runs.folder import open_folder
         from training_loop.runs.run import Run
         from training_loop.runtime.accelerator import describe, start_accelerator
+        from training_loop.runtime.processes import require_same_options
         from training_loop.runtime.signals import stop_on_signals
         from training_loop.trainer import Trainer
 
@@ -61,6 +62,7 @@ def train(config: Config, resume: bool = False) -> Path:
     if config.validation:
         images = images.for_validation()
     config = config.resolved(images.name, accelerator.device.type)
+    require_same_options(accelerator, config, len(images.train_labels))
 
     # Both sets are on the training device as uint8. Sequences are computed one batch at a time.
     where = (accelerator.device, accelerator.process_index, accelerator.num_processes)

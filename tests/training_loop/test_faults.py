@@ -323,3 +323,19 @@ def test_a_run_killed_while_its_plots_are_drawn_tests_again_on_resume(
     assert metrics(folder)["epochs"]
     train(saved(folder), resume=True)
     assert_same_results(folder, train(small(tmp_path / "whole")))
+
+
+def test_a_plot_that_cannot_be_drawn_does_not_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(plots, "draw_curve", fail)
+    folder = train(small(tmp_path))
+    printed = capsys.readouterr().out
+    assert "\ncurve.png cannot be drawn: RuntimeError: no font\n" in printed
+    assert "\nresult  digits: " in printed
+    assert (folder / "model.safetensors").exists()
+    assert (folder / "mistakes.png").exists()
+    assert not list(folder.glob("checkpoint*"))

@@ -22,7 +22,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from command_line.errors import ConfigError, LostProcessError, Stopped, is_lost_connection
+from command_line.errors import (
+    ConfigError,
+    LostProcessError,
+    Stopped,
+    is_lost_connection,
+    type_and_message,
+)
 from command_line.files import atomic_write, write_errors_as_config_errors
 from sequenced_mnist import Batches, ImageSets
 from training_loop.config import ResolvedConfig
@@ -245,5 +251,11 @@ class Run:
             file.write(content)
 
     def _draw(self, name: str, draw: Callable[..., None], *arguments: object) -> None:
-        with self._write_errors(), atomic_write(self.folder / name) as file:
-            draw(file, *arguments)
+        """Draw a plot. If it cannot be drawn, the results, which are written, are not affected."""
+        content = io.BytesIO()
+        try:
+            draw(content, *arguments)
+        except Exception as error:  # fonts and settings of the user's matplotlib
+            print(f"{name} cannot be drawn: {type_and_message(error)}", flush=True)
+        else:
+            self._write(name, content.getvalue())
