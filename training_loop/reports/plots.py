@@ -63,8 +63,8 @@ def draw_comparison(
     loss, accuracy = _loss_and_accuracy(figure, split)
     # Each line is thinner than the one below it, so that equal curves stay visible.
     widths = np.linspace(1 + 1.2 * (len(runs) - 1), 0.8, len(runs))
-    for (name, (losses, accuracies)), width, style in zip(
-        runs.items(), widths, cycle(("-", "--", "-.", ":")), strict=False
+    for (losses, accuracies), width, style in zip(
+        runs.values(), widths, cycle(("-", "--", "-.", ":")), strict=False
     ):
         loss.plot(_epochs_of(losses, accuracies), losses, linewidth=width)
         epochs = range(1, len(accuracies) + 1)
