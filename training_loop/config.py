@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, g
 import tyro
 
 from command_line.errors import ConfigError, one_line
+from shared_interface.implementations import is_own_code
 from training_loop.recipes import Init, Recipe, Schedule, recipe_for
 
 Split = Literal["test", "validation"]
@@ -125,6 +127,22 @@ class Config:
         if self.implementation in ("scratch", "builtin"):
             return f"{self.implementation} {self.cell}"
         return self.implementation
+
+    def command(self, option: str, folder: Path) -> str:
+        """``--resume FOLDER``, with ``--implementation`` if the run has the user's own layer.
+
+        Args:
+            option: ``--resume`` or ``--evaluate``.
+            folder: the run's folder.
+        """
+        return shlex.join([option, str(folder), *self.own_implementation])
+
+    @property
+    def own_implementation(self) -> list[str]:
+        """The option for the user's own layer, which a run's folder does not load by itself."""
+        if is_own_code(self.implementation):
+            return ["--implementation", self.implementation]
+        return []
 
     @property
     def split(self) -> Split:

@@ -19,7 +19,8 @@ def next_commands(folder: Path, can_trace: bool) -> list[str]:
         can_trace: True if the explorer can show the run's layer.
     """
     python, train = Path(sys.executable), TRAIN
-    commands: list[list[Path | str]] = [[python, train, "--evaluate", folder]]
+    own = Config.load(folder).own_implementation
+    commands: list[list[Path | str]] = [[python, train, "--evaluate", folder, *own]]
     if (other := latest_comparable(folder)) is not None:
         commands.append([python, train, "--compare", other, folder])
     if can_trace:

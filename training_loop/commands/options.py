@@ -1,6 +1,7 @@
 """Command-line options of train.py: those of a new run, or a command for earlier runs."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import tyro
 
 from command_line.errors import ConfigError
 from command_line.program import parse_arguments
+from shared_interface.implementations import require_given
 from training_loop.config import CHANGEABLE, Config
 from training_loop.runtime.startup import fast_imports
 
@@ -54,7 +56,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
 
     Raises:
         ConfigError: an option is invalid, or a run's folder has no valid configuration.
+        ImplementationError: the folder's configuration names a Python file or module, and
+            ``--implementation`` is not given.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(Options, PROGRAM, arguments)
     folder = options.resume or options.evaluate
     if folder is None:
@@ -62,6 +67,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     with fast_imports(PROGRAM):  # imported here: it imports torch, which --help does not need
         from training_loop.runs.saved_config import load_config
     saved = dataclasses.replace(load_config(folder), run_dir=folder)
+    given = any(word.partition("=")[0] == "--implementation" for word in arguments)
+    require_given(saved.implementation, folder, given)
     options = parse_arguments(Options, PROGRAM, arguments, default=Options(config=saved))
     for name, value in vars(options.config).items():
         if name not in CHANGEABLE and value != getattr(saved, name):

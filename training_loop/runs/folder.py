@@ -1,6 +1,7 @@
 """Create, lock and resume run folders. run.py describes their content."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
@@ -127,7 +128,7 @@ def _create(folder: Path) -> Path:
             pass  # raises if another run is using it
         raise ConfigError(
             f"run_dir is {folder}: it contains an unfinished run; "
-            f"give a new folder, or resume the run with --resume {folder}"
+            f"give a new folder, or resume the run with --resume {shlex.quote(str(folder))}"
         )
     if _files_in(folder):
         raise ConfigError(f"run_dir is {folder}: it contains files; give a new folder")

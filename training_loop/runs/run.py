@@ -172,7 +172,7 @@ class Run:
             DivergedError, ConfigError: re-raised with the latest checkpoint.
             LostProcessError: another process of the run has ended.
         """
-        resume = f"resume with --resume {self.folder}"
+        resume = f"resume with {self._command('--resume')}"
         try:
             with self._saved_between_steps():
                 yield
@@ -213,8 +213,11 @@ class Run:
         except checkpoint.CheckpointError as error:
             if not (self.folder / MODEL).exists():
                 return str(error)
-            return f"the run is finished; evaluate it with --evaluate {self.folder}"
-        return f"latest checkpoint: step {latest.step}, resume with --resume {self.folder}"
+            return f"the run is finished; evaluate it with {self._command('--evaluate')}"
+        return f"latest checkpoint: step {latest.step}, resume with {self._command('--resume')}"
+
+    def _command(self, option: str) -> str:
+        return self.config.command(option, self.folder)
 
     def _latest(self) -> str:
         return f"latest checkpoint: step {self.saved_step}"
