@@ -20,7 +20,7 @@ from pathlib import Path
 
 from command_line.program import clean_exit
 from training_loop.commands.options import PROGRAM, Options, parse_options
-from training_loop.config import Config
+from training_loop.config import DATA_DIR, Config
 from training_loop.runtime.startup import fast_imports, tune_malloc
 
 
@@ -58,7 +58,9 @@ def train(config: Config, resume: bool = False) -> Path:
     accelerator = start_accelerator(config.device, config.precision)
     report = partial(accelerator.print, flush=True)  # only the main process prints
     with accelerator.main_process_first():  # the main process downloads, the others then read
-        images = load_images(config.dataset, config.data_dir)
+        images = load_images(
+            config.dataset, config.data_dir or DATA_DIR, digits_instead=config.data_dir is None
+        )
     if config.validation:
         images = images.for_validation()
     config = config.resolved(images.name, accelerator.device.type)
@@ -99,6 +101,8 @@ def train(config: Config, resume: bool = False) -> Path:
         with accelerator.autocast():
             backend = describe_backend(config, model.layer, next(iter(train_set)).sequences)
         report(f"backend {backend}")
+        if config.compile:
+            report("compile the first training step and the first test can take minutes each")
 
         with run.checkpoint_on_interrupt():
             while trainer.epoch <= config.epochs:
@@ -115,6 +119,8 @@ def train(config: Config, resume: bool = False) -> Path:
                     f"{config.split} accuracy {100 * epoch.accuracy:.2f} %, "
                     f"{epoch.images_per_second:.0f} images/s"
                 )
+                if trainer.divergence:
+                    report(f"warning epoch {epoch.number} {trainer.divergence}")
             run.finish(images, logits)
 
     report(
@@ -122,6 +128,8 @@ def train(config: Config, resume: bool = False) -> Path:
         f"after epoch {config.epochs} ({config.layer}, {config.sequence}, "
         f"{trainer.seconds:.1f} s) -> {folder}"
     )
+    if trainer.divergence:
+        report(f"warning the run has {trainer.divergence}")
     if accelerator.is_main_process:
         report("next    " + "\n        ".join(next_commands(folder, can_trace(model.layer))))
     return folder

@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, g
 import tyro
 
 from command_line.errors import ConfigError, one_line
-from shared_interface.implementations import is_own_code
+from command_line.trust import is_own_code
 from training_loop.recipes import Init, Recipe, Schedule, recipe_for
 
+DATA_DIR = Path("data")
+"""Default of ``data_dir``."""
 Split = Literal["test", "validation"]
 CHANGEABLE = {"implementation", "backend", "device", "compile", "checkpoint_every", "data_dir"}
 """Options that may change on resume: they change the results by rounding at most."""
@@ -50,7 +52,10 @@ MOST = {
 class Config:
     """Train a recurrent layer to classify images, which it reads as sequences."""
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    cell: Annotated[
+        Literal["rnn", "gru", "lstm"] | None,
+        tyro.conf.arg(metavar="{rnn,gru,lstm}", help_behavior_hint="(default: lstm)"),
+    ] = "lstm"
     """type of recurrent cell in a scratch or builtin layer"""
     implementation: Annotated[str, tyro.conf.arg(metavar="NAME")] = "scratch"
     """recurrent layer: scratch, builtin (torch.nn's), or yours as FILE.py:CLASS or MODULE:CLASS"""
@@ -98,7 +103,7 @@ class Config:
     """compile the model with torch.compile"""
     checkpoint_every: Annotated[int | None, _option(int, "STEPS", "none")] = None
     """number of steps between additional checkpoints within an epoch"""
-    data_dir: Path = Path("data")
+    data_dir: Annotated[Path | None, _option(Path, "PATH", "data")] = None
     """folder of the data sets; MNIST is read from, and downloaded to, MNIST/raw in it"""
     run_dir: Annotated[Path | None, _option(Path, "PATH", "a new one in runs/")] = None
     """folder for checkpoints, metrics and the trained model; must be new or empty"""
@@ -158,7 +163,12 @@ class Config:
         """
         recipe = vars(recipe_for(self.recipe, self.cell, dataset))
         given = {name: getattr(self, name) for name in recipe if getattr(self, name) is not None}
-        actual = {"dataset": dataset, "device": device}
+        actual = {
+            "dataset": dataset,
+            "device": device,
+            "data_dir": self.data_dir or DATA_DIR,
+            "cell": None if is_own_code(self.implementation) else self.cell,
+        }
         return ResolvedConfig(**(vars(self) | recipe | given | actual))
 
     def to_json(self) -> str:

@@ -67,7 +67,7 @@ def load_run(path: Path, data_dir: Path | None = None) -> LoadedRun:
             )
         images = load_images(DATASET_BY_FEATURES[features], data_dir or Path("data"))
         return LoadedRun(f"{type(model.layer).__name__} ({path.name})", model, images, "rows")
-    images = load_images(config.dataset, data_dir or config.data_dir)
+    images = load_images(config.dataset, data_dir or config.data_dir or Path("data"))
     height, width = images.test_images.shape[1:]
     _, input_size = sequence_shape(height, width, config.sequence)
     model = build_model(config, input_size, images.num_classes)

@@ -307,6 +307,54 @@ def test_the_command_prints_the_step_and_largest_gradient_of_a_diverged_run(tmp_
     )
 
 
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+def test_a_run_with_a_large_finite_loss_ends_with_a_warning(
+    clip_norm: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"cell": "rnn", "recipe": "tutorial", "learning_rate": 1e3, "epochs": 2}
+    train(small(tmp_path, clip_norm=clip_norm, **options))
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"\nwarning epoch \d diverged: training loss \S+, while", printed)) == 2
+    assert re.search(
+        r"\nresult  .*\nwarning the run has diverged: training loss \S+, while guessing has 2\.30; "
+        r"lower learning_rate, which is 1000\.0\n",
+        printed,
+    )
+
+
+def test_a_usual_run_gives_no_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(small(tmp_path))
+    assert "warning" not in capsys.readouterr().out
+
+
+NOT_FINITE = """
+import torch
+class Forward(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        output, state = super().forward(input, hx)
+        return output, state / 0 * 0
+class Backward(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        output, state = super().forward(input, hx)
+        return output, state + (state - state).abs().sqrt()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("Forward", "training loss is nan"), ("Backward", "a gradient is not finite")],
+)
+def test_a_layer_that_is_not_finite_at_first_is_not_blamed_on_the_learning_rate(
+    name: str, what: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(NOT_FINITE)
+    with pytest.raises(DivergedError) as error:
+        train(small(tmp_path, implementation=f"{tmp_path}/own.py:{name}"))
+    assert str(error.value).startswith(f"{what} at step 1, before any weight has changed: ")
+    assert "check its forward and backward pass" in str(error.value)
+    assert "learning_rate" not in str(error.value)
+
+
 def test_a_run_killed_while_its_plots_are_drawn_tests_again_on_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from command_line.errors import ConfigError, one_line
 from sequenced_mnist import Batches, load_images
-from training_loop.config import Config
+from training_loop.config import DATA_DIR, Config
 from training_loop.model import build_model
 from training_loop.predict import accuracy, predict
 from training_loop.reports.plots import confusion
@@ -38,7 +38,7 @@ def evaluate(config: Config) -> float:
     accelerator = start_accelerator(config.device, config.precision)
     if warning := config_warning(config.run_dir):
         accelerator.print(warning)
-    images = load_images(config.dataset, config.data_dir)
+    images = load_images(config.dataset, config.data_dir or DATA_DIR)
     if config.validation:
         images = images.for_validation()
     placement = (accelerator.device, accelerator.process_index, accelerator.num_processes)

@@ -11,7 +11,7 @@ import tyro
 
 from command_line.errors import ConfigError
 from command_line.program import parse_arguments
-from shared_interface.implementations import require_given
+from command_line.trust import require_given
 from training_loop.config import CHANGEABLE, Config
 from training_loop.runtime.startup import fast_imports
 
@@ -55,9 +55,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         arguments: without the program's name; None for those of the process.
 
     Raises:
-        ConfigError: an option is invalid, or a run's folder has no valid configuration.
-        ImplementationError: the folder's configuration names a Python file or module, and
-            ``--implementation`` is not given.
+        ConfigError: an option is invalid, a run's folder has no valid configuration, or it names
+            a Python file or module and ``--implementation`` is not given.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(Options, PROGRAM, arguments)
@@ -71,6 +70,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     require_given(saved.implementation, folder, given)
     options = parse_arguments(Options, PROGRAM, arguments, default=Options(config=saved))
     for name, value in vars(options.config).items():
+        if name == "cell" and saved.cell is None:
+            continue  # the run has the user's own layer; --implementation scratch needs a cell
         if name not in CHANGEABLE and value != getattr(saved, name):
             raise ConfigError(
                 f"{name} is {value}: {folder} has {getattr(saved, name)}, and only "

@@ -64,7 +64,10 @@ def require_same_run(config: Config, latest: checkpoint.Checkpoint) -> None:
         copy = Config.from_options(latest.metadata.get("config"))
     except (ConfigError, ValueError) as error:
         raise ConfigError(f"the checkpoint has no valid configuration: {error}") from error
-    for name in vars(copy).keys() - CHANGEABLE - {"run_dir"}:
+    fixed = vars(copy).keys() - CHANGEABLE - {"run_dir"}
+    if None in (config.cell, copy.cell):  # the user's own layer has no cell
+        fixed -= {"cell"}
+    for name in sorted(fixed):
         if getattr(config, name) != getattr(copy, name):
             raise ConfigError(
                 f"{name} is {getattr(config, name)}: the checkpoint has {getattr(copy, name)}; "
