@@ -15,9 +15,9 @@ python train.py --compare runs/NAME runs/OTHER
 """
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 
+from command_line.errors import printable
 from command_line.program import clean_exit
 from training_loop.commands.options import PROGRAM, Options, parse_options
 from training_loop.config import DATA_DIR, Config
@@ -56,7 +56,10 @@ def train(config: Config, resume: bool = False) -> Path:
         from training_loop.trainer import Trainer
 
     accelerator = start_accelerator(config.device, config.precision)
-    report = partial(accelerator.print, flush=True)  # only the main process prints
+
+    def report(line: str) -> None:
+        accelerator.print(printable(line), flush=True)  # only the main process prints
+
     with accelerator.main_process_first():  # the main process downloads, the others then read
         images = load_images(
             config.dataset, config.data_dir or DATA_DIR, digits_instead=config.data_dir is None
@@ -131,7 +134,8 @@ def train(config: Config, resume: bool = False) -> Path:
     if trainer.divergence:
         report(f"warning the run has {trainer.divergence}")
     if accelerator.is_main_process:
-        report("next    " + "\n        ".join(next_commands(folder, can_trace(model.layer))))
+        for index, line in enumerate(next_commands(folder, can_trace(model.layer))):
+            report(f"{'' if index else 'next':8}{line}")
     return folder
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from command_line.errors import ConfigError, one_line
+from command_line.errors import ConfigError, one_line, printable
 from sequenced_mnist import Batches, load_images
 from training_loop.config import DATA_DIR, Config
 from training_loop.model import build_model
@@ -58,7 +58,7 @@ def evaluate(config: Config) -> float:
         Console().print(class_table(logits.cpu(), images.test_labels, images.class_names))
         print(
             f"result  {images.name}: {config.split} accuracy {100 * correct:.2f} % "
-            f"({config.layer}, {config.sequence}, {source} of {config.run_dir})"
+            + printable(f"({config.layer}, {config.sequence}, {source} of {config.run_dir})")
         )
     return correct
 

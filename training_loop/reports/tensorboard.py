@@ -18,6 +18,20 @@ VERSION = "brain.Event:2"
 """Version of the file format, in the first event of every file."""
 
 
+PREFIX = "events.out.tfevents."
+
+
+def next_name(folder: Path) -> str:
+    """Name of a new event file. TensorBoard reads a folder's files in the order of their names.
+
+    It is the time in microseconds, but later than the latest file's: the clock may have been set
+    back since.
+    """
+    endings = [path.name.removeprefix(PREFIX) for path in folder.glob(f"{PREFIX}*")]
+    times = [int(ending) for ending in endings if ending.isdecimal() and len(ending) == 16]
+    return f"{PREFIX}{max([time.time_ns() // 1000, *(t + 1 for t in times)]):016d}"
+
+
 class TensorBoardWriter:
     """Writes one event file in a run's folder.
 
@@ -31,9 +45,8 @@ class TensorBoardWriter:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        # TensorBoard reads the files of a folder in the order of their names.
-        name = f"events.out.tfevents.{time.time_ns() // 1000:016d}"
-        self.file: BinaryIO = (folder / name).open("wb")
+        # x: the file is new, and a link is not followed.
+        self.file: BinaryIO = (folder / next_name(folder)).open("xb")
         self.records = RecordWriter(self.file)
         self._write(Event(file_version=VERSION))
         if step:

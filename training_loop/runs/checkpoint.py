@@ -15,6 +15,7 @@ resumed with ``builtin`` and the other way round.
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,11 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
         file.write(save(checkpoint.tensors, metadata))
 
 
+def exists(folder: Path) -> bool:
+    """True if the folder has a checkpoint, valid or not."""
+    return any(os.path.isfile(folder / name) for name in (CURRENT, PREVIOUS))
+
+
 def read_latest(folder: Path) -> tuple[Checkpoint, str]:
     """The newest valid checkpoint of a run's folder, and a warning if the newest is damaged.
 
@@ -166,7 +172,7 @@ def read_latest(folder: Path) -> tuple[Checkpoint, str]:
     """
     errors: list[CheckpointError] = []
     for file in (folder / CURRENT, folder / PREVIOUS):
-        if file.is_file():
+        if os.path.isfile(file):  # never an error; False for a pipe
             try:
                 return read(file), "; ".join(f"{e}: using the previous checkpoint" for e in errors)
             except CheckpointError as error:

@@ -44,9 +44,10 @@ def new_folder(requested: Path | None, name: str) -> Iterator[Path]:
         with _locked(folder):
             yield folder
     except BaseException:
-        if not _files_in(folder):
-            (folder / LOCK).unlink(missing_ok=True)
-            folder.rmdir()
+        with suppress(OSError):  # the folder may have been removed or replaced meanwhile
+            if not _files_in(folder):
+                (folder / LOCK).unlink(missing_ok=True)
+                folder.rmdir()
         raise
 
 
@@ -60,7 +61,7 @@ def unfinished_folder(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise ConfigError(f"resume is {folder}: no such folder; give the folder of a run")
     with _locked(folder):
-        if (folder / MODEL).exists() and not _has_checkpoint(folder):
+        if (folder / MODEL).exists() and not checkpoint.exists(folder):
             raise ConfigError(
                 f"resume is {folder}: the run is finished; evaluate it with --evaluate {folder}"
             )
@@ -109,10 +110,6 @@ def _files_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name != LOCK]
 
 
-def _has_checkpoint(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (checkpoint.CURRENT, checkpoint.PREVIOUS))
-
-
 def _make_folder(folder: Path, exist_ok: bool = True) -> None:
     """Create a folder and its missing parents, all of them on the disk (fsync)."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -123,7 +120,7 @@ def _make_folder(folder: Path, exist_ok: bool = True) -> None:
 
 def _create(folder: Path) -> Path:
     _make_folder(folder)
-    if _has_checkpoint(folder):
+    if checkpoint.exists(folder):
         with _locked(folder):
             pass  # raises if another run is using it
         raise ConfigError(

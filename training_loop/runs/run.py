@@ -47,6 +47,17 @@ SATURATION_IMAGES = 100
 """Number of test images on which gate saturation is measured after each epoch."""
 
 
+def own_file(path: Path) -> Path:
+    """A path in a run's folder, which must not be a link: it would be followed out of the folder.
+
+    Raises:
+        ConfigError: it is a link.
+    """
+    if path.is_symlink():
+        raise ConfigError(f"{path} is a link: a run writes only files in its folder; remove it")
+    return path
+
+
 class Run:
     """Writes a run's folder during training. Only the main process writes.
 
@@ -91,6 +102,8 @@ class Run:
         """
         captured = checkpoint.capture(self.trainer)
         if self.is_main_process:
+            for name in (checkpoint.CURRENT, checkpoint.PREVIOUS):
+                own_file(self.folder / name)
             with self._write_errors():
                 checkpoint.write(captured, self.folder)
         self.saved_step = captured.step
@@ -183,6 +196,8 @@ class Run:
         except DivergedError as error:
             raise DivergedError(f"{error}; {self._latest()}") from error
         except ConfigError as error:
+            if not checkpoint.exists(self.folder):
+                raise ConfigError(f"{error}; {self.folder} has no checkpoint any more") from error
             raise ConfigError(f"{error}; {self._latest()}, {resume}") from error
         except RuntimeError as error:
             if not is_lost_connection(error):
@@ -250,7 +265,7 @@ class Run:
         return write_errors_as_config_errors("run_dir", self.folder)
 
     def _write(self, name: str, content: bytes) -> None:
-        with self._write_errors(), atomic_write(self.folder / name) as file:
+        with self._write_errors(), atomic_write(own_file(self.folder / name)) as file:
             file.write(content)
 
     def _draw(self, name: str, draw: Callable[..., None], *arguments: object) -> None:
