@@ -103,7 +103,7 @@ def test_a_second_signal_stops_within_a_step(
 
 
 def lines_of(function: Callable[..., Any]) -> range:
-    """Numbers of the lines of a function after its first."""
+    """The line numbers of a function, without its first line."""
     lines, first = inspect.getsourcelines(function)
     return range(first + 1, first + len(lines))
 
