@@ -13,6 +13,7 @@ import tyro
 
 from command_line.argument_errors import explain, list_without_values
 from command_line.errors import (
+    ROOT,
     ConfigError,
     LostProcessError,
     Stopped,
@@ -99,16 +100,26 @@ def clean_exit(program: str, defect_status: int | None = None) -> Iterator[None]
 
 
 def _users_error(error: Exception) -> Exception:
-    """An error of the system that no code has described; any other error unchanged.
+    """A missing package, or an error of the system, in one line; any other error unchanged.
 
     The system's errors have an ``errno``. They concern a file, the disk or a limit, which the user
     can change, whichever line of the program raises them.
     """
+    if isinstance(error, ModuleNotFoundError) and error.name and not _is_ours(error.name):
+        return ConfigError(
+            f"the package {error.name} is missing: install it with "
+            f"{sys.executable} -m pip install {error.name}, or everything with make"
+        )
     if not isinstance(error, OSError) or error.errno is None:
         return error
     if error.filename is None:
         return ConfigError(f"the system reports: {error.strerror}")
     return ConfigError(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}")
+
+
+def _is_ours(module: str) -> bool:
+    """True for a module of this project: that it is missing is a defect."""
+    return (ROOT / module.partition(".")[0]).is_dir()
 
 
 def _exit(line: str, status: int) -> None:

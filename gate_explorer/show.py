@@ -5,9 +5,10 @@ from pathlib import Path
 
 from command_line.errors import printable
 from command_line.files import write_errors_as_config_errors
+from command_line.trust import is_own_code
 from gate_explorer.arguments import Arguments, run_paths
 from gate_explorer.errors import ExplorerError
-from gate_explorer.inputs.load_run import LoadedRun, load_run, read_run, uses_own_code
+from gate_explorer.inputs.load_run import LoadedRun, load_run, read_run
 from gate_explorer.inputs.select_image import select_image
 from gate_explorer.observation.observe import Observation, observe
 from gate_explorer.render.html import write_page
@@ -50,7 +51,10 @@ def load_runs(paths: Sequence[Path], arguments: Arguments) -> list[LoadedRun]:
         ConfigError, DataError, ImplementationError: a run cannot be loaded.
     """
     given = arguments.implementation
-    own = [path for path in paths if uses_own_code(read_run(path)[1])]
+    configs = {path: read_run(path)[1] for path in paths}
+    own = [
+        path for path, config in configs.items() if config and is_own_code(config.implementation)
+    ]
     if given and (not own or len(given) not in (1, len(own))):
         raise ExplorerError(
             f"--implementation is given {len(given)} times: {len(own)} of the runs were trained "
@@ -58,6 +62,11 @@ def load_runs(paths: Sequence[Path], arguments: Arguments) -> list[LoadedRun]:
         )
     code = dict(zip(own, given * len(own) if len(given) == 1 else given, strict=False))
     return [load_run(path, arguments.data_dir, code.get(path)) for path in paths]
+
+
+def _has_own_code(path: Path) -> bool:
+    _, config = read_run(path)
+    return config is not None and is_own_code(config.implementation)
 
 
 def require_same_images(runs: list[LoadedRun]) -> None:

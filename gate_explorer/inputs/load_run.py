@@ -6,12 +6,12 @@ from pathlib import Path
 from torch import Tensor
 
 from command_line.errors import printable
+from command_line.trust import is_own_code, require_given
 from gate_explorer.errors import ExplorerError
 from gate_explorer.inputs.infer_model import infer_classifier, load_weights
 from gate_explorer.inputs.read_weights import read_weights
 from sequenced_mnist import ImageSets, load_images, sequence_shape
 from shared_interface import SequenceClassifier
-from shared_interface.implementations import PACKAGES
 from training_loop.config import Config
 from training_loop.model import build_model
 
@@ -63,25 +63,16 @@ def load_run(
     weights, config = read_run(path)
     if config is None:
         return _run_of_weights(path, weights, data_dir)
-    if uses_own_code(config):
-        if implementation is None:
-            raise ExplorerError(
-                f"{path} was trained with the Python code {config.implementation}: to run that "
-                f"code, add --implementation {config.implementation}"
-            )
-        config = replace(config, implementation=implementation)
+    if is_own_code(config.implementation):
+        require_given(config.implementation, path, implementation is not None)
+        config = replace(config, implementation=implementation or config.implementation)
     _check_sizes(path, config, weights)
-    images = load_images(config.dataset, data_dir or config.data_dir)
+    images = load_images(config.dataset, data_dir or config.data_dir or Path("data"))
     height, width = images.test_images.shape[1:]
     _, input_size = sequence_shape(height, width, config.sequence)
     model = build_model(config, input_size, images.num_classes)
     load_weights(model, weights)
     return LoadedRun(printable(config.layer), model.float(), images, config.sequence)
-
-
-def uses_own_code(config: Config | None) -> bool:
-    """True if the layer of a run is neither of scratch_cells nor of torch.nn."""
-    return config is not None and config.implementation not in PACKAGES
 
 
 def read_run(path: Path) -> tuple[dict[str, Tensor], Config | None]:
@@ -134,7 +125,11 @@ def _check_sizes(path: Path, config: Config, weights: dict[str, Tensor]) -> None
         )
     readout = weights.get("readout.weight")
     width = config.hidden_size * (2 if config.bidirectional else 1)
-    if not uses_own_code(config) and readout is not None and readout.shape[1:] != (width,):
+    if (
+        not is_own_code(config.implementation)
+        and readout is not None
+        and readout.shape[1:] != (width,)
+    ):
         raise ExplorerError(
             f"{path / CONFIG_FILE} has hidden_size {config.hidden_size}, but readout.weight is "
             f"{tuple(readout.shape)}: they are of different runs"

@@ -1,6 +1,5 @@
 """python -m gate_explorer: the files that it writes, and its one-line errors."""
 
-import json
 import re
 import subprocess
 import sys
@@ -33,7 +32,7 @@ def write_run(folder: Path, **options: Any) -> Path:
     model = build_model(Config(**resolved), features, 10)
     folder.mkdir()
     save_file(model.state_dict(), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({**resolved, "some_later_option": 1}))
+    (folder / "config.json").write_text(Config(**resolved).to_json())
     return folder
 
 

@@ -1,5 +1,6 @@
 """Damaged, foreign and unusual input of the explorer: one line, or what was asked for."""
 
+import json
 import os
 import signal
 import stat
@@ -158,11 +159,8 @@ def test_a_configuration_of_another_size_gives_one_line(
     own = f"{ROOT / 'examples' / 'custom_cell.py'}:UGRNNCell"
     name = own if implementation == "custom" else implementation
     folder = write_run(tmp_path / "run", implementation=name)
-    (folder / "config.json").write_text(
-        str({"dataset": "digits", "hidden_size": 6, "implementation": name, **option})
-        .replace("'", '"')
-        .replace("True", "true")
-    )
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | option))
     code = (own,) if implementation == "custom" else ()
     error_of(Arguments(run=folder, implementation=code))
 
@@ -188,7 +186,7 @@ def test_code_that_a_folder_names_runs_only_on_request(
     code = f"{tmp_path / 'code.py'}:Cell"
     for arguments in (Arguments(run=foreign), Arguments(compare=(run, foreign))):
         message = error_of(arguments)
-        assert message.endswith(f"to run that code, add --implementation {code}")
+        assert message.endswith(f"if you trust it, add --implementation {code}")
         assert not (tmp_path / "ran").exists()
     show(Arguments(run=foreign, implementation=(code,)))
     assert (tmp_path / "ran").exists()
