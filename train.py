@@ -15,13 +15,14 @@ python train.py --compare runs/NAME runs/OTHER
 """
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 
+from command_line.errors import printable
+from command_line.imports import fast_imports
 from command_line.program import clean_exit
 from training_loop.commands.options import PROGRAM, Options, parse_options
-from training_loop.config import Config
-from training_loop.runtime.startup import fast_imports, tune_malloc
+from training_loop.config import DATA_DIR, Config
+from training_loop.runtime.startup import tune_malloc
 
 
 def train(config: Config, resume: bool = False) -> Path:
@@ -51,16 +52,23 @@ def train(config: Config, resume: bool = False) -> Path:
         from training_loop.runs.folder import open_folder
         from training_loop.runs.run import Run
         from training_loop.runtime.accelerator import describe, start_accelerator
+        from training_loop.runtime.processes import require_same_options
         from training_loop.runtime.signals import stop_on_signals
         from training_loop.trainer import Trainer
 
     accelerator = start_accelerator(config.device, config.precision)
-    report = partial(accelerator.print, flush=True)  # only the main process prints
+
+    def report(line: str) -> None:
+        accelerator.print(printable(line), flush=True)  # only the main process prints
+
     with accelerator.main_process_first():  # the main process downloads, the others then read
-        images = load_images(config.dataset, config.data_dir)
+        images = load_images(
+            config.dataset, config.data_dir or DATA_DIR, digits_instead=config.data_dir is None
+        )
     if config.validation:
         images = images.for_validation()
     config = config.resolved(images.name, accelerator.device.type)
+    require_same_options(accelerator, config, len(images.train_labels))
 
     # Both sets are on the training device as uint8. Sequences are computed one batch at a time.
     where = (accelerator.device, accelerator.process_index, accelerator.num_processes)
@@ -97,6 +105,8 @@ def train(config: Config, resume: bool = False) -> Path:
         with accelerator.autocast():
             backend = describe_backend(config, model.layer, next(iter(train_set)).sequences)
         report(f"backend {backend}")
+        if config.compile:
+            report("compile the first training step and the first test can take minutes each")
 
         with run.checkpoint_on_interrupt():
             while trainer.epoch <= config.epochs:
@@ -113,6 +123,8 @@ def train(config: Config, resume: bool = False) -> Path:
                     f"{config.split} accuracy {100 * epoch.accuracy:.2f} %, "
                     f"{epoch.images_per_second:.0f} images/s"
                 )
+                if trainer.divergence:
+                    report(f"warning epoch {epoch.number} {trainer.divergence}")
             run.finish(images, logits)
 
     report(
@@ -120,8 +132,11 @@ def train(config: Config, resume: bool = False) -> Path:
         f"after epoch {config.epochs} ({config.layer}, {config.sequence}, "
         f"{trainer.seconds:.1f} s) -> {folder}"
     )
+    if trainer.divergence:
+        report(f"warning the run has {trainer.divergence}")
     if accelerator.is_main_process:
-        report("next    " + "\n        ".join(next_commands(folder, can_trace(model.layer))))
+        for index, line in enumerate(next_commands(folder, can_trace(model.layer))):
+            report(f"{'' if index else 'next':8}{line}")
     return folder
 
 

@@ -1,7 +1,7 @@
 """Speed and memory of the hand-written layers, compared with torch.nn and other implementations.
 
     python -m benchmarks.speed            everything, about six minutes on two cores
-    python -m benchmarks.speed --quick    fewer rounds, in less than a minute
+    python -m benchmarks.speed --quick    fewer rounds: about a minute on two idle cores
 
 All implementations of a task have the same weights, are checked to be equal before anything is
 timed, and run interleaved in one process. The table shows the median of the ratios to the time of
@@ -12,6 +12,8 @@ import dataclasses
 import json
 import multiprocessing
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,7 +50,8 @@ class Arguments:
     """Time the hand-written layers against torch.nn's, interleaved in one process."""
 
     quick: bool = False
-    """Run few rounds, and do not measure memory on a CPU; takes less than a minute."""
+    """Run few rounds, and do not measure memory on a CPU: about a minute on two idle cores, several
+    minutes on a busy machine."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Device that the layers run on."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -182,6 +185,22 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
     figure.savefig(path, dpi=120)
 
 
+Job = tuple[Task, str, int]
+
+
+def with_progress(jobs: Sequence[Job], console: Console) -> Iterator[Job]:
+    """Yield the jobs; show a bar on a terminal, and print a line before each job elsewhere."""
+    if console.is_terminal:
+        yield from track(jobs, "measuring", console=console, transient=True)
+        return
+    start = time.monotonic()
+    for index, job in enumerate(jobs, start=1):
+        task, kind, _ = job
+        seconds = time.monotonic() - start
+        print(f"{index} of {len(jobs)}: {task.name} {kind}, after {seconds:.0f} s", flush=True)
+        yield job
+
+
 def main(arguments: Arguments) -> None:
     """Measure everything, print the table, and write the files."""
     device = torch.device(arguments.device)
@@ -207,7 +226,7 @@ def main(arguments: Arguments) -> None:
         for each in ([task.of_size(size) for size in sizes] or [task])
         for kind in KINDS
     ]
-    for task, kind, number in track(jobs, "measuring", console=console, transient=True):
+    for task, kind, number in with_progress(jobs, console):
         rows += measure(task, kind, number, arguments)
     console.print(table_of(rows))
     if arguments.json:

@@ -1,69 +1,8 @@
 """Verify a recurrent cell or layer: python -m cell_verifier FILE.py:NAME --against lstm"""
 
-import math
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-from rich.console import Console
-
-from cell_verifier.reference.kinds import Against
-from cell_verifier.rendering import show
-from cell_verifier.worker import judge
-from command_line.errors import ConfigError
-from command_line.files import atomic_write, write_errors_as_config_errors
-from command_line.program import clean_exit, parse_arguments
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """Compare your recurrent cell or layer with torch.nn's and name the mistakes in it.
-
-    The exit status is 0 if it equals torch.nn's, 1 if it differs, 2 if it cannot be checked.
-    """
-
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
-    """The class or function to verify: FILE.py:NAME or package.module:NAME."""
-    against: Against
-    """The torch.nn module that it should equal."""
-    json: Annotated[
-        Path | None,
-        tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="(default: none)"),
-    ] = None
-    """Also write the report to this file, as JSON."""
-    timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 60.0
-    """Stop the verification after this number of seconds."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.timeout < math.inf:
-            raise ConfigError(
-                f"--timeout is {self.timeout:g}: expected a positive, finite number of seconds"
-            )
-        if self.json is not None and not self.json.absolute().parent.is_dir():
-            raise ConfigError(
-                f"--json is {self.json}: the folder {self.json.parent} does not exist; create it"
-            )
-
-
-def main(arguments: Arguments) -> int:
-    """Verify the target, print the report, and return the exit status.
-
-    Raises:
-        ConfigError: the file for the report cannot be written.
-    """
-    report = judge(arguments.target, arguments.against, arguments.timeout)
-    show(report, Console())
-    if arguments.json is not None:
-        with (
-            write_errors_as_config_errors("--json", arguments.json),
-            atomic_write(arguments.json) as file,
-        ):
-            file.write(f"{report.as_json()}\n".encode())
-    return report.exit_status
-
+from command_line.imports import exit_on_ctrl_c
 
 if __name__ == "__main__":
-    with clean_exit("cell_verifier"):
-        sys.exit(main(parse_arguments(Arguments, "python -m cell_verifier")))
+    with exit_on_ctrl_c("cell_verifier"):
+        from cell_verifier.command import run
+    run()

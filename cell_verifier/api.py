@@ -9,13 +9,14 @@ from dataclasses import replace
 import torch
 
 from cell_verifier.calling.construct import ModuleFactory, name_of
-from cell_verifier.checks import run_checks
 from cell_verifier.checks.check import Check
 from cell_verifier.checks.first_difference import first_difference
 from cell_verifier.checks.notes import notes
+from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.identify import Identification, identify
-from cell_verifier.reference.kinds import KINDS, Against, Kind
+from cell_verifier.reference.against import Against
+from cell_verifier.reference.kinds import KINDS, Kind
 from cell_verifier.report import Report, Verdict, diagnosis_of
 
 

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from cell_verifier.checks.check import Check
 from cell_verifier.report import RESULT_WORDS, Report, explanation, headline, plain_text
+from command_line.errors import printable
 
 VERDICT_COLOURS = {"equal": "green", "different": "red", "unchecked": "yellow"}
 RESULT_COLOURS = {True: "green", False: "red", None: "yellow"}
@@ -23,7 +24,7 @@ def show(report: Report, console: Console) -> None:
     if report.checks:
         console.print(_table(report.checks))
     for note in report.notes:
-        console.print(f"note  {escape(note)}", highlight=False)
+        console.print(f"note  {escape(printable(note))}", highlight=False)
 
 
 def _table(checks: tuple[Check, ...]) -> Table:
@@ -31,7 +32,7 @@ def _table(checks: tuple[Check, ...]) -> Table:
     for check in checks:
         table.add_row(
             check.name,
-            escape(f"{check.covers}: {check.detail}" if check.detail else check.covers),
+            escape(printable(f"{check.covers}: {check.detail}" if check.detail else check.covers)),
             f"[{RESULT_COLOURS[check.passed]}]{RESULT_WORDS[check.passed]}[/]",
             "" if check.difference is None else f"{check.difference:.1e}",
             "" if check.tolerance is None else f"{check.tolerance:.0e}",

@@ -4,11 +4,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cell_verifier.checks.check import Check
-from cell_verifier.checks.first_difference import FirstDifference
-from cell_verifier.mistakes.mistake import Variant
+from cell_verifier.checks.check import Check, FirstDifference
+from command_line.errors import printable
+
+if TYPE_CHECKING:  # the command shows a report without importing torch
+    from cell_verifier.mistakes.mistake import Variant
 
 Verdict = Literal["equal", "different", "unchecked"]
 
@@ -39,7 +41,7 @@ class Diagnosis:
     fix: str
 
 
-def diagnosis_of(variant: Variant) -> Diagnosis:
+def diagnosis_of(variant: "Variant") -> Diagnosis:
     """The diagnosis for a mistake made in one way."""
     mistake = variant.mistake
     return Diagnosis(
@@ -117,14 +119,14 @@ def plain_text(report: Report) -> str:
         width = max(len(check.name) for check in report.checks)
         for check in report.checks:
             result = RESULT_WORDS[check.passed]
-            lines.append(f"  {result:7}  {check.name:{width}}  {_comparison(check)}")
-    lines += ["", *(f"note  {note}" for note in report.notes)] if report.notes else []
+            lines.append(f"  {result:7}  {check.name:{width}}  {printable(_comparison(check))}")
+    lines += ["", *(f"note  {printable(note)}" for note in report.notes)] if report.notes else []
     return "\n".join(lines)
 
 
 def headline(report: Report) -> str:
     """The subject and the reason in one line."""
-    return f"{report.subject} against {report.against}: {report.reason}"
+    return printable(f"{report.subject} against {report.against}: {report.reason}")
 
 
 def explanation(report: Report) -> list[str]:
@@ -148,7 +150,7 @@ def explanation(report: Report) -> list[str]:
         ]
     if report.first_difference is not None:
         lines += ["", f"where      {_where(report.first_difference)}"]
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _where(first: FirstDifference) -> str:

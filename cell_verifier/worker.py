@@ -1,50 +1,41 @@
-"""Run the verification in a subprocess with a time limit."""
+"""The process that runs the user's code: load a target, verify it, and leave the report."""
 
-import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+import pickle
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from cell_verifier.api import verify
 from cell_verifier.errors import CannotCheckError
-from cell_verifier.reference.kinds import Against
+from cell_verifier.reference.against import Against
 from cell_verifier.report import Report
+from cell_verifier.supervisor import end_with_parent, unchecked
 from command_line.errors import ConfigError, own_line
 from command_line.load_object import load_object
 
 
-def judge(target: str, against: Against, timeout: float) -> Report:
-    """Load and verify a target in a subprocess.
+def work(target: str, against: Against, result: str, parent: int) -> None:
+    """Verify a target, write the pickled report to a file, and end this process.
 
     Args:
-        target: ``FILE.py:NAME`` or ``package.module:NAME``.
-        against: the torch.nn module to compare with.
-        timeout: seconds after which the subprocess, and every process that it started, is killed.
-
-    Returns:
-        The report; its verdict is ``unchecked`` if the target could not be run to its end.
+        target, against: as for :func:`judge_here`.
+        result: path of the file.
+        parent: process id of the supervisor. If it ends, this process is killed.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_run_in_child, args=(sender, target, against))
-    with _ctrl_c_ignored():  # inherited by the child: Ctrl-C is handled here only
-        child.start()
-    sender.close()
-    try:
-        if not receiver.poll(timeout):
-            return _unchecked(target, against, f"stopped: no verdict within {timeout:g} seconds")
-        report: Report = receiver.recv()
-        return report
-    except EOFError:
-        child.join()
-        reason = f"the process ended without a verdict: {_exit_reason(child)}"
-        return _unchecked(target, against, reason)
-    finally:
-        _kill(child)
+    end_with_parent(parent)
+    for stream in sys.stdout, sys.stderr:  # the cell may print anything
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    process = os.getpid()
+    report = judge_here(target, against)
+    if os.getpid() == process:  # not in a copy of this process that the cell has forked
+        Path(result).write_bytes(pickle.dumps(report))
+    for stream in sys.stdout, sys.stderr:
+        with suppress(Exception):  # the cell may have closed or replaced it
+            stream.flush()
+    os._exit(0)  # neither threads nor exit handlers of the cell delay the report
 
 
 def judge_here(target: str, against: Against) -> Report:
@@ -52,9 +43,9 @@ def judge_here(target: str, against: Against) -> Report:
     try:
         return verify(_load_callable(target), against)
     except (CannotCheckError, ConfigError) as error:
-        return _unchecked(target, against, str(error))
-    except (Exception, SystemExit) as error:
-        return _unchecked(target, against, own_line(error))
+        return unchecked(target, against, str(error))
+    except BaseException as error:  # the user's code may raise anything, KeyboardInterrupt included
+        return unchecked(target, against, own_line(error))
 
 
 def _load_callable(target: str) -> Callable[..., Any]:
@@ -65,43 +56,3 @@ def _load_callable(target: str) -> Callable[..., Any]:
         )
     make: Callable[..., Any] = found
     return make
-
-
-@contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # only the main thread can set signal handlers
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _run_in_child(sender: Connection, target: str, against: Against) -> None:
-    if hasattr(os, "setsid"):
-        os.setsid()  # a process group of its own: it can be killed with what the user's code starts
-    sender.send(judge_here(target, against))
-    sender.close()
-
-
-def _kill(child: BaseProcess) -> None:
-    if child.is_alive() and child.pid is not None:
-        try:
-            if hasattr(os, "killpg") and os.getpgid(child.pid) == child.pid:
-                os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:  # it has just ended by itself
-            pass
-        child.kill()
-    child.join()
-
-
-def _exit_reason(child: BaseProcess) -> str:
-    code = child.exitcode or 0
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-
-
-def _unchecked(target: str, against: Against, reason: str) -> Report:
-    return Report(target.rpartition(":")[2] or target, against, "unchecked", reason)

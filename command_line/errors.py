@@ -71,9 +71,29 @@ def is_lost_connection(error: BaseException) -> bool:
     return type(error).__name__.startswith("Dist") or "/gloo/" in str(error)
 
 
+class OutputError(ConfigError):
+    """The standard output cannot be written: its reader has ended, or its disk is full."""
+
+
+def printable(text: object) -> str:
+    """The text of a name or a message with escapes for what would not be shown as one line.
+
+    Line breaks and other control characters, and bytes of a file name that are not UTF-8, become
+    escapes such as ``\\n``. Without them, a name could look like another line of the output.
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in str(text)
+    )
+
+
 def one_line(error: object) -> str:
     """The message of an error on one line: every run of white space becomes one space."""
-    return " ".join(str(error).split())
+    try:
+        text = str(error)
+    except Exception as failure:  # an exception class of the user's code
+        text = f"no message: its __str__ raises {type(failure).__name__}"
+    return printable(" ".join(text.split()))
 
 
 def type_and_message(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from command_line.errors import ConfigError, own_line
+from command_line.errors import ConfigError, Stopped, own_line
 
 
 def load_object(target: str) -> Any:
@@ -41,14 +41,16 @@ def load_object(target: str) -> Any:
 
 
 def _load_module(name: str) -> ModuleType:
-    try:
+    with _errors_of_import(repr(name)):
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"cannot import {name!r}: {own_line(error)}") from error
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # the name is too long, or a folder cannot be searched
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if not is_file:
         raise ConfigError(f"{path} is not a file: give the path of a Python file")
     path = path.resolve()
     # The checksum keeps files of the same name in different folders apart.
@@ -58,13 +60,24 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
-        with _folder_importable(str(path.parent)):
+    with _errors_of_import(str(path)), _folder_importable(str(path.parent)):
+        try:
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        sys.modules.pop(name, None)
-        raise ConfigError(f"cannot import {path}: {own_line(error)}") from error
+        except BaseException:
+            sys.modules.pop(name, None)
+            raise
     return module
+
+
+@contextmanager
+def _errors_of_import(source: str) -> Iterator[None]:
+    """Turn whatever the user's module raises, except Ctrl-C and signals, into a ConfigError."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        raise
+    except BaseException as error:
+        raise ConfigError(f"cannot import {source}: {own_line(error)}") from error
 
 
 @contextmanager

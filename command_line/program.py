@@ -5,13 +5,22 @@ import io
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import tyro
 
 from command_line.argument_errors import explain, list_without_values
-from command_line.errors import ConfigError, LostProcessError, Stopped, is_lost_connection
+from command_line.errors import (
+    ROOT,
+    ConfigError,
+    LostProcessError,
+    Stopped,
+    is_lost_connection,
+    printable,
+)
+from command_line.output import checked_output, discard_output
 
 Options = TypeVar("Options")
 
@@ -58,15 +67,21 @@ def parse_arguments(
 
 
 @contextlib.contextmanager
-def clean_exit(program: str) -> Iterator[None]:
+def clean_exit(program: str, defect_status: int | None = None) -> Iterator[None]:
     """End a command with one line on stderr, and no traceback, if its user can act on the error.
 
     Exit status: that of the exception (see ``command_line.errors``), which is 2 if an argument,
-    a file or a folder cannot be used; 130 after Ctrl-C; 143 after SIGTERM; 1 if another process of
-    the run has ended. Any other exception is a defect of the program and keeps its traceback.
+    a file or a folder cannot be used, or if the output cannot be written; 130 after Ctrl-C; 143
+    after SIGTERM; 1 if another process of the run has ended. Any other exception is a defect of
+    the program and keeps its traceback.
+
+    Args:
+        program: name of the command in the line.
+        defect_status: exit status after a defect, if 1 has another meaning for this command.
     """
     try:
-        yield
+        with checked_output():
+            yield
     except KeyboardInterrupt:
         _exit(f"{program}: interrupted", INTERRUPTED)
     except Stopped as stopped:
@@ -74,14 +89,43 @@ def clean_exit(program: str) -> Iterator[None]:
         line = f"{program}: {stopped}" if os.environ.get("RANK", "0") == "0" else ""
         _exit(line, stopped.exit_status)
     except Exception as error:
-        reported = LostProcessError() if is_lost_connection(error) else error
+        reported = LostProcessError() if is_lost_connection(error) else _users_error(error)
         status = getattr(reported, "exit_status", None)
-        if status is None:
+        if status is not None:
+            _exit(f"{program}: error: {reported}", status)
+        if defect_status is None:
             raise
-        _exit(f"{program}: error: {reported}", status)
+        traceback.print_exc()
+        raise SystemExit(defect_status) from None
+
+
+def _users_error(error: Exception) -> Exception:
+    """A missing package, or an error of the system, in one line; any other error unchanged.
+
+    The system's errors have an ``errno``. They concern a file, the disk or a limit, which the user
+    can change, whichever line of the program raises them.
+    """
+    if isinstance(error, ModuleNotFoundError) and error.name and not _is_ours(error.name):
+        return ConfigError(
+            f"the package {error.name} is missing: install it with "
+            f"{sys.executable} -m pip install {error.name}, or everything with make"
+        )
+    if not isinstance(error, OSError) or error.errno is None:
+        return error
+    if error.filename is None:
+        return ConfigError(f"the system reports: {error.strerror}")
+    return ConfigError(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}")
+
+
+def _is_ours(module: str) -> bool:
+    """True for a module of this project: that it is missing is a defect."""
+    return (ROOT / module.partition(".")[0]).is_dir()
 
 
 def _exit(line: str, status: int) -> None:
     if line:
-        print(line, file=sys.stderr)
+        try:
+            print(printable(line), file=sys.stderr, flush=True)
+        except OSError:  # stderr is closed, or its disk is full
+            discard_output(sys.stderr)
     raise SystemExit(status)

@@ -23,11 +23,11 @@ from matplotlib.figure import Figure
 import builtin_models
 from command_line.program import clean_exit, parse_arguments
 from gate_explorer import observe
-from gate_explorer.__main__ import observe_run
 from gate_explorer.inputs.load_run import load_run
 from gate_explorer.inputs.select_image import select_image
 from gate_explorer.render.html import write_page
 from gate_explorer.render.png import write_png
+from gate_explorer.show import observe_run
 from shared_interface import SequenceClassifier
 from train import train
 from training_loop.config import Config

@@ -1,9 +1,14 @@
 """Shows a recurrent layer while it reads an image: gates, states, gradients and predictions."""
 
-from gate_explorer.errors import ExplorerError
-from gate_explorer.observation.observe import CellObservation, Observation, observe
-from gate_explorer.render.notebook import explore
-from gate_explorer.render.npz import observation_to_arrays, trace_to_arrays
+from typing import TYPE_CHECKING
+
+from command_line.imports import lazy_attributes
+
+if TYPE_CHECKING:
+    from gate_explorer.errors import ExplorerError
+    from gate_explorer.observation.observe import CellObservation, Observation, observe
+    from gate_explorer.render.notebook import explore
+    from gate_explorer.render.npz import observation_to_arrays, trace_to_arrays
 
 __all__ = [
     "CellObservation",
@@ -14,3 +19,16 @@ __all__ = [
     "observe",
     "trace_to_arrays",
 ]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "CellObservation": "observation.observe",
+        "ExplorerError": "errors",
+        "Observation": "observation.observe",
+        "explore": "render.notebook",
+        "observation_to_arrays": "render.npz",
+        "observe": "observation.observe",
+        "trace_to_arrays": "render.npz",
+    },
+)

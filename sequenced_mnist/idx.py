@@ -11,12 +11,18 @@ error or none. Here the header is validated against the file length before the e
 import gzip
 import math
 import os
+import stat
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import torch
 from torch import Tensor
 
+MAX_BYTES = 2**30
+"""Largest content of a file that is read: MNIST's largest file has 47 MB."""
 REMEDY = "delete it, and the next run downloads it again"
 
 
@@ -73,37 +79,56 @@ def read_labels(path: Path, count: int, num_classes: int) -> Tensor:
 
 
 def _read_idx(path: Path, dimensions: int) -> Tensor:
-    content = _content(path)
-    magic, body = content[:4], 4 + 4 * dimensions
-    expected_magic = bytes([0, 0, 8, dimensions])
-    if magic != expected_magic:
+    with _opened(path) as file:
+        body = 4 + 4 * dimensions
+        header = file.read(body)
+        expected_magic = bytes([0, 0, 8, dimensions])
+        if header[:4] != expected_magic:
+            raise DataError(
+                f"{path} is not an IDX file of unsigned bytes in {dimensions} dimension(s): its "
+                f"first bytes are {header[:4].hex() or 'missing'}, expected "
+                f"{expected_magic.hex()}: {REMEDY}"
+            )
+        shape = [int.from_bytes(header[at : at + 4], "big") for at in range(4, body, 4)]
+        expected = body + math.prod(shape)
+        if expected > MAX_BYTES:
+            raise DataError(
+                f"{path} is too large: {expected} bytes according to its header, expected at most "
+                f"{MAX_BYTES}: {REMEDY}"
+            )
+        # One byte more than expected: a longer file, or a small archive of one, is not read whole.
+        content = bytearray(header) + file.read(max(0, expected - len(header)) + 1)
+    if len(content) != expected:
+        fault, length = "truncated", str(len(content))
+        if len(content) > expected:
+            fault, length = "too long", f"more than {expected}"
         raise DataError(
-            f"{path} is not an IDX file of unsigned bytes in {dimensions} dimension(s): its first "
-            f"bytes are {magic.hex() or 'missing'}, expected {expected_magic.hex()}: {REMEDY}"
-        )
-    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, body, 4)]
-    expected_length = body + math.prod(shape)
-    if len(content) != expected_length:
-        fault = "truncated" if len(content) < expected_length else "too long"
-        raise DataError(
-            f"{path} is {fault}: {len(content)} bytes, expected {expected_length} according to "
+            f"{path} is {fault}: {length} bytes, expected {expected} according to "
             f"its header: {REMEDY}"
         )
     if 0 in shape:
         raise DataError(f"{path} contains no elements: {REMEDY}")
-    # A bytearray, because a tensor must be writable. frombuffer shares its memory.
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=body).view(shape)
+    # frombuffer shares the memory of the bytearray, which is writable, as a tensor must be.
+    return torch.frombuffer(content, dtype=torch.uint8, offset=body).view(shape)
 
 
-def _content(path: Path) -> bytes:
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, decompressed if its name ends in ``.gz``.
+
+    Raises:
+        DataError: it cannot be opened, read or decompressed, or is not a regular file: a pipe would
+            block, and a device may never end.
+    """
+    compressed = path.suffix == ".gz"
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"cannot read {path} ({reason}): make it readable, or {REMEDY}") from error
-    if path.suffix != ".gz":
-        return content
-    try:
-        return gzip.decompress(content)
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder raises
+            raise DataError(f"cannot read {path} (it is not a regular file): {REMEDY}")
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            yield file  # type: ignore[misc]
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot decompress {path} ({error}): {REMEDY}") from error
+        if compressed and not (isinstance(error, OSError) and error.errno):
+            raise DataError(f"cannot decompress {path} ({error}): {REMEDY}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path} ({reason}): make it readable, or {REMEDY}") from error

@@ -103,7 +103,7 @@ class MissingFilesError(DataError):
         self.problem = problem
 
 
-def load_images(dataset: str, data_dir: Path) -> ImageSets:
+def load_images(dataset: str, data_dir: Path, digits_instead: bool = True) -> ImageSets:
     """Load a data set, downloading missing files first.
 
     ``auto`` loads MNIST; if its files are missing and cannot be downloaded, it loads the embedded
@@ -114,6 +114,8 @@ def load_images(dataset: str, data_dir: Path) -> ImageSets:
         dataset: one of :data:`DATASETS`.
         data_dir: the folder of ``MNIST/raw``, ``FashionMNIST/raw`` or ``KMNIST/raw`` (torchvision's
             ``root``); created if needed. Not used for ``digits``.
+        digits_instead: whether ``auto`` may load the embedded digits. Use False if the user has
+            given ``data_dir``, and so expects MNIST in it.
 
     Raises:
         DataError: ``dataset`` is unknown, a file is damaged, or files are missing and cannot be
@@ -128,6 +130,8 @@ def load_images(dataset: str, data_dir: Path) -> ImageSets:
     try:
         return _load_idx("mnist", data_dir)
     except MissingFilesError as error:
+        if not digits_instead:
+            raise
         return load_digits(note=f"{error.problem}: using the embedded digits instead")
 
 

@@ -16,13 +16,14 @@ from torch import nn
 from torchvision import datasets
 
 from command_line.errors import ConfigError
-from sequenced_mnist import Batches, load_images
+from sequenced_mnist import Batches, DataError, load_images
 from sequenced_mnist.batches import Batch
 from shared_interface import SequenceClassifier
 from tests.helpers.mnist_files import TRAIN_IMAGES, write_mnist
 from tests.helpers.paths import ROOT
 from tests.helpers.runs import ENVIRONMENT, TRAIN, metrics, run, small
 from train import train
+from training_loop.commands.options import parse_options
 from training_loop.config import Config
 from training_loop.initialization import initialize
 from training_loop.model import build_model
@@ -228,11 +229,26 @@ def test_auto_without_mnist_prints_why_it_uses_the_digits(
 ) -> None:
     monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     monkeypatch.setenv("no_proxy", "*")
-    train(small(tmp_path, dataset="auto", data_dir=tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    train(small(tmp_path, dataset="auto"))
     printed = capsys.readouterr().out
     first, *_ = printed.splitlines()
     assert re.search(r"is missing and cannot be downloaded .*Connection refused", first)
     assert "\nresult  digits: " in printed
+
+
+@pytest.mark.parametrize("name", ["data", "elsewhere"])
+def test_a_given_data_folder_without_mnist_is_an_error(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user expects MNIST, so the digits must not be used instead."""
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.chdir(tmp_path)
+    config = parse_options(["--data-dir", name, "--run-dir", "run"]).config
+    with pytest.raises(DataError, match=rf"^{name}/MNIST/raw/\S+ is missing .* or use --dataset d"):
+        train(config)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_folder_with_files_is_rejected(tmp_path: Path) -> None:

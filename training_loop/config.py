@@ -3,17 +3,25 @@
 import dataclasses
 import json
 import math
+import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
 from command_line.errors import ConfigError, one_line
+from command_line.trust import is_own_code
 from training_loop.recipes import Init, Recipe, Schedule, recipe_for
 
+DATA_DIR = Path("data")
+"""Default of ``data_dir``."""
 Split = Literal["test", "validation"]
+CHANGEABLE = {"implementation", "backend", "device", "compile", "checkpoint_every", "data_dir"}
+"""Options that may change on resume: they change the results by rounding at most."""
 
 
 def _option(kind: type, metavar: str, default: str) -> object:
@@ -30,11 +38,24 @@ def _choice(choices: Any) -> object:
     )
 
 
+MOST = {
+    "hidden_size": 65_536,  # one layer has 17 to 69 GB of weights
+    "num_layers": 1000,
+    "epochs": 1_000_000,
+    "batch_size": 1_000_000,  # more than the images of any set
+    "checkpoint_every": 10**12,
+}
+"""Larger values are typing errors, and would run until the memory is used up."""
+
+
 @dataclass(frozen=True)
 class Config:
     """Train a recurrent layer to classify images, which it reads as sequences."""
 
-    cell: Literal["rnn", "gru", "lstm"] = "lstm"
+    cell: Annotated[
+        Literal["rnn", "gru", "lstm"] | None,
+        tyro.conf.arg(metavar="{rnn,gru,lstm}", help_behavior_hint="(default: lstm)"),
+    ] = "lstm"
     """type of recurrent cell in a scratch or builtin layer"""
     implementation: Annotated[str, tyro.conf.arg(metavar="NAME")] = "scratch"
     """recurrent layer: scratch, builtin (torch.nn's), or yours as FILE.py:CLASS or MODULE:CLASS"""
@@ -82,7 +103,7 @@ class Config:
     """compile the model with torch.compile"""
     checkpoint_every: Annotated[int | None, _option(int, "STEPS", "none")] = None
     """number of steps between additional checkpoints within an epoch"""
-    data_dir: Path = Path("data")
+    data_dir: Annotated[Path | None, _option(Path, "PATH", "data")] = None
     """folder of the data sets; MNIST is read from, and downloaded to, MNIST/raw in it"""
     run_dir: Annotated[Path | None, _option(Path, "PATH", "a new one in runs/")] = None
     """folder for checkpoints, metrics and the trained model; must be new or empty"""
@@ -90,6 +111,8 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "epochs", "batch_size", "checkpoint_every"):
             self._require(name, "at least 1", lambda value: value >= 1)
+        for name, most in MOST.items():
+            self._require(name, f"at most {most}", most.__ge__)
         self._require("dropout", "a probability from 0 to 1", lambda value: 0 <= value <= 1)
         self._require("learning_rate", "positive and finite", lambda value: 0 < value < math.inf)
         self._require("warm_up", "between 0 and 1", lambda value: 0 < value < 1)
@@ -100,7 +123,8 @@ class Config:
     def _require(self, name: str, rule: str, holds: Callable[[Any], bool]) -> None:
         value = getattr(self, name)
         if value is not None and not holds(value):
-            raise ConfigError(f"{name} is {value}: expected {rule}")
+            shown = str(value) if isinstance(value, float) or abs(value) < 10**40 else "too large"
+            raise ConfigError(f"{name} is {shown}: expected {rule}")
 
     @property
     def layer(self) -> str:
@@ -108,6 +132,22 @@ class Config:
         if self.implementation in ("scratch", "builtin"):
             return f"{self.implementation} {self.cell}"
         return self.implementation
+
+    def command(self, option: str, folder: Path) -> str:
+        """``--resume FOLDER``, with ``--implementation`` if the run has the user's own layer.
+
+        Args:
+            option: ``--resume`` or ``--evaluate``.
+            folder: the run's folder.
+        """
+        return shlex.join([option, str(folder), *self.own_implementation])
+
+    @property
+    def own_implementation(self) -> list[str]:
+        """The option for the user's own layer, which a run's folder does not load by itself."""
+        if is_own_code(self.implementation):
+            return ["--implementation", self.implementation]
+        return []
 
     @property
     def split(self) -> Split:
@@ -123,7 +163,12 @@ class Config:
         """
         recipe = vars(recipe_for(self.recipe, self.cell, dataset))
         given = {name: getattr(self, name) for name in recipe if getattr(self, name) is not None}
-        actual = {"dataset": dataset, "device": device}
+        actual = {
+            "dataset": dataset,
+            "device": device,
+            "data_dir": self.data_dir or DATA_DIR,
+            "cell": None if is_own_code(self.implementation) else self.cell,
+        }
         return ResolvedConfig(**(vars(self) | recipe | given | actual))
 
     def to_json(self) -> str:
@@ -132,19 +177,33 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The configuration that :meth:`to_json` wrote. Unknown options are ignored.
+        """The configuration that :meth:`to_json` wrote.
 
         Raises:
-            ConfigError, ValueError, TypeError: ``text`` is not a valid configuration.
+            ConfigError, ValueError: ``text`` is not JSON, or not a complete valid configuration.
         """
-        content = json.loads(text)
+        try:
+            return cls.from_options(json.loads(text))
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+    @classmethod
+    def from_options(cls, content: object) -> Self:
+        """The configuration from the content of its JSON object.
+
+        Raises:
+            ConfigError, ValueError: an option is missing, unknown, or has a wrong type or value.
+        """
         if not isinstance(content, dict):
             raise ValueError("expected a JSON object")
-        known = {field.name for field in dataclasses.fields(cls)}
-        options = {name: value for name, value in content.items() if name in known}
-        for name in ("data_dir", "run_dir"):
-            if options.get(name) is not None:
-                options[name] = Path(options[name])
+        hints = get_type_hints(cls)  # without Annotated
+        if unknown := [name for name in content if name not in hints]:
+            raise ValueError(f"unknown option {unknown[0]!r}")
+        options: dict[str, Any] = {}
+        for name, hint in hints.items():
+            if name not in content:
+                raise ValueError(f"the option {name} is missing")
+            options[name] = _typed(name, content[name], hint)
         return cls(**options)
 
     @classmethod
@@ -156,14 +215,50 @@ class Config:
         """
         file = folder / "config.json"
         try:
+            if not os.path.isfile(file):  # never an error; False for a pipe, which would block
+                raise FileNotFoundError
             return cls.from_json(file.read_text())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             raise ConfigError(
                 f"no run at {folder}: config.json is missing; give a run folder of train.py"
             ) from None
-        except (OSError, ConfigError, ValueError, TypeError) as error:
+        except (OSError, ConfigError, ValueError) as error:
             reason = one_line(error)[:100]
             raise ConfigError(f"{file} is not a run's configuration: {reason}") from error
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """A value read from JSON, as the type that an option has.
+
+    Raises:
+        ValueError: it has another type, or is not one of the option's choices.
+    """
+    optional = get_origin(hint) in (Union, UnionType)
+    kind = get_args(hint)[0] if optional else hint  # int | None -> int
+    if value is None and optional:
+        return None
+    if get_origin(kind) is Literal:
+        if value in get_args(kind):
+            return value
+        raise ValueError(f"{name} is {value!r}: expected {', '.join(get_args(kind))}")
+    accepted: dict[Any, Any] = {Path: str, float: (int, float)}
+    if not isinstance(value, accepted.get(kind, kind)) or (
+        isinstance(value, bool) and kind is not bool
+    ):
+        raise ValueError(f"{name} is {value!r}: expected {_KIND_NAMES[kind]}")
+    try:
+        return kind(value)
+    except OverflowError:  # an integer that no float can hold
+        raise ValueError(f"{name} is too large") from None
+
+
+_KIND_NAMES = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    Path: "text",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

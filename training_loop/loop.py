@@ -3,6 +3,7 @@
 from sequenced_mnist import Batches
 from training_loop.reports.progress import progress_bar
 from training_loop.runs.run import Run
+from training_loop.runtime.contention import ThreadMonitor
 from training_loop.runtime.signals import StopFlag
 from training_loop.trainer import LOG_EVERY, Trainer
 
@@ -29,11 +30,16 @@ def train_epoch(trainer: Trainer, run: Run, train_set: Batches, stop: StopFlag) 
         trainer.timed_pass(),
         progress_bar(title, len(train_set), done, quiet=not run.is_main_process) as show,
     ):
+        monitor, warned = ThreadMonitor(), not run.is_main_process or trainer.step > 0
         for batch in stop.iterate(train_set.shuffled(config.seed, trainer.epoch, done)):
             trainer.take_step(batch)
             if trainer.step % LOG_EVERY == 0:
                 metrics = trainer.metrics()
                 show(metrics)
+                if not warned and trainer.accelerator.device.type == "cpu":
+                    warned = True
+                    if line := monitor.warning():
+                        print(line, flush=True)
                 run.log(metrics)
             if config.checkpoint_every and trainer.step % config.checkpoint_every == 0:
                 run.save()

@@ -10,6 +10,7 @@ from command_line.load_object import load_object
 from scratch_cells import Cell, layer_of
 from scratch_cells.layers import RecurrentStack
 from shared_interface import ImplementationError, SequenceClassifier, implementation_target
+from training_loop.check_layer import check_layer
 from training_loop.config import Config
 
 
@@ -47,25 +48,29 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
             bidirectional=config.bidirectional,
             **options,
         )
+        check_layer(layer, input_size, config.layer)
         model = SequenceClassifier(layer, num_classes)
         _check_output(model, input_size, num_classes)
+    except ImplementationError:
+        raise
     except Exception as error:  # user code may raise anything
         raise ImplementationError(f"{config.layer} cannot be used: {own_line(error)}") from error
     return model
 
 
-def load_layer_class(implementation: str, cell: str) -> Any:
+def load_layer_class(implementation: str, cell: str | None) -> Any:
     """The layer class that ``--implementation`` names; for a class of cells, its layer class.
 
     Args:
         implementation: ``scratch``, ``builtin``, ``FILE.py:CLASS`` or ``package.module:CLASS``.
-        cell: type of a scratch or builtin layer: ``rnn``, ``gru`` or ``lstm``.
+        cell: type of a scratch or builtin layer: ``rnn``, ``gru`` or ``lstm``, which is also
+            taken for None: the configuration of a run with the user's own layer has no cell.
 
     Raises:
         ImplementationError: it does not name a class that can be imported.
     """
     try:
-        found = load_object(implementation_target(implementation, cell))
+        found = load_object(implementation_target(implementation, cell or "lstm"))
     except ConfigError as error:
         raise ImplementationError(f"implementation is {implementation}: {error}") from error
     if not isinstance(found, type):

@@ -66,7 +66,7 @@ STRONG_RNN = replace(STRONG, learning_rate=1e-3)
 """A plain RNN has no gates and diverges more easily, so it needs a lower learning rate."""
 
 
-def recipe_for(name: str, cell: str, dataset: str) -> Recipe:
+def recipe_for(name: str, cell: str | None, dataset: str) -> Recipe:
     """The recipe ``strong`` or ``tutorial`` for a kind of cell on a data set."""
     strong = STRONG_RNN if cell == "rnn" else STRONG
     recipe = TUTORIAL if name == "tutorial" else strong

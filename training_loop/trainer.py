@@ -201,9 +201,32 @@ class Trainer:
         self.step_losses.append(loss)
         self._gradient_norms = gradient_norms
 
+    @property
+    def divergence(self) -> str:
+        """A warning if the loss of the latest epoch is far above that of guessing, else empty."""
+        guessing = math.log(self.num_classes)
+        if not self.epochs or self.epochs[-1].training_loss < 2 * guessing:
+            return ""
+        return (
+            f"diverged: training loss {self.epochs[-1].training_loss:.4g}, while guessing has "
+            f"{guessing:.2f}; lower learning_rate, which is {self.config.learning_rate}"
+        )
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes that the model distinguishes."""
+        readout = self.plain_model.readout
+        assert isinstance(readout, nn.Linear)
+        return readout.out_features
+
     def _describe_divergence(self, loss: float) -> str:
         what = "a gradient is not finite" if math.isfinite(loss) else f"training loss is {loss}"
         where = f"{what} at step {len(self.step_losses) + 1}"
+        if not self.step_losses:
+            return (
+                f"{where}, before any weight has changed: {self.config.layer} is not finite for "
+                "its initial weights; check its forward and backward pass"
+            )
         if previous := self._gradient_norms:
             name = max(previous, key=lambda name: previous[name])
             where += f"; the largest gradient of the step before was {name}, norm "

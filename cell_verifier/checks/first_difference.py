@@ -1,34 +1,11 @@
 """The first difference between the user's outputs and torch.nn's."""
 
-from dataclasses import dataclass
-
 import torch
 
+from cell_verifier.checks.check import FirstDifference
 from cell_verifier.identification.identify import Identification
 from cell_verifier.identification.subject import Subject
 from cell_verifier.reference.simulate import RunResult
-
-
-@dataclass(frozen=True)
-class FirstDifference:
-    """The largest difference from torch.nn at the first time step that differs.
-
-    Attributes:
-        of: ``output``, ``h`` or ``c``.
-        step, sample, unit: its position, counted from 0.
-        got, expected: the user's value and torch.nn's.
-        gate: the gate whose line is wrong, if the mistake is one gate's.
-        depends_on: for an unknown cause, the gates on whose weights the difference depends.
-    """
-
-    of: str
-    step: int
-    sample: int
-    unit: int
-    got: float
-    expected: float
-    gate: str = ""
-    depends_on: tuple[str, ...] = ()
 
 
 def first_difference(identification: Identification) -> FirstDifference | None:

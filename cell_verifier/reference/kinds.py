@@ -5,11 +5,10 @@ L layers, D directions. A weight always has a separate gate axis here: (G, H, I)
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
-Against = Literal["rnn", "gru", "lstm"]
+from cell_verifier.reference.against import Against
 
 
 @dataclass(frozen=True)

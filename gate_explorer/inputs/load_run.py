@@ -1,16 +1,15 @@
 """Load a model, and the images it was trained on, from a run folder or a file of weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from command_line.errors import printable
+from command_line.trust import is_own_code, require_given
 from gate_explorer.errors import ExplorerError
 from gate_explorer.inputs.infer_model import infer_classifier, load_weights
+from gate_explorer.inputs.read_weights import read_weights
 from sequenced_mnist import ImageSets, load_images, sequence_shape
 from shared_interface import SequenceClassifier
 from training_loop.config import Config
@@ -43,7 +42,9 @@ class LoadedRun:
         return tuple(name.partition(" - ")[0] for name in self.images.class_names)
 
 
-def load_run(path: Path, data_dir: Path | None = None) -> LoadedRun:
+def load_run(
+    path: Path, data_dir: Path | None = None, implementation: str | None = None
+) -> LoadedRun:
     """Load a run.
 
     Args:
@@ -51,6 +52,9 @@ def load_run(path: Path, data_dir: Path | None = None) -> LoadedRun:
             config.json in the same folder is used if there is one.
         data_dir: the folder that contains MNIST/raw; by default the folder that the run was
             trained from.
+        implementation: the Python code of the run's layer, as FILE.py:CLASS or MODULE:CLASS. The
+            code that a config.json names is not run unless it is given here: the folder may come
+            from another user.
 
     Raises:
         ConfigError: the run does not exist, is damaged, or its weights do not fit its config.
@@ -58,21 +62,17 @@ def load_run(path: Path, data_dir: Path | None = None) -> LoadedRun:
     """
     weights, config = read_run(path)
     if config is None:
-        model = infer_classifier(weights)
-        features = int(model.layer.input_size)  # type: ignore[arg-type]
-        if features not in DATASET_BY_FEATURES:
-            raise ExplorerError(
-                f"cannot infer the data set of {path} from steps of size {features}: "
-                f"put the run's {CONFIG_FILE} into the same folder"
-            )
-        images = load_images(DATASET_BY_FEATURES[features], data_dir or Path("data"))
-        return LoadedRun(f"{type(model.layer).__name__} ({path.name})", model, images, "rows")
-    images = load_images(config.dataset, data_dir or config.data_dir)
+        return _run_of_weights(path, weights, data_dir)
+    if is_own_code(config.implementation):
+        require_given(config.implementation, path, implementation is not None)
+        config = replace(config, implementation=implementation or config.implementation)
+    _check_sizes(path, config, weights)
+    images = load_images(config.dataset, data_dir or config.data_dir or Path("data"))
     height, width = images.test_images.shape[1:]
     _, input_size = sequence_shape(height, width, config.sequence)
     model = build_model(config, input_size, images.num_classes)
     load_weights(model, weights)
-    return LoadedRun(config.layer, model, images, config.sequence)
+    return LoadedRun(printable(config.layer), model.float(), images, config.sequence)
 
 
 def read_run(path: Path) -> tuple[dict[str, Tensor], Config | None]:
@@ -81,24 +81,61 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], Config | None]:
     Raises:
         ConfigError: the folder or file does not exist, or a file is damaged.
     """
-    file = path / WEIGHTS_FILE if path.is_dir() else path
-    if not file.is_file():
+    try:
+        file = path / WEIGHTS_FILE if path.is_dir() else path
+        is_file = file.is_file()
+        has_config = file.with_name(CONFIG_FILE).exists()
+    except (OSError, ValueError) as error:  # the path is too long, or a folder cannot be searched
+        raise ExplorerError(f"cannot read a run at {path}: {error}") from error
+    if not is_file:
         raise ExplorerError(
             f"no run at {path}: expected a folder with {WEIGHTS_FILE}, or a file of weights"
         )
-    has_config = file.with_name(CONFIG_FILE).is_file()
-    return _read_weights(file), Config.load(file.parent) if has_config else None
+    return read_weights(file), Config.load(file.parent) if has_config else None
 
 
-def _read_weights(file: Path) -> dict[str, Tensor]:
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        weights = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, UnpicklingError) as error:
+def _run_of_weights(path: Path, weights: dict[str, Tensor], data_dir: Path | None) -> LoadedRun:
+    model = infer_classifier(weights)
+    features = int(model.layer.input_size)  # type: ignore[arg-type]
+    if features not in DATASET_BY_FEATURES:
         raise ExplorerError(
-            f"cannot read weights from {file}: expected .safetensors, or torch.save of a state_dict"
-        ) from error
-    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
-        raise ExplorerError(f"{file} does not contain a state_dict: save classifier.state_dict()")
-    return weights
+            f"cannot infer the data set of {path} from steps of size {features}: "
+            f"put the run's {CONFIG_FILE} into the same folder"
+        )
+    images = load_images(DATASET_BY_FEATURES[features], data_dir or Path("data"))
+    if model.readout.out_features != images.num_classes:
+        raise ExplorerError(
+            f"readout.weight in {path} has {model.readout.out_features} rows: expected "
+            f"{images.num_classes}, the number of classes of {images.name}"
+        )
+    name = printable(f"{type(model.layer).__name__} ({path.name})")
+    return LoadedRun(name, model, images, "rows")
+
+
+def _check_sizes(path: Path, config: Config, weights: dict[str, Tensor]) -> None:
+    """Raise if the configuration is of a larger model than the weights, before it is built.
+
+    Raises:
+        ExplorerError: the model has other sizes.
+    """
+    if config.num_layers > len(weights):
+        raise ExplorerError(
+            f"{path / CONFIG_FILE} has num_layers {config.num_layers}, but the run's weights are "
+            f"{len(weights)} tensors: they are of different runs"
+        )
+    readout = weights.get("readout.weight")
+    width = config.hidden_size * (2 if config.bidirectional else 1)
+    if (
+        not is_own_code(config.implementation)
+        and readout is not None
+        and readout.shape[1:] != (width,)
+    ):
+        raise ExplorerError(
+            f"{path / CONFIG_FILE} has hidden_size {config.hidden_size}, but readout.weight is "
+            f"{tuple(readout.shape)}: they are of different runs"
+        )
+    if config.hidden_size > sum(weight.numel() for weight in weights.values()):
+        raise ExplorerError(
+            f"{path / CONFIG_FILE} has hidden_size {config.hidden_size}, but the run has fewer "
+            "weights: they are of different runs"
+        )

@@ -38,12 +38,12 @@ def select_image(run: LoadedRun, index: int | None, label: int | None, wrong: bo
 
 
 def _first_of_class(run: LoadedRun, label: int) -> int:
-    found = (run.images.test_labels == label).nonzero()
-    if not len(found):
+    labels = run.images.test_labels.tolist()  # Python compares integers of any size
+    if label not in labels:
         raise ExplorerError(
             f"--label is {label}: {run.images.name} has labels 0 to {run.images.num_classes - 1}"
         )
-    return int(found[0])
+    return labels.index(label)
 
 
 def _first_misclassified(run: LoadedRun) -> int:

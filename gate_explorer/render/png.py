@@ -1,10 +1,12 @@
 """The panels as a static PNG image, drawn with matplotlib, for papers and slides."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 
@@ -28,9 +30,15 @@ def write_png(path: Path, observations: Sequence[Observation], title: str) -> No
     Raises:
         OSError: the file cannot be written.
     """
-    figure = draw_figure(observations, title)
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=DPI)
+    with plain_names():
+        figure = draw_figure(observations, title)
+        with atomic_write(path) as file:
+            figure.savefig(file, format="png", dpi=DPI)
+
+
+def plain_names() -> AbstractContextManager[None]:
+    """Draw a name with dollar signs unchanged: matplotlib otherwise parses a formula in it."""
+    return rc_context({"text.parse_math": False})
 
 
 def draw_figure(observations: Sequence[Observation], title: str) -> Figure:

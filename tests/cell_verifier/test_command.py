@@ -15,7 +15,7 @@ from rich.console import Console
 from cell_verifier import verify
 from cell_verifier.rendering import show
 from cell_verifier.report import plain_text
-from cell_verifier.worker import judge
+from cell_verifier.supervisor import judge
 from tests.cell_verifier.terminal import as_text
 from tests.helpers.paths import ROOT
 
@@ -99,8 +99,8 @@ def alive(pid: int) -> bool:
     ("arguments", "message"),
     [
         (
-            ["my.py:MyLSTM", "--against", "lstm", "--json", "missing/report.json"],
-            "--json is missing/report.json: the folder missing does not exist; create it",
+            ["my.py:MyLSTM", "--against", "lstm", "--json", "missing/folder.json"],
+            "--json is missing/folder.json: the folder missing does not exist; create it",
         ),
         (
             ["my.py:MyLSTM", "--against", "lstm", "--timeout", "-1"],
@@ -143,7 +143,7 @@ def test_ctrl_c_gives_one_line_and_exit_status_130() -> None:
     """A terminal sends SIGINT to all processes of the command, here while they import torch."""
     program = (
         "import sys\n"
-        "from cell_verifier.__main__ import Arguments, main\n"
+        "from cell_verifier.command import Arguments, main\n"
         "from command_line.program import clean_exit\n"
         "print('imported', flush=True)\n"
         "with clean_exit('cell_verifier'):\n"
@@ -187,6 +187,21 @@ FAILING = {
         "from torch import nn\nclass MyLSTM(nn.LSTMCell):\n    def forward(self, x, state):\n"
         "        h, c = state\n        return h @ x, c\n",
         "broken.py:5: RuntimeError: ",
+    ),
+    "keyboard interrupt": (
+        "from torch import nn\nclass MyLSTM(nn.LSTMCell):\n    def forward(self, x, state):\n"
+        "        raise KeyboardInterrupt('mine')\n",
+        "broken.py:4: KeyboardInterrupt: mine",
+    ),
+    "base exception": (
+        "class Mine(BaseException):\n    pass\ndef MyLSTM(*sizes):\n    raise Mine('its reason')\n",
+        "broken.py:4: Mine: its reason",
+    ),
+    "generator exit": ("raise GeneratorExit\n", "broken.py:1: GeneratorExit"),
+    "message that raises": (
+        "class Mine(Exception):\n    def __str__(self):\n        raise ValueError\n"
+        "def MyLSTM(*sizes):\n    raise Mine\n",
+        "broken.py:5: Mine: no message: its __str__ raises ValueError",
     ),
     "crash": (
         "import os\nfrom torch import nn\nclass MyLSTM(nn.LSTMCell):\n"

@@ -1,4 +1,4 @@
-"""command_line/errors.py: the message of an error."""
+"""command_line/errors.py: the message of an error for its user."""
 
 import json
 import signal

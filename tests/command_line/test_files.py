@@ -103,3 +103,28 @@ def test_a_path_that_cannot_be_written_gives_one_line(name: str, tmp_path: Path)
     ):
         write(path, b"")
     assert sorted(os.listdir(tmp_path)) == ["folder", "plain"]
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    write(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_link_to_itself_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "link"
+    path.symlink_to(path)
+    with (
+        pytest.raises(ConfigError, match="cannot write there"),
+        write_errors_as_config_errors("--out", path),
+    ):
+        write(path, b"")
+    assert path.is_symlink()
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
+    for name in ("a" * 255, "⊙" * 85):
+        write(tmp_path / name, b"content")
+        assert (tmp_path / name).read_bytes() == b"content"

@@ -101,6 +101,7 @@ def test_an_edited_file_is_loaded_again(tmp_path: Path) -> None:
         ("mine.py:", "'mine.py:' does not name an object: expected"),
         ("no_such_file.py:Mine", "no_such_file.py is not a file: give the path of a Python file"),
         ("no_such_module:Mine", "cannot import 'no_such_module': ModuleNotFoundError"),
+        (f"{'a' * 300}.py:Mine", f"cannot read {'a' * 300}.py: File name too long"),
         ("torch.nn:LSMT", "torch.nn has no 'LSMT': did you mean 'LSTM'?"),
         ("string:xyz", "string has no 'xyz': it defines "),
     ],
@@ -118,6 +119,7 @@ def test_a_target_that_does_not_exist_gives_one_line(target: str, message: str) 
         ("x = 1\nraise KeyError('no\\nluck')\n", r"broken.py:2: KeyError: 'no\nluck'"),
         ("def mine(:\n", "broken.py:1: SyntaxError: "),
         ("import sys\n\nsys.exit(3)\n", "broken.py:3: SystemExit: 3"),
+        ("raise GeneratorExit\n", "broken.py:1: GeneratorExit"),
         ("import json\n\njson.loads('{')\n", "broken.py:3: JSONDecodeError: Expecting"),
     ],
 )
@@ -140,3 +142,10 @@ def test_a_name_that_is_missing_lists_what_the_file_defines(tmp_path: Path) -> N
     path.write_text("from pathlib import Path\nclass Other: pass\ndef make(): pass\nx = 1\n")
     with pytest.raises(ConfigError, match=r"has no 'Zzz': it defines Other, make$"):
         load_object(f"{path}:Zzz")
+
+
+def test_ctrl_c_during_an_import_is_not_an_error_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "slow.py"
+    path.write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        load_object(f"{path}:Mine")

@@ -1,6 +1,5 @@
 """python -m gate_explorer: the files that it writes, and its one-line errors."""
 
-import json
 import re
 import subprocess
 import sys
@@ -15,9 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from command_line.errors import ConfigError
 from gate_explorer import observe
-from gate_explorer.__main__ import Arguments, main, observe_run
+from gate_explorer.arguments import Arguments
 from gate_explorer.inputs.load_run import load_run
 from gate_explorer.inputs.select_image import select_image
+from gate_explorer.show import observe_run, show
 from shared_interface import SequenceClassifier
 from tests.helpers.paths import ROOT
 from training_loop.config import Config
@@ -26,13 +26,13 @@ from training_loop.model import build_model
 
 def write_run(folder: Path, **options: Any) -> Path:
     """A run folder as train.py writes it, of an untrained model."""
-    config = {"dataset": "digits", "hidden_size": 6, **options}
+    resolved = {"dataset": "digits", "hidden_size": 6, **options}
     torch.manual_seed(0)
-    features = 1 if config.get("sequence") == "pixels" else 8
-    model = build_model(Config(**config), features, 10)
+    features = 1 if resolved.get("sequence") == "pixels" else 8
+    model = build_model(Config(**resolved), features, 10)
     folder.mkdir()
     save_file(model.state_dict(), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({**config, "some_later_option": 1}))
+    (folder / "config.json").write_text(Config(**resolved).to_json())
     return folder
 
 
@@ -57,7 +57,7 @@ def error_of_command(*arguments: object) -> str:
 
 def test_a_run_becomes_a_page_a_picture_and_arrays(run: Path, tmp_path: Path, capsys: Any) -> None:
     png, npz = tmp_path / "explorer.png", tmp_path / "explorer.npz"
-    main(Arguments(run=run, label=4, png=png, npz=npz))
+    show(Arguments(run=run, label=4, png=png, npz=npz))
     page = (run / "explorer.html").read_text(encoding="utf-8")
     assert "Correct class: 4." in page
     assert imread(png).std() > 0.1
@@ -77,7 +77,7 @@ def test_a_run_becomes_a_page_a_picture_and_arrays(run: Path, tmp_path: Path, ca
 def test_compared_runs_show_the_same_image(run: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", cell="gru", implementation="builtin", bidirectional=True)
     html, npz, png = (tmp_path / f"compared.{kind}" for kind in ("html", "npz", "png"))
-    main(Arguments(compare=(run, other), index=3, html=html, npz=npz, png=png))
+    show(Arguments(compare=(run, other), index=3, html=html, npz=npz, png=png))
     page = html.read_text(encoding="utf-8")
     assert page.index("<h2>scratch lstm</h2>") < page.index("<h2>builtin gru</h2>")
     with np.load(npz) as arrays:
@@ -111,13 +111,13 @@ def test_the_layer_is_inferred_from_its_weights(run: Path, tmp_path: Path) -> No
         image = loaded.images.test_images[0]
         expected = observe(model, image).probabilities
         np.testing.assert_array_equal(observe(loaded.model, image).probabilities, expected)
-    main(Arguments(run=tmp_path / "0.pt", html=tmp_path / "weights.html"))
+    show(Arguments(run=tmp_path / "0.pt", html=tmp_path / "weights.html"))
     assert "RNN (0.pt)" in (tmp_path / "weights.html").read_text(encoding="utf-8")
 
 
 def error_of(arguments: Arguments) -> str:
     with pytest.raises(ConfigError) as caught:
-        main(arguments)
+        show(arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

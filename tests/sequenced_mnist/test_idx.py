@@ -1,6 +1,8 @@
 """sequenced_mnist/idx.py reads what was written, and detects every damaged file."""
 
 import gzip
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,46 @@ def test_a_file_that_cannot_be_read_raises(path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_images(path, 4, 5)
     assert "Is a directory" in message_about(path, error)
+
+
+def header(*sizes: int) -> bytes:
+    return bytes([0, 0, 8, len(sizes)]) + b"".join(size.to_bytes(4, "big") for size in sizes)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_that_is_much_too_long_is_not_read_whole(path: Path, compressed: bool) -> None:
+    """A small archive of zeros, or a sparse file: it would not fit into memory."""
+    content = idx(IMAGES)
+    if compressed:
+        path = path.with_name(f"{path.name}.gz")
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            file.write(content)
+            for _ in range(32):
+                file.write(bytes(2**20))
+    else:
+        path.write_bytes(content)
+        os.truncate(path, 2**40)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as error:
+            read_images(path, 4, 5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "too long: more than 76 bytes, expected 76" in message_about(path, error)
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize("sizes", [(2**32 - 1, 28, 28), (1, 2**31, 2**31)])
+def test_a_header_with_a_huge_size_raises(path: Path, sizes: tuple[int, ...]) -> None:
+    path.write_bytes(header(*sizes))
+    with pytest.raises(DataError) as error:
+        read_images(path, 28, 28)
+    assert "too large" in message_about(path, error)
+
+
+def test_a_pipe_raises_and_does_not_block(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(DataError) as error:
+        read_images(path, 4, 5)
+    assert "it is not a regular file" in message_about(path, error)

@@ -146,3 +146,8 @@ def test_every_hyperparameter_of_a_recipe_is_an_option_without_a_default() -> No
 
 def test_the_backends_are_those_of_scratch_layers() -> None:
     assert set(get_args(get_type_hints(Config)["backend"])) == set(BACKENDS)
+
+
+def test_a_users_own_layer_has_no_cell() -> None:
+    assert Config(implementation="own.py:Mine").resolved("digits", "cpu").cell is None
+    assert Config(cell="gru").resolved("digits", "cpu").cell == "gru"

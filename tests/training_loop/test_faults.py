@@ -4,8 +4,10 @@ import os
 import pickle
 import re
 import resource
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,8 @@ from safetensors.torch import save_file
 
 from command_line.errors import ConfigError
 from tests.helpers.runs import (
+    ENVIRONMENT,
+    TRAIN,
     assert_same_results,
     interrupt,
     metrics,
@@ -312,6 +316,54 @@ def test_the_command_prints_the_step_and_largest_gradient_of_a_diverged_run(tmp_
     )
 
 
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+def test_a_run_with_a_large_finite_loss_ends_with_a_warning(
+    clip_norm: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"cell": "rnn", "recipe": "tutorial", "learning_rate": 1e3, "epochs": 2}
+    train(small(tmp_path, clip_norm=clip_norm, **options))
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"\nwarning epoch \d diverged: training loss \S+, while", printed)) == 2
+    assert re.search(
+        r"\nresult  .*\nwarning the run has diverged: training loss \S+, while guessing has 2\.30; "
+        r"lower learning_rate, which is 1000\.0\n",
+        printed,
+    )
+
+
+def test_a_usual_run_gives_no_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(small(tmp_path))
+    assert "warning" not in capsys.readouterr().out
+
+
+NOT_FINITE = """
+import torch
+class Forward(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        output, state = super().forward(input, hx)
+        return output, state / 0 * 0
+class Backward(torch.nn.GRU):
+    def forward(self, input, hx=None):
+        output, state = super().forward(input, hx)
+        return output, state + (state - state).abs().sqrt()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("Forward", "training loss is nan"), ("Backward", "a gradient is not finite")],
+)
+def test_a_layer_that_is_not_finite_at_first_is_not_blamed_on_the_learning_rate(
+    name: str, what: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(NOT_FINITE)
+    with pytest.raises(DivergedError) as error:
+        train(small(tmp_path, implementation=f"{tmp_path}/own.py:{name}"))
+    assert str(error.value).startswith(f"{what} at step 1, before any weight has changed: ")
+    assert "check its forward and backward pass" in str(error.value)
+    assert "learning_rate" not in str(error.value)
+
+
 def test_a_run_killed_while_its_plots_are_drawn_tests_again_on_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,3 +380,103 @@ def test_a_run_killed_while_its_plots_are_drawn_tests_again_on_resume(
     assert metrics(folder)["epochs"]
     train(saved(folder), resume=True)
     assert_same_results(folder, train(small(tmp_path / "whole")))
+
+
+def test_a_plot_that_cannot_be_drawn_does_not_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(plots, "draw_curve", fail)
+    folder = train(small(tmp_path))
+    printed = capsys.readouterr().out
+    assert "\ncurve.png cannot be drawn: RuntimeError: no font\n" in printed
+    assert "\nresult  digits: " in printed
+    assert (folder / "model.safetensors").exists()
+    assert (folder / "mistakes.png").exists()
+    assert not list(folder.glob("checkpoint*"))
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced by a file"])
+@pytest.mark.parametrize("step", [5, 29])
+def test_a_folder_that_disappears_during_the_run_is_one_line(
+    how: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    take_step = Trainer.take_step
+
+    def spy(trainer: Trainer, batch: Any) -> None:
+        take_step(trainer, batch)
+        if trainer.step == step:
+            folder.rename(tmp_path / "renamed") if how == "renamed" else shutil.rmtree(folder)
+            if how == "replaced by a file":
+                folder.write_text("")
+
+    monkeypatch.setattr(Trainer, "take_step", spy)
+    with pytest.raises(ConfigError) as error:
+        train(small(tmp_path, checkpoint_every=6))
+    assert re.fullmatch(
+        rf"run_dir is {folder}: cannot write there \((No such file|Not a directory).*\); "
+        rf"{folder} has no checkpoint any more",
+        str(error.value),
+    )
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "metrics.json", "curve.png"])
+def test_a_link_in_the_folder_is_not_followed_when_writing(name: str, interrupted: Path) -> None:
+    victim = interrupted.parent / "victim"
+    victim.write_text("precious")
+    config = saved(interrupted)
+    (interrupted / name).unlink(missing_ok=True)
+    (interrupted / name).symlink_to(victim)
+    with pytest.raises(ConfigError, match=rf"{name} is (a link: a run writes only|damaged)"):
+        train(config, resume=True)
+    assert victim.read_text() == "precious"
+
+
+def test_a_link_with_the_name_of_a_temporary_file_is_not_followed(interrupted: Path) -> None:
+    victim = interrupted.parent / "victim"
+    victim.write_text("precious")
+    for name in ("checkpoint.safetensors", "metrics.json", "model.safetensors"):
+        (interrupted / f".{name}.{os.getpid()}.part").symlink_to(victim)
+    train(saved(interrupted), resume=True)
+    assert victim.read_text() == "precious"
+
+
+def test_an_output_that_ends_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+    """As in train.py | head -1."""
+    options = ("--dataset", "digits", "--hidden-size", 8, "--epochs", 3, "--run-dir", "run")
+    with start(*options, folder=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        error = process.stderr.read()
+    assert process.returncode == 2
+    assert re.fullmatch(
+        r"train\.py: error: cannot write the output: Broken pipe; latest checkpoint: step \d+, "
+        r"resume with --resume run\n|train\.py: error: cannot write the output: Broken pipe\n",
+        error,
+    )
+    assert run("--resume", "run", folder=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "sklearn", "matplotlib"])
+def test_a_missing_package_is_one_line(package: str, tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['train.py', *sys.argv[1:]]; "
+        f"import runpy; runpy.run_path({str(TRAIN)!r}, run_name='__main__')"
+    )
+    options = ["--dataset", "digits", "--epochs", "1", "--run-dir", "run"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *options],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "PYTHONPATH": str(TRAIN.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"train.py: error: the package {package}")
+    assert "is missing: install it with" in line

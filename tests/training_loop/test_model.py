@@ -125,8 +125,8 @@ class Unfinished(Cell):
     ("name", "reason"),
     [
         ("Raises", "RuntimeError: no such thing"),
-        ("TimeFirst", r"expected \(2, 4\)"),
-        ("NoState", "Error"),
+        ("TimeFirst", r"final state that is .*, batch 2, hidden_size"),
+        ("NoState", r"own.py:15: forward\(\) returned a tensor of shape .* expected \(output, fin"),
         ("Unfinished", "TypeError: .*abstract"),
         ("torch", "expected a class"),
         ("Missing", "has no 'Missing'"),
@@ -143,6 +143,92 @@ def test_a_class_that_is_not_a_layer_is_a_one_line_error(
     assert "\n" not in str(error.value)
 
 
+CELL = """
+from typing import NamedTuple
+import torch
+from torch import Tensor
+from scratch_cells import Cell
+
+class Good(Cell):
+    class Gates(NamedTuple):
+        forget: Tensor
+        candidate: Tensor
+
+    state_names = ("hidden", "cell")
+
+    def gates(self, projected, state):
+        f, n = (projected + self.hidden_to_hidden(state[0])).chunk(2, dim=-1)
+        return self.Gates(torch.sigmoid(f), torch.tanh(n))
+
+    def update(self, gates, state):
+        c = gates.forget * state[1] + gates.candidate
+        return torch.tanh(c), c
+
+class OnePart(Good):
+    def update(self, gates, state):
+        return super().update(gates, state)[0]
+
+class ThreeParts(Good):
+    def update(self, gates, state):
+        return (*super().update(gates, state), state[0])
+
+class Transposed(Good):
+    def update(self, gates, state):
+        h, c = super().update(gates, state)
+        return h.T, c
+
+class HalfGates(Good):
+    def update(self, gates, state):
+        h, c = super().update(gates, state)
+        return h[:, :3], c
+
+class PlainTuple(Good):
+    def gates(self, projected, state):
+        return tuple(super().gates(projected, state))
+
+class NoReturn(Good):
+    def step(self, projected, state):
+        pass
+
+class Raises(Good):
+    def update(self, gates, state):
+        return gates.forget @ state[1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "OnePart",
+            "update() returned a state that is a tensor of shape (2, 6), expected hidden "
+            "(2, 6), cell (2, 6) for a batch of 2",
+        ),
+        ("ThreeParts", "update() returned a state that is a tuple of (2, 6) and (2, 6) and (2, 6)"),
+        ("Transposed", "update() returned a state that is a tuple of (6, 2) and (2, 6), expected"),
+        ("HalfGates", "update() returned a state that is a tuple of (2, 3) and (2, 6), expected"),
+        ("PlainTuple", "gates() returned a tuple of (2, 6) and (2, 6), expected Gates(forget, can"),
+        ("NoReturn", "step() returned a state that is None, expected hidden (2, 6), cell (2, 6)"),
+        ("Raises", "RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+    ],
+)
+def test_a_wrong_cell_is_described_with_its_line(tmp_path: Path, name: str, message: str) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(CELL)
+    lines = CELL.splitlines()
+    line = next(n for n, text in enumerate(lines, 1) if text.startswith(f"class {name}")) + 1
+    line += name == "Raises"  # the line that raises, and not that of the method
+    with pytest.raises(ImplementationError) as error:
+        build(implementation=f"{path}:{name}")
+    assert f"{path}:{name} cannot be used: own.py:{line}: {message}" in str(error.value)
+
+
+def test_a_right_cell_with_two_state_parts_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(CELL)
+    for layers in (1, 2):
+        build(implementation=f"{tmp_path}/own.py:Good", num_layers=layers, bidirectional=True)
+
+
 def test_a_size_beyond_memory_is_a_one_line_error() -> None:
-    with pytest.raises(ImplementationError, match="builtin lstm cannot be used: RuntimeError"):
-        build_model(Config(hidden_size=10**10, implementation="builtin"), 3, 4)
+    with pytest.raises(ConfigError, match=r"^hidden_size is 10000000000: expected at most 65536$"):
+        Config(hidden_size=10**10, implementation="builtin")

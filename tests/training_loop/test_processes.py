@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,43 @@ def test_a_killed_process_ends_the_run_which_can_be_resumed(tmp_path: Path) -> N
     later = read_latest(tmp_path / "run")[0].step
     assert later > step
     assert f"train.py: terminated; saved after step {later}, resume with" in error
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        (["--learning-rate", "0.5"], "learning_rate is 0.005 in process 0 and 0.5 in process 1"),
+        (["--epochs", "2"], "epochs is 1 in process 0 and 2 in process 1"),
+        (["--validation"], "validation is False in process 0 and True in process 1"),
+    ],
+)
+def test_processes_with_different_options_stop_with_one_line_each(
+    option: list[str], line: str, tmp_path: Path
+) -> None:
+    """Started by hand, as on two machines."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = [sys.executable, str(TRAIN), *map(str, OPTIONS), "--epochs", "1", "--run-dir", "run"]
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            common + extra,
+            cwd=tmp_path,
+            env=ENVIRONMENT | rendezvous | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, extra in (("0", []), ("1", option))
+    ]
+    for process in processes:
+        status, out, error = finish(process)
+        assert (status, out) == (2, "")
+        (printed,) = [each for each in error.splitlines() if "train.py: error" in each]
+        assert printed == f"train.py: error: {line}: start every process with the same options"
+        assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
 
 
 def is_train(pid: int) -> bool:

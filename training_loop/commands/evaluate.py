@@ -4,18 +4,17 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from command_line.errors import ConfigError, one_line
+from command_line.errors import ConfigError, one_line, printable
 from sequenced_mnist import Batches, load_images
-from training_loop.config import Config
+from training_loop.config import DATA_DIR, Config
 from training_loop.model import build_model
 from training_loop.predict import accuracy, predict
 from training_loop.reports.plots import confusion
-from training_loop.runs import checkpoint
+from training_loop.runs import checkpoint, final_weights
 from training_loop.runs.folder import MODEL
+from training_loop.runs.saved_config import config_warning
 from training_loop.runtime.accelerator import start_accelerator
 
 BATCH_SIZE = 500
@@ -37,7 +36,9 @@ def evaluate(config: Config) -> float:
     assert config.run_dir is not None
     weights, source = load_weights(config.run_dir)
     accelerator = start_accelerator(config.device, config.precision)
-    images = load_images(config.dataset, config.data_dir)
+    if warning := config_warning(config.run_dir):
+        accelerator.print(warning)
+    images = load_images(config.dataset, config.data_dir or DATA_DIR)
     if config.validation:
         images = images.for_validation()
     placement = (accelerator.device, accelerator.process_index, accelerator.num_processes)
@@ -57,7 +58,7 @@ def evaluate(config: Config) -> float:
         Console().print(class_table(logits.cpu(), images.test_labels, images.class_names))
         print(
             f"result  {images.name}: {config.split} accuracy {100 * correct:.2f} % "
-            f"({config.layer}, {config.sequence}, {source} of {config.run_dir})"
+            + printable(f"({config.layer}, {config.sequence}, {source} of {config.run_dir})")
         )
     return correct
 
@@ -72,11 +73,7 @@ def load_weights(folder: Path) -> tuple[dict[str, Tensor], str]:
     if not file.is_file():
         latest, _ = checkpoint.read_latest(folder)
         return latest.with_prefix("model/"), f"step {latest.step}"
-    try:
-        return load_file(file), "final weights"
-    except (SafetensorError, OSError) as error:
-        reason = one_line(error)
-        raise ConfigError(f"{file} is damaged or not a safetensors file ({reason})") from error
+    return final_weights.read(file)[0], "final weights"
 
 
 def class_table(logits: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Table:

@@ -19,11 +19,12 @@ def next_commands(folder: Path, can_trace: bool) -> list[str]:
         can_trace: True if the explorer can show the run's layer.
     """
     python, train = Path(sys.executable), TRAIN
-    commands: list[list[Path | str]] = [[python, train, "--evaluate", folder]]
+    own = Config.load(folder).own_implementation
+    commands: list[list[Path | str]] = [[python, train, "--evaluate", folder, *own]]
     if (other := latest_comparable(folder)) is not None:
         commands.append([python, train, "--compare", other, folder])
     if can_trace:
-        commands.append([python, "-m", "gate_explorer", folder, "--label", "7"])
+        commands.append([python, "-m", "gate_explorer", folder, "--label", "7", *own])
     commands.append([python, "-m", "tensorboard.main", "--logdir", folder.parent])
     return [shlex.join(map(_short, command)) for command in commands]
 

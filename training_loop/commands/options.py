@@ -1,6 +1,7 @@
 """Command-line options of train.py: those of a new run, or a command for earlier runs."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Annotated
 import tyro
 
 from command_line.errors import ConfigError
+from command_line.imports import fast_imports
 from command_line.program import parse_arguments
-from training_loop.config import Config
+from command_line.trust import require_given
+from training_loop.config import CHANGEABLE, Config
 
 PROGRAM = "train.py"
-CHANGEABLE = {"implementation", "backend", "device", "compile", "checkpoint_every", "data_dir"}
-"""Options that may change on resume: they change the results by rounding at most."""
 
 
 def _run(metavar: str) -> object:
@@ -54,15 +55,23 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         arguments: without the program's name; None for those of the process.
 
     Raises:
-        ConfigError: an option is invalid, or a run's folder has no valid configuration.
+        ConfigError: an option is invalid, a run's folder has no valid configuration, or it names
+            a Python file or module and ``--implementation`` is not given.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_arguments(Options, PROGRAM, arguments)
     folder = options.resume or options.evaluate
     if folder is None:
         return options
-    saved = dataclasses.replace(Config.load(folder), run_dir=folder)
+    with fast_imports(PROGRAM):  # imported here: it imports torch, which --help does not need
+        from training_loop.runs.saved_config import load_config
+    saved = dataclasses.replace(load_config(folder), run_dir=folder)
+    given = any(word.partition("=")[0] == "--implementation" for word in arguments)
+    require_given(saved.implementation, folder, given)
     options = parse_arguments(Options, PROGRAM, arguments, default=Options(config=saved))
     for name, value in vars(options.config).items():
+        if name == "cell" and saved.cell is None:
+            continue  # the run has the user's own layer; --implementation scratch needs a cell
         if name not in CHANGEABLE and value != getattr(saved, name):
             raise ConfigError(
                 f"{name} is {value}: {folder} has {getattr(saved, name)}, and only "

@@ -5,18 +5,25 @@ from itertools import cycle
 from pathlib import Path
 from typing import IO
 
+import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from command_line.errors import printable
+
 NUM_SHOWN = 40
 """Number of misclassified images shown."""
 COLUMNS = 8
 """Number of images in a row."""
+PLAIN_STYLE = mpl.rc_context({"text.usetex": False, "text.parse_math": False})
+"""Names of files and folders are shown as they are: ``$`` in them is not mathematics, and a
+user's own settings do not send them to LaTeX."""
 
 
+@PLAIN_STYLE
 def draw_curve(
     file: Path | IO[bytes],
     title: str,
@@ -34,13 +41,14 @@ def draw_curve(
         split: ``test`` or ``validation``, for the axis label.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(printable(title))
     loss, accuracy = _loss_and_accuracy(figure, split)
     loss.plot(_epochs_of(step_losses, accuracies), step_losses, linewidth=0.8)
     accuracy.plot(range(1, len(accuracies) + 1), _percent(accuracies), marker="o")
     figure.savefig(file, format="png", dpi=120)
 
 
+@PLAIN_STYLE
 def draw_comparison(
     file: Path | IO[bytes], runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], split: str
 ) -> None:
@@ -55,18 +63,24 @@ def draw_comparison(
     loss, accuracy = _loss_and_accuracy(figure, split)
     # Each line is thinner than the one below it, so that equal curves stay visible.
     widths = np.linspace(1 + 1.2 * (len(runs) - 1), 0.8, len(runs))
-    for (name, (losses, accuracies)), width, style in zip(
-        runs.items(), widths, cycle(("-", "--", "-.", ":")), strict=False
+    for (losses, accuracies), width, style in zip(
+        runs.values(), widths, cycle(("-", "--", "-.", ":")), strict=False
     ):
         loss.plot(_epochs_of(losses, accuracies), losses, linewidth=width)
         epochs = range(1, len(accuracies) + 1)
-        accuracy.plot(
-            epochs, _percent(accuracies), style, linewidth=width + 0.7, marker="o", label=name
-        )
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+        accuracy.plot(epochs, _percent(accuracies), style, linewidth=width + 0.7, marker="o")
+    # Given here and not as labels of the lines: a label that begins with "_" is not shown.
+    figure.legend(
+        accuracy.lines,
+        [printable(name) for name in runs],
+        loc="outside lower center",
+        ncols=2,
+        fontsize="small",
+    )
     figure.savefig(file, format="png", dpi=120)
 
 
+@PLAIN_STYLE
 def draw_confusion(
     file: Path | IO[bytes], logits: Tensor, labels: Tensor, class_names: Sequence[str]
 ) -> None:
@@ -102,6 +116,7 @@ def draw_confusion(
     figure.savefig(file, format="png", dpi=110)
 
 
+@PLAIN_STYLE
 def draw_mistakes(
     file: Path | IO[bytes],
     images: Tensor,

@@ -5,6 +5,7 @@ thread prints a traceback, and the error is raised only by a later call. Here ``
 calling thread, so that a write error is raised once, where it can be handled.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,20 @@ from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignor
 
 VERSION = "brain.Event:2"
 """Version of the file format, in the first event of every file."""
+
+
+PREFIX = "events.out.tfevents."
+
+
+def next_name(folder: Path) -> str:
+    """Name of a new event file. TensorBoard reads a folder's files in the order of their names.
+
+    It is the time in microseconds, but later than the latest file's: the clock may have been set
+    back since.
+    """
+    endings = [path.name.removeprefix(PREFIX) for path in folder.glob(f"{PREFIX}*")]
+    times = [int(ending) for ending in endings if ending.isdecimal() and len(ending) == 16]
+    return f"{PREFIX}{max([time.time_ns() // 1000, *(t + 1 for t in times)]):016d}"
 
 
 class TensorBoardWriter:
@@ -30,9 +45,8 @@ class TensorBoardWriter:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        # TensorBoard reads the files of a folder in the order of their names.
-        name = f"events.out.tfevents.{time.time_ns() // 1000:016d}"
-        self.file: BinaryIO = (folder / name).open("wb")
+        # x: the file is new, and a link is not followed.
+        self.file: BinaryIO = (folder / next_name(folder)).open("xb")
         self.records = RecordWriter(self.file)
         self._write(Event(file_version=VERSION))
         if step:
@@ -51,6 +65,11 @@ class TensorBoardWriter:
     def flush(self) -> None:
         """Flush the buffer, so that TensorBoard can read all events."""
         self.file.flush()
+
+    def sync(self) -> None:
+        """Write all events to the disk (fsync)."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -7,14 +7,15 @@ The format is safetensors, which contains tensors and text but no code. The tens
     generator/DEVICE/N     state of torch's random generator in process N
     step_losses            loss of every step taken
 
-The metadata is JSON: the configuration, the results of the finished epochs, the state of the
-schedule and of fp16's loss scaling, and the optimizer's settings. A digest of tensors and metadata
-detects damage. All names are torch.nn's, so a checkpoint of ``scratch`` can be resumed with
-``builtin`` and the other way round.
+The metadata is JSON: the configuration (see saved_config.py), the results of the finished epochs,
+the state of the schedule and of fp16's loss scaling, and the optimizer's settings. A digest of
+tensors and metadata detects damage. All names are torch.nn's, so a checkpoint of ``scratch`` can be
+resumed with ``builtin`` and the other way round.
 """
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from command_line.errors import ConfigError, one_line
+from command_line.errors import ConfigError, one_line, type_and_message
 from command_line.files import atomic_write
 from training_loop.trainer import Epoch, Trainer
 
 FORMAT = "recurrent-by-hand checkpoint 1"
+MOMENTS = {"exp_avg", "exp_avg_sq"}
+STATE = MOMENTS | {"step"}
+"""What Adam stores for each weight: two tensors of the weight's shape, and a number."""
 CURRENT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 
 
@@ -95,25 +99,47 @@ def restore(checkpoint: Checkpoint, trainer: Trainer) -> None:
     """
     try:
         trainer.plain_model.load_state_dict(checkpoint.with_prefix("model/"))
-        index_of = {name: index for index, name in _names_by_index(trainer).items()}
-        state: dict[int, dict[str, Tensor]] = {}
-        for path, tensor in checkpoint.with_prefix("optimizer/").items():
-            name, _, part = path.rpartition("/")
-            state.setdefault(index_of[name], {})[part] = tensor
-    except (RuntimeError, KeyError) as error:
-        raise CheckpointError(f"the checkpoint is of another model: {one_line(error)}") from error
+        _restore_optimizer(checkpoint, trainer)
+        _set_generators(checkpoint, trainer)
+        trainer.step = checkpoint.step
+        trainer.step_losses = checkpoint.tensors["step_losses"].tolist()
+        trainer.epochs = [Epoch(**epoch) for epoch in checkpoint.metadata["epochs"]]
+        trainer.previous_seconds = float(checkpoint.metadata["seconds"])
+        trainer.previous_pass_seconds = float(checkpoint.metadata["pass_seconds"])
+        if not 0 <= trainer.step_in_epoch <= trainer.steps_per_epoch:
+            raise ValueError(f"{trainer.step} steps in {len(trainer.epochs)} finished epochs")
+    except Exception as error:  # the file has a valid digest, but may be of any other version
+        raise CheckpointError(
+            f"the checkpoint is of another model: {type_and_message(error)}"
+        ) from error
+
+
+def _restore_optimizer(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    """Set the optimizer, the schedule and fp16's loss scaling to the state that was captured."""
+    index_of = {name: index for index, name in _names_by_index(trainer).items()}
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in checkpoint.with_prefix("optimizer/").items():
+        name, _, part = path.rpartition("/")
+        expected = trainer.weights[name].shape if part in MOMENTS else torch.Size()
+        if part not in STATE or tensor.shape != expected:
+            raise ValueError(f"{path} has the shape {tuple(tensor.shape)}")
+        state.setdefault(index_of[name], {})[part] = tensor
+    if incomplete := [parts for parts in state.values() if parts.keys() != STATE]:
+        raise ValueError(f"a weight has only {', '.join(incomplete[0])} of its optimizer state")
     settings = dict(checkpoint.metadata["optimizer"], params=list(index_of.values()))
     settings["betas"] = tuple(settings["betas"])
+    _require_keys(settings, trainer.optimizer.state_dict()["param_groups"][0])
     trainer.optimizer.load_state_dict({"state": state, "param_groups": [settings]})
+    _require_keys(checkpoint.metadata["schedule"], trainer.schedule.state_dict())
     trainer.schedule.load_state_dict(checkpoint.metadata["schedule"])
     if scaler := trainer.accelerator.scaler:
         scaler.load_state_dict(checkpoint.metadata["scaler"])
-    _set_generators(checkpoint, trainer)
-    trainer.step = checkpoint.step
-    trainer.step_losses = checkpoint.tensors["step_losses"].tolist()
-    trainer.epochs = [Epoch(**epoch) for epoch in checkpoint.metadata["epochs"]]
-    trainer.previous_seconds = checkpoint.metadata["seconds"]
-    trainer.previous_pass_seconds = checkpoint.metadata["pass_seconds"]
+
+
+def _require_keys(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    if found.keys() != expected.keys():
+        different = sorted(found.keys() ^ expected.keys())
+        raise ValueError(f"{', '.join(different)} of the optimizer or schedule missing or unknown")
 
 
 def to_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -128,9 +154,14 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
         OSError: it cannot be written. Existing checkpoints are kept.
     """
     text = json.dumps(checkpoint.metadata)
-    metadata = {"format": FORMAT, "run": text, "digest": _digest(checkpoint.tensors, text)}
+    metadata = {"format": FORMAT, "run": text, "digest": digest_of(checkpoint.tensors, text)}
     with atomic_write(folder / CURRENT, previous=folder / PREVIOUS) as file:
         file.write(save(checkpoint.tensors, metadata))
+
+
+def exists(folder: Path) -> bool:
+    """True if the folder has a checkpoint, valid or not."""
+    return any(os.path.isfile(folder / name) for name in (CURRENT, PREVIOUS))
 
 
 def read_latest(folder: Path) -> tuple[Checkpoint, str]:
@@ -141,7 +172,7 @@ def read_latest(folder: Path) -> tuple[Checkpoint, str]:
     """
     errors: list[CheckpointError] = []
     for file in (folder / CURRENT, folder / PREVIOUS):
-        if file.is_file():
+        if os.path.isfile(file):  # never an error; False for a pipe
             try:
                 return read(file), "; ".join(f"{e}: using the previous checkpoint" for e in errors)
             except CheckpointError as error:
@@ -166,9 +197,17 @@ def read(file: Path) -> Checkpoint:
         raise CheckpointError(f"{file} is damaged or not a safetensors file ({reason})") from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{file} is not a checkpoint of train.py")
-    if metadata["digest"] != _digest(tensors, metadata["run"]):
+    text = metadata.get("run", "")
+    if metadata.get("digest") != digest_of(tensors, text):
         raise CheckpointError(f"{file} is damaged: its digest does not match its content")
-    return Checkpoint(tensors, json.loads(metadata["run"]))
+    content = json.loads(text)
+    if not isinstance(content, dict) or not _is_list(tensors.get("step_losses")):
+        raise CheckpointError(f"{file} is not a checkpoint of this version of train.py")
+    return Checkpoint(tensors, content)
+
+
+def _is_list(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.dim() == 1 and tensor.is_floating_point()
 
 
 def _names_by_index(trainer: Trainer) -> dict[int, str]:
@@ -214,8 +253,9 @@ def _device_module(kind: str) -> Any:
     return {"cuda": torch.cuda, "mps": torch.mps}[kind]
 
 
-def _digest(tensors: dict[str, Tensor], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
+def digest_of(tensors: dict[str, Tensor], text: str) -> str:
+    """SHA-256 of named tensors on the CPU and of a text, in hexadecimal digits."""
+    digest = hashlib.sha256(text.encode(errors="surrogatepass"))
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].flatten().view(torch.uint8).numpy().data)

@@ -1,6 +1,7 @@
 """Create, lock and resume run folders. run.py describes their content."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
@@ -13,13 +14,14 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from filelock import FileLock, Timeout
 
 from command_line.errors import ConfigError
-from command_line.files import write_errors_as_config_errors
+from command_line.files import sync_folder, write_errors_as_config_errors
 from training_loop.config import ResolvedConfig
 from training_loop.runs import checkpoint
 
 RUNS = Path("runs")
 MODEL = "model.safetensors"
-"""File of the final weights. It is written last, so a run is finished if it exists."""
+"""File of the final weights. A run is finished if it exists and no checkpoint does: the checkpoints
+are deleted last."""
 LOCK = ".lock"
 
 
@@ -42,9 +44,10 @@ def new_folder(requested: Path | None, name: str) -> Iterator[Path]:
         with _locked(folder):
             yield folder
     except BaseException:
-        if not _files_in(folder):
-            (folder / LOCK).unlink(missing_ok=True)
-            folder.rmdir()
+        with suppress(OSError):  # the folder may have been removed or replaced meanwhile
+            if not _files_in(folder):
+                (folder / LOCK).unlink(missing_ok=True)
+                folder.rmdir()
         raise
 
 
@@ -58,7 +61,7 @@ def unfinished_folder(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise ConfigError(f"resume is {folder}: no such folder; give the folder of a run")
     with _locked(folder):
-        if (folder / MODEL).exists():
+        if (folder / MODEL).exists() and not checkpoint.exists(folder):
             raise ConfigError(
                 f"resume is {folder}: the run is finished; evaluate it with --evaluate {folder}"
             )
@@ -107,14 +110,22 @@ def _files_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name != LOCK]
 
 
+def _make_folder(folder: Path, exist_ok: bool = True) -> None:
+    """Create a folder and its missing parents, all of them on the disk (fsync)."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+    for path in missing:
+        sync_folder(path.parent)
+
+
 def _create(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / checkpoint.CURRENT).exists():
+    _make_folder(folder)
+    if checkpoint.exists(folder):
         with _locked(folder):
             pass  # raises if another run is using it
         raise ConfigError(
             f"run_dir is {folder}: it contains an unfinished run; "
-            f"give a new folder, or resume the run with --resume {folder}"
+            f"give a new folder, or resume the run with --resume {shlex.quote(str(folder))}"
         )
     if _files_in(folder):
         raise ConfigError(f"run_dir is {folder}: it contains files; give a new folder")
@@ -127,6 +138,6 @@ def _create_in_runs(name: str) -> Path:
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
     for candidate in chain([folder], numbered):
         with suppress(FileExistsError):  # another run has started in the same second
-            candidate.mkdir(parents=True)
+            _make_folder(candidate, exist_ok=False)
             break
     return candidate

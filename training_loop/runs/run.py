@@ -20,10 +20,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from command_line.errors import ConfigError, LostProcessError, Stopped, is_lost_connection
+from command_line.errors import (
+    ConfigError,
+    LostProcessError,
+    Stopped,
+    is_lost_connection,
+    type_and_message,
+)
 from command_line.files import atomic_write, write_errors_as_config_errors
 from sequenced_mnist import Batches, ImageSets
 from training_loop.config import ResolvedConfig
@@ -31,13 +36,26 @@ from training_loop.model import count_parameters
 from training_loop.reports import plots
 from training_loop.reports.saturation import saturation
 from training_loop.reports.tensorboard import TensorBoardWriter
-from training_loop.runs import checkpoint
+from training_loop.runs import checkpoint, final_weights
 from training_loop.runs.folder import MODEL
+from training_loop.runs.saved_config import config_warning, require_same_run
+from training_loop.runtime.signals import StoppedAtOnce
 from training_loop.trainer import DivergedError, StepMetrics, Trainer
 
 CONFIG, METRICS = "config.json", "metrics.json"
 SATURATION_IMAGES = 100
 """Number of test images on which gate saturation is measured after each epoch."""
+
+
+def own_file(path: Path) -> Path:
+    """A path in a run's folder, which must not be a link: it would be followed out of the folder.
+
+    Raises:
+        ConfigError: it is a link.
+    """
+    if path.is_symlink():
+        raise ConfigError(f"{path} is a link: a run writes only files in its folder; remove it")
+    return path
 
 
 class Run:
@@ -54,16 +72,17 @@ class Run:
         self.folder = folder
         self.trainer = trainer
         self.warning = ""
-        """One line for the user if the latest checkpoint is damaged, else empty."""
+        """One line for the user if the latest checkpoint or config.json is damaged, else empty."""
         self.is_main_process = trainer.accelerator.is_main_process
         self.saved_step = trainer.step
         if resumed:
-            latest, self.warning = checkpoint.read_latest(folder)
+            latest, damaged = checkpoint.read_latest(folder)
+            self.warning = "; ".join(filter(None, (damaged, config_warning(folder))))
+            require_same_run(trainer.config, latest)
             checkpoint.restore(latest, trainer)
             self.saved_step = latest.step
-        elif self.is_main_process:
-            self._write(CONFIG, trainer.config.to_json().encode())
         if self.is_main_process:
+            self._write(CONFIG, trainer.config.to_json().encode())
             with self._write_errors():
                 self.tensorboard = TensorBoardWriter(folder, trainer.step)
         if not resumed:
@@ -83,6 +102,8 @@ class Run:
         """
         captured = checkpoint.capture(self.trainer)
         if self.is_main_process:
+            for name in (checkpoint.CURRENT, checkpoint.PREVIOUS):
+                own_file(self.folder / name)
             with self._write_errors():
                 checkpoint.write(captured, self.folder)
         self.saved_step = captured.step
@@ -125,7 +146,10 @@ class Run:
         self._write_metrics()
 
     def finish(self, images: ImageSets, logits: Tensor) -> None:
-        """Draw the plots, write the final weights, and delete the checkpoints.
+        """Write the final weights, draw the plots, and delete the checkpoints.
+
+        The checkpoints are deleted last, when everything else is on the disk. Until then the run
+        can be resumed; it then tests again.
 
         Args:
             images: the data set.
@@ -134,6 +158,9 @@ class Run:
         if not self.is_main_process:
             return
         logits, labels, names = logits.cpu(), images.test_labels, images.class_names
+        weights = self.trainer.plain_model.state_dict()
+        self._write(MODEL, final_weights.content_of(checkpoint.to_cpu(weights), self.config))
+        self._write_metrics()
         title = f"{self.config.layer} on {self.config.dataset}, by {self.config.sequence}"
         accuracies = [epoch.accuracy for epoch in self.trainer.epochs]
         losses, split = self.trainer.step_losses, self.config.split
@@ -141,33 +168,36 @@ class Run:
         self._draw("confusion.png", plots.draw_confusion, logits, labels, names)
         mistakes = (images.test_images, logits, labels, names)
         self._draw("mistakes.png", plots.draw_mistakes, *mistakes)
-        self._write_metrics()
-        weights = self.trainer.plain_model.state_dict()
-        self._write(MODEL, save(checkpoint.to_cpu(weights)))
-        for name in (checkpoint.CURRENT, checkpoint.PREVIOUS):
-            (self.folder / name).unlink(missing_ok=True)
+        with self._write_errors():
+            self.tensorboard.sync()
+            for name in (checkpoint.PREVIOUS, checkpoint.CURRENT):
+                (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
     def checkpoint_on_interrupt(self) -> Iterator[None]:
         """If a signal stops the run, write a checkpoint; add to every error how to resume.
+
+        A checkpoint is written between two steps only. After a second signal, which stops the run
+        at any line, the latest one is kept: half a step would replace it.
 
         Raises:
             Stopped: re-raised with what was saved.
             DivergedError, ConfigError: re-raised with the latest checkpoint.
             LostProcessError: another process of the run has ended.
         """
-        resume = f"resume with --resume {self.folder}"
+        resume = f"resume with {self._command('--resume')}"
         try:
-            yield
+            with self._saved_between_steps():
+                yield
+        except StoppedAtOnce as stopped:
+            raise Stopped(stopped.signal, self._on_disk()) from None
         except Stopped as stopped:
-            # After the last epoch its checkpoint from before the test is kept, not replaced: to
-            # write its results, a resumed run has to test again.
-            if self.trainer.epoch <= self.config.epochs:
-                self.save()
             raise Stopped(stopped.signal, f"saved after step {self.saved_step}, {resume}") from None
         except DivergedError as error:
             raise DivergedError(f"{error}; {self._latest()}") from error
         except ConfigError as error:
+            if not checkpoint.exists(self.folder):
+                raise ConfigError(f"{error}; {self.folder} has no checkpoint any more") from error
             raise ConfigError(f"{error}; {self._latest()}, {resume}") from error
         except RuntimeError as error:
             if not is_lost_connection(error):
@@ -177,6 +207,32 @@ class Run:
             if self.is_main_process:
                 with suppress(OSError):  # events that are not flushed yet are lost
                     self.tensorboard.close()
+
+    @contextmanager
+    def _saved_between_steps(self) -> Iterator[None]:
+        try:
+            yield
+        except StoppedAtOnce:
+            raise
+        except Stopped:
+            # After the last epoch its checkpoint from before the test is kept, not replaced: to
+            # write its results, a resumed run has to test again.
+            if self.trainer.epoch <= self.config.epochs:
+                self.save()
+            raise
+
+    def _on_disk(self) -> str:
+        """What the folder contains, whatever line the run was stopped at."""
+        try:
+            latest, _ = checkpoint.read_latest(self.folder)
+        except checkpoint.CheckpointError as error:
+            if not (self.folder / MODEL).exists():
+                return str(error)
+            return f"the run is finished; evaluate it with {self._command('--evaluate')}"
+        return f"latest checkpoint: step {latest.step}, resume with {self._command('--resume')}"
+
+    def _command(self, option: str) -> str:
+        return self.config.command(option, self.folder)
 
     def _latest(self) -> str:
         return f"latest checkpoint: step {self.saved_step}"
@@ -209,9 +265,15 @@ class Run:
         return write_errors_as_config_errors("run_dir", self.folder)
 
     def _write(self, name: str, content: bytes) -> None:
-        with self._write_errors(), atomic_write(self.folder / name) as file:
+        with self._write_errors(), atomic_write(own_file(self.folder / name)) as file:
             file.write(content)
 
     def _draw(self, name: str, draw: Callable[..., None], *arguments: object) -> None:
-        with self._write_errors(), atomic_write(self.folder / name) as file:
-            draw(file, *arguments)
+        """Draw a plot. If it cannot be drawn, the results, which are written, are not affected."""
+        content = io.BytesIO()
+        try:
+            draw(content, *arguments)
+        except Exception as error:  # fonts and settings of the user's matplotlib
+            print(f"{name} cannot be drawn: {type_and_message(error)}", flush=True)
+        else:
+            self._write(name, content.getvalue())

@@ -19,6 +19,10 @@ SYNC_EVERY = 10
 T = TypeVar("T")
 
 
+class StoppedAtOnce(Stopped):
+    """A second signal: raised between any two lines, so the state may be that of half a step."""
+
+
 class StopFlag:
     """Records that a signal has arrived, so that all processes stop after the same batch.
 
@@ -52,9 +56,9 @@ class StopFlag:
             raise Stopped(number)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler: the first signal sets the flag, the second stops immediately."""
+        """The signal handler: the first signal sets the flag, the second stops at once."""
         if self.signal:
-            raise Stopped(number)
+            raise StoppedAtOnce(number)
         self.signal = number
 
 
@@ -62,7 +66,7 @@ class StopFlag:
 def stop_on_signals(accelerator: Accelerator) -> Iterator[StopFlag]:
     """Within the ``with`` block, Ctrl-C and SIGTERM set the returned flag.
 
-    A second signal raises :class:`Stopped` immediately. Python delivers signals only to the main
+    A second signal raises :class:`StoppedAtOnce`. Python delivers signals only to the main
     thread; in another thread nothing changes and the flag is never set.
     """
     flag = StopFlag(accelerator)

@@ -1,6 +1,8 @@
 """training_loop/commands/evaluate.py: the accuracy of a run's model."""
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,57 @@ def test_weights_of_another_model_are_an_error(finished: Path) -> None:
     config = Config(**(vars(Config.load(finished)) | {"hidden_size": 9, "run_dir": finished}))
     with pytest.raises(ConfigError, match=f"^{finished} has .* another model: .*size mismatch"):
         evaluate(config)
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of another person, unfinished, whose file writes a mark when it is executed."""
+    folder = tmp_path_factory.mktemp("a foreign folder")
+    (folder / "evil.py").write_text(
+        "from pathlib import Path\n"
+        "from scratch_cells import LSTM\n"
+        "Path(__file__).with_name('executed').touch()\n"
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        interrupt(small(folder, implementation=f"{folder}/evil.py:LSTM"), patched, 9)
+    (folder / "executed").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("option", ["--evaluate", "--resume"])
+@pytest.mark.parametrize("module", ["", "some.module:Layer"])
+def test_code_that_only_the_folder_names_is_not_executed(
+    option: str, module: str, foreign: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(foreign / "run", tmp_path / "run"))
+    target = f"{foreign}/evil.py:LSTM"
+    if module:
+        for file in folder.glob("checkpoint*"):
+            file.unlink()
+        text = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(text.replace(target, module))
+        target = module
+    done = run(option, folder, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"train.py: error: {folder} was trained with {target}, which would be executed: "
+        f"if you trust it, add --implementation {shlex.quote(target)}\n"
+    )
+    assert not (foreign / "executed").exists()
+
+
+@pytest.mark.parametrize("given", ["--implementation {}", "--implementation={}"])
+def test_code_that_the_command_line_names_is_executed(given: str, foreign: Path) -> None:
+    words = shlex.split(given.format(shlex.quote(f"{foreign}/evil.py:LSTM")))
+    assert 0 <= evaluate(saved(foreign / "run", *words)) <= 1
+    (foreign / "executed").unlink()
+    assert 0 <= evaluate(saved(foreign / "run", "--implementation", "builtin")) <= 1
+    assert not (foreign / "executed").exists()
+
+
+def test_the_printed_command_names_the_users_layer(tmp_path: Path) -> None:
+    config = Config(implementation="my cells.py:Mine")
+    assert config.command("--resume", Path("a run")) == (
+        "--resume 'a run' --implementation 'my cells.py:Mine'"
+    )
+    assert Config().command("--evaluate", Path("run")) == "--evaluate run"

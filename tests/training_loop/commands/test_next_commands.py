@@ -18,7 +18,7 @@ def write_run(folder: Path, split: str = "test", finished: bool = True) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(config.to_json())
     if finished:
-        content = '{"epochs": [], "seconds": 1, "step_losses": []}'
+        content = f'{{"epochs": [{{"{split}_accuracy": 1}}], "seconds": 1, "step_losses": [2]}}'
         (folder / "metrics.json").write_text(content)
     return folder
 

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 from matplotlib import image
 from matplotlib.figure import Figure
 
+from command_line.errors import printable
 from training_loop.reports.plots import (
     confusion,
     draw_comparison,
@@ -115,3 +117,30 @@ def test_compared_runs_have_common_axes_and_a_legend(tmp_path: Path, drawn: list
     assert loss.lines[0].get_linewidth() > loss.lines[1].get_linewidth()
     (legend,) = drawn[0].legends
     assert [text.get_text() for text in legend.texts] == ["one", "two"]
+
+
+NAMES = [
+    "a$x_$b/c.py:Cell",
+    r"$\frac$",
+    "_run",
+    "$",
+    "100 % of $5",
+    "a\nb",
+    "a\udce9b",
+    "\x07",
+    "^_{",
+]
+
+
+@pytest.mark.parametrize("usetex", [False, True])
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_every_name_of_a_file_or_folder_is_drawn(
+    name: str, usetex: bool, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    with mpl.rc_context({"text.usetex": usetex}):
+        draw_curve(tmp_path / "curve.png", name, [2.0, 1.0], [0.5], "test")
+        runs = {name: ([2.0], [0.5]), "other": ([2.0], [0.5])}
+        draw_comparison(tmp_path / "comparison.png", runs, "test")
+    assert drawn[0].get_suptitle() == printable(name)
+    shown = [text.get_text() for text in drawn[1].legends[0].texts]
+    assert shown == [printable(name), "other"]

@@ -1,5 +1,6 @@
 """training_loop/reports/tensorboard.py: TensorBoard reads the scalars of a run."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.helpers.runs import interrupt, metrics, saved, small, weights
 from train import train
+from training_loop.reports.tensorboard import TensorBoardWriter
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +38,16 @@ def test_a_resumed_run_has_every_step_once(tmp_path: Path, monkeypatch: pytest.M
     train(saved(folder), resume=True)
     board = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     assert [event.step for event in board.Scalars("training/loss")] == [10, 20, 30, 40, 50]
+
+
+def test_a_later_file_is_read_later_even_if_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    for microseconds in (2_000_000_000_000_000, 1_000_000_000_000_000, 1_000_000_000_000_000):
+        monkeypatch.setattr(time, "time_ns", lambda now=microseconds: 1000 * now)
+        before = {path.name for path in tmp_path.iterdir()}
+        TensorBoardWriter(tmp_path, 0).close()
+        names += {path.name for path in tmp_path.iterdir()} - before
+    assert names == sorted(names)
+    assert len(names) == 3

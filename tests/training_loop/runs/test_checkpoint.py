@@ -1,11 +1,15 @@
 """Interrupted runs resume bit-exactly: after signals, after SIGKILL, by the other package."""
 
+import inspect
 import os
 import random
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -27,8 +31,10 @@ from tests.helpers.runs import (
 from train import train
 from training_loop.config import Config
 from training_loop.reports import plots
+from training_loop.runs import checkpoint
 from training_loop.runs.checkpoint import CURRENT, PREVIOUS, read_latest
 from training_loop.runs.run import Run
+from training_loop.runtime.signals import StoppedAtOnce
 from training_loop.trainer import Trainer
 
 # Dropout draws from the generator, one-cycle changes the learning rate, an epoch has 29 steps.
@@ -87,9 +93,79 @@ def test_a_second_signal_stops_within_a_step(
         raise AssertionError("the second signal was not handled")
 
     monkeypatch.setattr(Trainer, "take_step", slow)
-    with pytest.raises(Stopped):
+    folder = tmp_path / "run"
+    with pytest.raises(Stopped) as stopped:
         train(small(tmp_path))
-    assert read_latest(tmp_path / "run")[0].step == 0
+    assert str(stopped.value) == (
+        f"interrupted; latest checkpoint: step 0, resume with --resume {folder}"
+    )
+    assert read_latest(folder)[0].step == 0
+
+
+def lines_of(function: Callable[..., Any]) -> range:
+    """The line numbers of a function, without its first line."""
+    lines, first = inspect.getsourcelines(function)
+    return range(first + 1, first + len(lines))
+
+
+@contextmanager
+def two_signals_at(function: Callable[..., Any], line: int, number_of_call: int) -> Iterator[None]:
+    """Send two real signals to this process when a call of the function reaches a line."""
+    calls = 0
+
+    def in_call(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line" and frame.f_lineno >= line and calls == number_of_call:
+            sys.settrace(None)
+            frame.f_trace = None
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+        return in_call
+
+    def on_call(frame: FrameType, *_: object) -> Any:
+        nonlocal calls
+        if frame.f_code is not function.__code__:
+            return None
+        calls += 1
+        return in_call
+
+    sys.settrace(on_call)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+@pytest.mark.parametrize("line", lines_of(Trainer.take_step)[2::3])
+def test_a_run_interrupted_twice_at_any_line_of_a_step_resumes_bit_exactly(
+    line: int, tmp_path: Path, uninterrupted: Path
+) -> None:
+    """The step is dropped: half a step must not be saved over the latest checkpoint."""
+    config = small(tmp_path, checkpoint_every=6, **OPTIONS)
+    with two_signals_at(Trainer.take_step, line, 15), pytest.raises(Stopped, match="step 12, res"):
+        train(config)
+    folder = tmp_path / "run"
+    train(saved(folder), resume=True)
+    assert_same_results(folder, uninterrupted)
+
+
+@pytest.mark.parametrize("place", [0.5, 0.99])
+@pytest.mark.parametrize(
+    ("function", "call"), [(checkpoint.write, 2), (Trainer.end_epoch, 1), (Run.finish, 1)]
+)
+def test_a_run_interrupted_twice_between_steps_resumes_bit_exactly(
+    function: Callable[..., Any], call: int, place: float, tmp_path: Path, uninterrupted: Path
+) -> None:
+    """While a checkpoint or the results are written."""
+    lines = lines_of(function)
+    folder = tmp_path / "run"
+    with (
+        two_signals_at(function, lines[int(place * len(lines))], call),
+        pytest.raises(Stopped, match=r"--(resume|evaluate)") as stopped,
+    ):
+        train(small(tmp_path, **OPTIONS))
+    if "--resume" in str(stopped.value):
+        train(saved(folder), resume=True)
+    assert_same_results(folder, uninterrupted)
 
 
 def test_signal_handlers_are_restored_after_a_run(tmp_path: Path) -> None:
@@ -104,14 +180,14 @@ def test_a_run_interrupted_twice_while_it_is_finished_can_be_resumed(
     """All epochs are over, but its plots and weights have not been written."""
 
     def stop(*_: object) -> None:
-        raise Stopped(signal.SIGINT)  # as a second signal does, between any two lines
+        raise StoppedAtOnce(signal.SIGINT)  # as a second signal does, between any two lines
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patched:
         patched.setattr(plots, "draw_confusion", stop)
         for resume in (False, True):
             config = saved(folder) if resume else small(tmp_path, **OPTIONS)
-            with pytest.raises(Stopped, match=f"saved after step {STEPS}, resume with"):
+            with pytest.raises(Stopped, match=f"latest checkpoint: step {STEPS}, resume with"):
                 train(config, resume)
     train(saved(folder), resume=True)
     assert_same_results(folder, uninterrupted)
