@@ -4,9 +4,8 @@ A folder may be from another person. What it contains is data, but its configura
 Python file or module. This module imports no torch, so that the options are checked at once.
 """
 
-import shlex
-
 from command_line.errors import ConfigError
+from command_line.shell import shell_join
 
 PROJECT_IMPLEMENTATIONS = ("scratch", "builtin")
 """Values of ``--implementation`` that name classes of this project."""
@@ -31,5 +30,5 @@ def require_given(implementation: str, folder: object, given: bool) -> None:
     if is_own_code(implementation) and not given:
         raise ConfigError(
             f"{folder} was trained with {implementation}, which would be executed: "
-            f"if you trust it, add --implementation {shlex.quote(implementation)}"
+            f"if you trust it, add --implementation {shell_join([implementation])}"
         )

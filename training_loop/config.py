@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import os
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, g
 import tyro
 
 from command_line.errors import ConfigError, one_line
+from command_line.shell import shell_join
 from command_line.trust import is_own_code
 from training_loop.recipes import Init, Recipe, Schedule, recipe_for
 
@@ -140,7 +140,7 @@ class Config:
             option: ``--resume`` or ``--evaluate``.
             folder: the run's folder.
         """
-        return shlex.join([option, str(folder), *self.own_implementation])
+        return shell_join([option, str(folder), *self.own_implementation])
 
     @property
     def own_implementation(self) -> list[str]:

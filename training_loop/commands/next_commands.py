@@ -1,10 +1,10 @@
 """Commands to look at a finished run, printed for the user to copy."""
 
-import shlex
 import sys
 from pathlib import Path
 
 from command_line.errors import ConfigError
+from command_line.shell import shell_join
 from training_loop.commands.compare import read_metrics
 from training_loop.config import Config
 
@@ -26,7 +26,7 @@ def next_commands(folder: Path, can_trace: bool) -> list[str]:
     if can_trace:
         commands.append([python, "-m", "gate_explorer", folder, "--label", "7", *own])
     commands.append([python, "-m", "tensorboard.main", "--logdir", folder.parent])
-    return [shlex.join(map(_short, command)) for command in commands]
+    return [shell_join(map(_short, command)) for command in commands]
 
 
 def latest_comparable(folder: Path) -> Path | None:

@@ -1,7 +1,6 @@
 """Create, lock and resume run folders. run.py describes their content."""
 
 import re
-import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from command_line.errors import ConfigError
 from command_line.files import sync_folder, write_errors_as_config_errors
+from command_line.shell import shell_join
 from training_loop.config import ResolvedConfig
 from training_loop.runs import checkpoint
 
@@ -125,7 +125,7 @@ def _create(folder: Path) -> Path:
             pass  # raises if another run is using it
         raise ConfigError(
             f"run_dir is {folder}: it contains an unfinished run; "
-            f"give a new folder, or resume the run with --resume {shlex.quote(str(folder))}"
+            f"give a new folder, or resume the run with --resume {shell_join([str(folder)])}"
         )
     if _files_in(folder):
         raise ConfigError(f"run_dir is {folder}: it contains files; give a new folder")
