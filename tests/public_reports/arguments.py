@@ -154,7 +154,10 @@ OTHER_WEIGHTS = raises("RuntimeError: Tensor on device meta is not on the expect
     "Ambiguous RuntimeError raised when device of input PackedSequence does not match with "
     "nn.LSTM's device",
     torch_nn=OTHER_WEIGHTS,
-    scratch_cells=OTHER_WEIGHTS,
+    scratch_cells=raises(
+        "RuntimeError: Input and parameter tensors are not at the same device, found input tensor at "
+        "cpu and parameter tensor at meta"
+    ),
     invalid=True,
 )
 def packed_on_another_device(layers: Any) -> None:
