@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cell_verifier.backward.derivation import ForwardVariant
+from cell_verifier.backward.dictionary import unpack_dictionary
 from cell_verifier.backward.layout import Layout, Sizes, Time, draw_inputs
 from cell_verifier.backward.passes import run_forward
 from cell_verifier.backward.roles import ROLES, argument_names, possible_roles
@@ -33,7 +34,8 @@ def discover(
     Raises:
         CannotCheckError: there is none, or the forward pass raises with every layout.
     """
-    names = tuple(argument_names(forward))
+    forward, arguments_of = unpack_dictionary(forward, argument_names(forward))
+    names = tuple(arguments_of)
     types = (True, False) if backward is not None else (False,)
     error: Exception | None = None
     runs = False
@@ -79,14 +81,16 @@ def _layouts(
     for roles in possible_roles(names, kind, arguments):
         joined = (False, True) if any(each.startswith("weight[") for each in roles) else (False,)
         joined = (False, True) if "weight" in roles else joined
-        for samples_last, time, columns, hidden_first in itertools.product(
-            (False, True), times, (True, False), joined
+        for samples_last, layer_axis, time, columns, hidden_first in itertools.product(
+            (False, True), (False, True), times, (True, False), joined
         ):
-            if not (samples_last and (columns or time != "step")):
-                order = tuple(range(len(ForwardVariant(kind).letters)))
-                yield Layout(
-                    roles, ForwardVariant(kind), order, time, columns, hidden_first, samples_last
-                )
+            if (samples_last and (columns or time != "step")) or (layer_axis and time == "step"):
+                continue
+            variant = ForwardVariant(kind)
+            order = tuple(range(len(variant.letters)))
+            yield Layout(
+                roles, variant, order, time, columns, hidden_first, samples_last, layer_axis
+            )
 
 
 def _sizes(layout: Layout) -> Sizes:
@@ -142,7 +146,7 @@ def _name_of(output: Tensor | None, layout: Layout, expected: dict[str, Tensor])
     names = ("h", "c") if layout.time == "step" else ("hs", "cs", "h", "c")
     for name in names:
         wanted = layout.data_to_user(expected[name]) if name in expected else None
-        if wanted is not None and wanted.shape == output.shape:
+        if wanted is not None and output.shape in (wanted.shape, (1, *wanted.shape)):
             scale = max(1.0, float(wanted.abs().max()))
             if float((output - wanted).abs().max()) <= TOLERANCE * scale:
                 return name

@@ -36,6 +36,7 @@ class Layout:
         columns: whether weights have their input axis first, (I, G*H), as in ``x @ W``.
         hidden_first: whether a joined weight has the columns of h before those of x.
         samples_last: whether samples are columns, (I, B), and a bias is (G*H, 1).
+        layer_axis: whether the state has an axis for layers, (1, B, H), as torch.nn's layers.
     """
 
     roles: tuple[str, ...]
@@ -45,6 +46,7 @@ class Layout:
     columns: bool = False
     hidden_first: bool = False
     samples_last: bool = False
+    layer_axis: bool = False
 
     @property
     def by_gate(self) -> bool:
@@ -62,7 +64,8 @@ class Layout:
         """The user's array for one role; for inputs and for gradients with respect to them."""
         name, _, gate = role.rstrip("]").partition("[")
         if name in ("x", "h", "c"):
-            return self.data_to_user(tensors[name])
+            data = self.data_to_user(tensors[name])
+            return data[None] if self.layer_axis and name != "x" else data
         if name.startswith("bias"):
             part = self._select_gates(tensors["bias_ih" if name == "bias" else name], gate)
             return part[:, None] if self.samples_last else part

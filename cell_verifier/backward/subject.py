@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cell_verifier.backward.dictionary import HEAD
 from cell_verifier.backward.layout import Layout, Sizes, draw_inputs, random_normal
 from cell_verifier.backward.passes import Edits, Tensors, Upstream, run_backward, run_forward
 from cell_verifier.backward.roles import role_of
@@ -136,7 +137,7 @@ class Experiment:
             arrays = [each.clone().requires_grad_() for each in arrays]
         outputs, cache = code.run_forward(arrays)
         upstream = [
-            layout.data_to_user(parts[name]) if name else _zeros_like(output)
+            layout.data_to_user(parts[name]).reshape(output.shape) if name else _zeros_like(output)
             for name, output in zip(self.subject.outputs, outputs, strict=True)
         ]
         if code.backward is not None:
@@ -201,6 +202,11 @@ def _named_gradients(
             free.remove(fitting[0])
         else:
             others.append(tensor)
+    if len(others) > len(free):
+        raise CannotCheckError(
+            f"the backward pass returns {len(parts)} gradients, and {len(others) - len(free)} of "
+            f"them have the shape of no argument: expected one for each of {', '.join(names)}"
+        )
     found.update(zip(free, others, strict=False))  # of a wrong shape
     if not found:
         raise CannotCheckError(
@@ -228,13 +234,19 @@ def _from_mapping(
         plain = key.removeprefix("grad").removeprefix("d").strip("_")
         by_name = [n for n, name in enumerate(names) if name.lower() == plain.lower()]
         by_role = [n for n, role in enumerate(roles) if role == role_of(plain)]
-        for n in (by_name or by_role)[:1]:
-            if tensor is not None:
-                same = _same_size(tensor, arrays[n])
-                found[names[n]] = tensor.reshape(arrays[n].shape) if same else tensor
+        if tensor is None or plain.lower() in HEAD:
+            continue
+        if not by_name and not by_role:
+            raise CannotCheckError(
+                f"the backward pass returns a gradient with the key {key!r}: expected d and the "
+                f"name of an argument, as in d{names[0]}"
+            )
+        n = (by_name or by_role)[0]
+        same = _same_size(tensor, arrays[n])
+        found[names[n]] = tensor.reshape(arrays[n].shape) if same else tensor
     if not found:
         raise CannotCheckError(
-            f"the backward pass returns a dictionary with the keys {', '.join(map(str, returned))}:"
-            f" expected d and the name of an argument, as in d{names[0]}"
+            "the backward pass returns a dictionary without gradients: expected one for each of "
+            f"{', '.join(names)}"
         )
     return {name: found[name] for name in names if name in found}

@@ -133,6 +133,56 @@ def test_a_detached_state_is_found_in_a_function_that_autograd_differentiates() 
     assert (report.mistakes, report.wrong) == (("gradient-is-zero",), ("h",))
 
 
+@pytest.mark.parametrize("carried", [True, False])
+def test_a_state_may_have_an_axis_for_layers(carried: bool) -> None:
+    def forward(x: Any, h0: Any, w: Any, u: Any, b: Any) -> Any:
+        outputs = [h0[0]]
+        for x_t in x:
+            outputs.append(np.tanh(x_t @ w + outputs[-1] @ u + b))
+        return np.stack(outputs[1:]), outputs[-1][None], (x, w, u, outputs)
+
+    def backward(d_output: Any, d_final: Any, cache: Any) -> Any:
+        x, w, u, outputs = cache
+        dx, (dw, du, db) = np.zeros_like(x), (np.zeros_like(w), np.zeros_like(u), np.zeros(len(u)))
+        dh = d_final[0] if carried else np.zeros_like(d_final[0])
+        for t in reversed(range(len(x))):
+            da = (d_output[t] + dh) * (1 - outputs[t + 1] ** 2)
+            dx[t], dh = da @ w.T, da @ u.T
+            dw, du, db = dw + x[t].T @ da, du + outputs[t].T @ da, db + da.sum(0)
+        return dx, dh[None], dw, du, db
+
+    report = verify_backward(forward, backward, against="rnn")
+    expected = () if carried else ("final-state-gradient-ignored",)
+    assert (report.verdict == "equal", report.mistakes) == (carried, expected), str(report)
+
+
+def test_a_class_is_verified_with_two_short_functions() -> None:
+    """As the page shows: a class that holds its weights and its gradients."""
+
+    class RNN:
+        def __init__(self, w: Any, u: Any, b: Any) -> None:
+            self.params, self.grads = (w, u, b), [np.zeros_like(each) for each in (w, u, b)]
+
+        def forward(self, x: Any, h: Any) -> Any:
+            h_next, self.cache = rnn(x, h, *self.params)
+            return h_next
+
+        def backward(self, dh: Any) -> Any:
+            dx, dh, *grads = rnn_backward(dh, self.cache)
+            for mine, new in zip(self.grads, grads, strict=True):
+                mine[...] = new
+            return dx, dh
+
+    def forward(x: Any, h: Any, w: Any, u: Any, b: Any) -> Any:
+        layer = RNN(w, u, b)
+        return layer.forward(x, h), layer
+
+    def backward(dh: Any, layer: Any) -> Any:
+        return *layer.backward(dh), *layer.grads
+
+    assert verify_backward(forward, backward, against="rnn").verdict == "equal"
+
+
 def test_unusual_names_need_the_argument_arguments() -> None:
     def forward(p: Any, q: Any, k: Any, s: Any, t: Any) -> Any:
         new, cache = rnn(s, t, p, q, k)
@@ -209,6 +259,23 @@ def test_wrong_arguments_are_explained(arguments: dict[str, str], message: str) 
 
 def test_a_backward_pass_that_returns_nothing_is_unchecked() -> None:
     assert "returns no gradients" in reason_of(rnn, lambda dh, cache: None)
+
+
+def test_a_gradient_with_an_unknown_key_is_unchecked() -> None:
+    """Otherwise it would be left out of the comparison, and the verdict would be equal."""
+
+    def backward(dh: Any, cache: Any) -> Any:
+        dx, dh, dw, du, db = rnn_backward(dh, cache)
+        return {"dx": dx, "dh": dh, "dw": dw, "recurrent": du, "db": db}
+
+    assert "with the key 'recurrent': expected d and the name" in reason_of(rnn, backward)
+
+
+def test_too_many_gradients_are_unchecked() -> None:
+    def backward(dh: Any, cache: Any) -> Any:
+        return *rnn_backward(dh, cache), np.zeros((7, 7))
+
+    assert "1 of them have the shape of no argument" in reason_of(rnn, backward)
 
 
 # --- the report ---------------------------------------------------------------------------------

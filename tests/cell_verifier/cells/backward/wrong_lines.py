@@ -11,6 +11,7 @@ RNN = "rnn_sequence_numpy"
 RNN_CELL = "rnn_function"
 GRU = "gru_function"
 GRU_STEP = "gru_step_numpy"
+DICTIONARY = "lstm_dictionary_numpy"
 
 WRONG_LINES: list[tuple[str, str, tuple[tuple[str, str], ...]]] = [
     ("missing-sigmoid-derivative", STEP, ((" * f * (1 - f)", ""),)),
@@ -128,6 +129,12 @@ WRONG_LINES: list[tuple[str, str, tuple[tuple[str, str], ...]]] = [
     ("untransposed-input-weight", LSTM, (("d_gates @ w_ih", "d_gates @ w_ih.t()"),)),
     ("transposed-weight-gradient", STEP, (("dWx = x.T.dot(da)", "dWx = da.T.dot(x)"),)),
     ("transposed-weight-gradient", LSTM, (("dw_ih += d_gates.t() @ x[t]", "dw_ih += x[t].t() @ d_gates"),)),
+    ("missing-path-through-cell", DICTIONARY, (("dc_next + da_next * ot * (1 - np.tanh(c_next) ** 2)", "dc_next"),)),
+    ("missing-sigmoid-derivative", DICTIONARY, ((" * it * (1 - it)", ""),)),
+    ("new-state-for-old", DICTIONARY, (("concat = np.concatenate((a_prev, xt), axis=0)\n    gradients", "concat = np.concatenate((a_next, xt), axis=0)\n    gradients"),)),
+    ("gate-left-out", DICTIONARY, (("dconcat +=", "dconcat += (gate != \"o\") *"),)),
+    ("bias-summed-over-wrong-axis", DICTIONARY, (("np.sum(d, axis=1, keepdims=True)", "np.sum(d, axis=0, keepdims=True)"),)),
+    ("averaged-over-batch", DICTIONARY, (("np.sum(d, axis=1", "np.mean(d, axis=1"),)),
     # Mistakes in a term that the catalogue does not contain.
     ("wrong-factor", STEP, (("dg = dc * i", "dg = dc * f"),)),
     ("wrong-factor", LSTM, (("d_i = dc * g * i", "d_i = dc * o * i"),)),
