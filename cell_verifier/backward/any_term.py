@@ -6,7 +6,13 @@ They are tried after the catalogue, and named by what is wrong with the term.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cell_verifier.backward.derivation import Expression, ForwardVariant, Term, equations_of
+from cell_verifier.backward.derivation import (
+    Equations,
+    Expression,
+    ForwardVariant,
+    Term,
+    equations_of,
+)
 from cell_verifier.backward.mistake import BackwardMistake, Way, mistake, rewrite, without_term
 
 VALUES = {  # what may be written in place of another factor
@@ -49,6 +55,38 @@ def wrong_sign(variant: ForwardVariant) -> Iterator[Way]:
     for name, expression in equations_of(variant).items():
         for n, term in enumerate(expression):
             yield rewrite(variant, {name: _edited(expression, n, replace(term, sign=-term.sign))})
+        for n, k, term in _factors(expression):
+            if term.factors[k].startswith("(1-"):
+                plus = term.factors[k].replace("(1-", "(1+")
+                factors = (*term.factors[:k], plus, *term.factors[k + 1 :])
+                wrong = _edited(expression, n, replace(term, factors=factors))
+                yield rewrite(variant, {name: wrong})
+
+
+@mistake(
+    "added-not-multiplied",
+    why="two factors of a product are added",
+    fix="multiply them",
+)
+def added_not_multiplied(variant: ForwardVariant) -> Iterator[Way]:
+    equations = equations_of(variant)
+    for name, expression in equations.items():
+        for inlined in {expression: None, _inlined(equations, expression): None}:
+            for n, k, term in _factors(inlined):
+                if k > 0:
+                    first = replace(term, factors=term.factors[:k])
+                    second = replace(term, factors=term.factors[k:], sign=1)
+                    wrong = (*inlined[:n], first, second, *inlined[n + 1 :])
+                    yield rewrite(variant, {name: wrong})
+
+
+def _inlined(equations: Equations, expression: Expression) -> Expression:
+    """With the product for di in da_i = di ⊙ i ⊙ (1-i), as it is often written in one line."""
+    first, *others = expression[0].factors
+    if first not in equations or len(equations[first]) > 1 or expression[0].operator != "⊙":
+        return expression
+    factors = (*equations[first][0].factors, *others)
+    return (replace(expression[0], factors=factors), *expression[1:])
 
 
 @mistake(
@@ -114,4 +152,10 @@ def _other_matrices(variant: ForwardVariant, term: Term) -> Iterator[tuple[str, 
             yield from ((gradient, state) for state in STATES[variant.kind])
 
 
-MISTAKES: tuple[BackwardMistake, ...] = (missing_term, missing_factor, wrong_sign, wrong_factor)
+MISTAKES: tuple[BackwardMistake, ...] = (
+    missing_term,
+    missing_factor,
+    wrong_sign,
+    added_not_multiplied,
+    wrong_factor,
+)

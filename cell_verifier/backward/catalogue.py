@@ -2,7 +2,13 @@
 
 from functools import cache
 
-from cell_verifier.backward import any_term, gru_mistakes, loop_mistakes, step_mistakes
+from cell_verifier.backward import (
+    any_term,
+    gru_mistakes,
+    loop_mistakes,
+    order_mistakes,
+    step_mistakes,
+)
 from cell_verifier.backward.derivation import ForwardVariant
 from cell_verifier.backward.mistake import BackwardMistake, Candidate
 
@@ -11,6 +17,7 @@ STEP_CATALOGUE = {
     for each in (
         *step_mistakes.MISTAKES,
         *gru_mistakes.MISTAKES,
+        *order_mistakes.MISTAKES,
         *loop_mistakes.RETURNED_MISTAKES,
     )
 }

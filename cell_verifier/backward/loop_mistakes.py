@@ -59,6 +59,20 @@ def cell_gradient_not_carried(variant: ForwardVariant) -> Iterator[Way]:
 
 
 @mistake(
+    "subtracted-over-time",
+    why="the gradient from the next step is subtracted",
+    fix="add the dh that the next step returned to the gradient of this step's output",
+)
+def subtracted_over_time(variant: ForwardVariant) -> Iterator[Way]:
+    right = "dh' = dout[t] + dh_next"
+    for wrong, add in (
+        ("dh' = dout[t] - dh_next", lambda own, from_next: own - from_next),
+        ("dh' = dh_next - dout[t]", lambda own, from_next: from_next - own),
+    ):
+        yield _loop(right, wrong, add_hidden=add)
+
+
+@mistake(
     "overwritten-over-time",
     why="only one time step contributes to the gradient of a parameter",
     fix="add the gradients of all steps: dW += ..., not dW = ...",
@@ -324,6 +338,7 @@ def _transpose(gradient: Tensor, letters: str, variant: ForwardVariant) -> Tenso
 SEQUENCE_MISTAKES: tuple[BackwardMistake, ...] = (
     hidden_gradient_not_carried,
     cell_gradient_not_carried,
+    subtracted_over_time,
     overwritten_over_time,
     first_processed_step_only,
     earlier_outputs_ignored,

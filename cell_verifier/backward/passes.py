@@ -144,6 +144,7 @@ def _lstm_step(variant: ForwardVariant, values: Environment, a: Tensors) -> None
     values["c'"] = f * values["c"] + i * g
     values["tanh(c')"] = torch.tanh(values["c'"])
     values["(1-tanh²(c'))"] = 1 - values["tanh(c')"] ** 2
+    values["(1+tanh²(c'))"] = 1 + values["tanh(c')"] ** 2
     values["(1-tanh(c'))"] = 1 - values["tanh(c')"]
     values["(1-c'²)"] = 1 - values["c'"] ** 2
     values["(1-tanh²(c))"] = 1 - torch.tanh(values["c"]) ** 2
@@ -154,9 +155,10 @@ def _lstm_step(variant: ForwardVariant, values: Environment, a: Tensors) -> None
 
 
 def _add_derivatives(values: Environment, name: str) -> None:
-    """Add 1-s and 1-s², of which the derivatives of sigmoid and tanh consist."""
-    values[f"(1-{name})"] = 1 - values[name]
-    values[f"(1-{name}²)"] = 1 - values[name] ** 2
+    """Add 1-s and 1-s², of which the derivatives of sigmoid and tanh consist, and 1+s, 1+s²."""
+    for power, value in (("", values[name]), ("²", values[name] ** 2)):
+        values[f"(1-{name}{power})"] = 1 - value
+        values[f"(1+{name}{power})"] = 1 + value
 
 
 def _named_weights(variant: ForwardVariant, inputs: Tensors) -> Environment:
