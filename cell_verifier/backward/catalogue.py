@@ -7,6 +7,7 @@ from cell_verifier.backward import (
     gru_mistakes,
     loop_mistakes,
     order_mistakes,
+    returned_mistakes,
     step_mistakes,
 )
 from cell_verifier.backward.derivation import ForwardVariant
@@ -18,13 +19,13 @@ STEP_CATALOGUE = {
         *step_mistakes.MISTAKES,
         *gru_mistakes.MISTAKES,
         *order_mistakes.MISTAKES,
-        *loop_mistakes.RETURNED_MISTAKES,
+        *returned_mistakes.MISTAKES,
     )
 }
 """Known mistakes by id: those that can be made in the backward pass of a single time step."""
 
 CATALOGUE: dict[str, BackwardMistake] = {
-    **{each.id: each for each in loop_mistakes.SEQUENCE_MISTAKES},
+    **{each.id: each for each in loop_mistakes.MISTAKES},
     **STEP_CATALOGUE,
 }
 """Every known mistake by its id."""
