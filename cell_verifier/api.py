@@ -56,13 +56,13 @@ def verify(
     if against not in KINDS:
         raise ValueError(f"against is {against!r}: expected one of {', '.join(KINDS)}")
     started = time.perf_counter()
-    with _isolated_settings():
+    with isolated_settings():
         report = _report(make, KINDS[against], weights)
     return replace(report, seconds=round(time.perf_counter() - started, 3))
 
 
 @contextmanager
-def _isolated_settings() -> Iterator[None]:
+def isolated_settings() -> Iterator[None]:
     """Restore the caller's random state, threads and gradient mode afterwards; ignore warnings.
 
     One thread: with tensors as small as these, more threads only add overhead.

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from cell_verifier.backward.of_module import find_backward_mistakes, uses_autograd_function
+from cell_verifier.calling.construct import default_dtype
 from cell_verifier.identification.subject import Experiment, Subject
 from cell_verifier.mistakes import variants
 from cell_verifier.mistakes.mistake import Mistakes
-from cell_verifier.reference.probes import Probe
+from cell_verifier.reference.probes import FLOAT32, FLOAT64, Probe
 from cell_verifier.reference.simulate import RunResult
 
 GRADIENT_STEPS = 6
@@ -24,18 +26,27 @@ def gradients_of(result: RunResult, probe: Probe, parameters: Mapping[str, Tenso
     Returns:
         A gradient for each of these tensors that requires one.
     """
-    generator = torch.Generator().manual_seed(5)
     combination = torch.zeros((), dtype=probe.x.dtype)
-    for _, part in sorted(result.items()):
-        weights = torch.randn(part.shape, generator=generator, dtype=torch.float64)
-        combination = combination + (part * weights.to(part.dtype)).sum()
+    for name, weights in combination_weights(result).items():
+        combination = combination + (result[name] * weights).sum()
     state = {f"state {n}": part for n, part in enumerate(probe.state)}
     inputs = {"input": probe.x, **state, **parameters}
     wanted = {name: leaf for name, leaf in inputs.items() if leaf.requires_grad}
     if not combination.requires_grad:
         return dict.fromkeys(wanted)
-    gradients = torch.autograd.grad(combination, list(wanted.values()), allow_unused=True)
+    with default_dtype(FLOAT32 if probe.x.dtype == torch.float32 else FLOAT64):
+        # for a backward pass written by hand that allocates its own tensors
+        gradients = torch.autograd.grad(combination, list(wanted.values()), allow_unused=True)
     return dict(zip(wanted, gradients, strict=True))
+
+
+def combination_weights(result: RunResult) -> dict[str, Tensor]:
+    """The random weights of the linear combination, for each tensor in ``result``."""
+    generator = torch.Generator().manual_seed(5)
+    return {
+        name: torch.randn(part.shape, generator=generator, dtype=torch.float64).to(part.dtype)
+        for name, part in sorted(result.items())
+    }
 
 
 def user_gradients(subject: Subject) -> Gradients:
@@ -91,7 +102,23 @@ def find_gradient_mistakes(subject: Subject) -> Mistakes | None:
         differences = relative_differences(got, expected)
         if max(differences.values(), default=0.0) <= subject.precision.match:
             return more
-    return None
+    return _find_backward_mistakes(subject, got)
+
+
+def _find_backward_mistakes(subject: Subject, got: Gradients) -> Mistakes | None:
+    """The mistakes in a backward pass written by hand; None if no known mistake matches."""
+    experiment = _experiment(subject)
+    if not uses_autograd_function(experiment.run_user(experiment.probe).values()):
+        return None
+    result = experiment.run_torch()
+    returned = {name: result[name] for name in subject.observed_names() if name in result}
+    expected = torch_gradients(subject)
+    observed = {}
+    for name, part in got.items():
+        shape_of = part if part is not None else expected[name]
+        if shape_of is not None:
+            observed[name] = torch.zeros_like(shape_of) if part is None else part
+    return find_backward_mistakes(experiment, combination_weights(returned), observed)
 
 
 def _experiment(subject: Subject) -> Experiment:
