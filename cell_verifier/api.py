@@ -5,9 +5,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 
+from cell_verifier.calling.arguments import Constructor
 from cell_verifier.calling.construct import ModuleFactory, name_of
 from cell_verifier.checks import run_checks
 from cell_verifier.checks.check import Check
@@ -20,7 +22,11 @@ from cell_verifier.report import Report, Verdict, diagnosis_of
 
 
 def verify(
-    make: ModuleFactory, against: Against, *, weights: Mapping[str, str] | None = None
+    make: ModuleFactory,
+    against: Against,
+    *,
+    weights: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Report:
     """Compare a recurrent cell or layer with torch.nn's and identify the mistakes in it.
 
@@ -37,6 +43,9 @@ def verify(
             of one gate, ``"weight_ih | weight_hh"`` one that holds both matrices side by side, and
             ``.T`` at the end means that the input axis comes first. Alternatively the module can
             have a method ``load_from_torch(module)`` that copies the weights of torch.nn's module.
+        arguments: values for further arguments of ``make``, by name. Where ``make`` requires others
+            than these, a value is passed if the argument's name or annotation makes it clear
+            (``output_size``, ``device``, ``n_layers``); a note of the report lists them.
 
     Returns:
         A :class:`~cell_verifier.report.Report`. Its ``verdict`` is ``equal``, ``different``, or
@@ -56,7 +65,7 @@ def verify(
         raise ValueError(f"against is {against!r}: expected one of {', '.join(KINDS)}")
     started = time.perf_counter()
     with _isolated_settings():
-        report = _report(make, KINDS[against], weights)
+        report = _report(Constructor(make, arguments or {}), KINDS[against], weights)
     return replace(report, seconds=round(time.perf_counter() - started, 3))
 
 
@@ -111,8 +120,9 @@ def _reason(identification: Identification, verdict: Verdict, failed: Sequence[C
         names = " and ".join(dict.fromkeys(each.id for each in identification.mistakes))
         rest = "" if identification.explained else "; its gradients differ, cause unknown"
         return f"matches {torch_name} with {names}{rest}"
-    if subject.unexplained_parameters:
-        return subject.unexplained_parameters
+    if subject.cause:
+        return subject.cause
     if subject.explained:
-        return f"cause unknown; differs in: {'; '.join(check.name for check in failed)}"
+        details = f": {failed[0].detail}" if failed[0].detail else ""
+        return f"differs in: {'; '.join(check.name for check in failed)}{details}"
     return f"cause unknown; no known mistake matches the differences from {torch_name}"
