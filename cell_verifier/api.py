@@ -1,9 +1,10 @@
 """Public entry point: ``verify``, from the user's class to a report."""
 
+import io
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,8 @@ def verify(
 ) -> Report:
     """Compare a recurrent cell or layer with torch.nn's and identify the mistakes in it.
 
-    The user's code runs in this process, on small random inputs, without a timeout. The state of
+    The user's code runs in this process, on small random inputs, without a timeout; what it
+    prints is discarded. The state of
     torch's random number generator, its number of threads and its gradient mode are restored.
 
     Args:
@@ -71,14 +73,20 @@ def verify(
 
 @contextmanager
 def _isolated_settings() -> Iterator[None]:
-    """Restore the caller's random state, threads and gradient mode afterwards; ignore warnings.
+    """Restore the caller's random state, threads and gradient mode afterwards.
 
+    Warnings are ignored and what the user's code prints is discarded: it is called many times.
     One thread: with tensors as small as these, more threads only add overhead.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.enable_grad(),
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")  # the user's code is called in unusual ways
             yield
     finally:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from cell_verifier.checks.check import Check
 from cell_verifier.checks.first_difference import FirstDifference
+from cell_verifier.html import report_html
 from cell_verifier.mistakes.mistake import Variant
 
 Verdict = Literal["equal", "different", "unchecked"]
@@ -107,6 +108,11 @@ class Report:
 
     def __str__(self) -> str:
         return plain_text(self)
+
+    def _repr_html_(self) -> str:
+        """The report as HTML; Jupyter shows it where a report is the last line of a cell."""
+        rows = [(RESULT_WORDS[each.passed], each.name, _comparison(each)) for each in self.checks]
+        return report_html(self.verdict, headline(self), explanation(self), rows, self.notes)
 
 
 def plain_text(report: Report) -> str:

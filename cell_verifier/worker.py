@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -17,20 +17,26 @@ from command_line.errors import ConfigError, own_line
 from command_line.load_object import load_object
 
 
-def judge(target: str, against: Against, timeout: float) -> Report:
+def judge(
+    target: str,
+    against: Against,
+    timeout: float,
+    arguments: Mapping[str, Any] | None = None,
+) -> Report:
     """Load and verify a target in a subprocess.
 
     Args:
         target: ``FILE.py:NAME`` or ``package.module:NAME``.
         against: the torch.nn module to compare with.
         timeout: seconds after which the subprocess, and every process that it started, is killed.
+        arguments: values for further arguments of the target.
 
     Returns:
         The report; its verdict is ``unchecked`` if the target could not be run to its end.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_run_in_child, args=(sender, target, against))
+    child = context.Process(target=_run_in_child, args=(sender, target, against, arguments))
     with _ctrl_c_ignored():  # inherited by the child: Ctrl-C is handled here only
         child.start()
     sender.close()
@@ -47,10 +53,10 @@ def judge(target: str, against: Against, timeout: float) -> Report:
         _kill(child)
 
 
-def judge_here(target: str, against: Against) -> Report:
+def judge_here(target: str, against: Against, arguments: Mapping[str, Any] | None = None) -> Report:
     """Load and verify a target in this process; any exception becomes an ``unchecked`` report."""
     try:
-        return verify(_load_callable(target), against)
+        return verify(_load_callable(target), against, arguments=arguments)
     except (CannotCheckError, ConfigError) as error:
         return _unchecked(target, against, str(error))
     except (Exception, SystemExit) as error:
@@ -80,10 +86,15 @@ def _ctrl_c_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _run_in_child(sender: Connection, target: str, against: Against) -> None:
+def _run_in_child(
+    sender: Connection,
+    target: str,
+    against: Against,
+    arguments: Mapping[str, Any] | None,
+) -> None:
     if hasattr(os, "setsid"):
         os.setsid()  # a process group of its own: it can be killed with what the user's code starts
-    sender.send(judge_here(target, against))
+    sender.send(judge_here(target, against, arguments))
     sender.close()
 
 

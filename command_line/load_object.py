@@ -33,7 +33,9 @@ def load_object(target: str) -> Any:
         raise ConfigError(
             f"{target!r} does not name an object: expected FILE.py:NAME or package.module:NAME"
         )
-    module = _load_file(Path(source)) if source.endswith(".py") else _load_module(source)
+    module = (
+        _load_file(Path(source)) if source.endswith((".py", ".ipynb")) else _load_module(source)
+    )
     try:
         return getattr(module, name)
     except AttributeError:
@@ -48,6 +50,11 @@ def _load_module(name: str) -> ModuleType:
 
 
 def _load_file(path: Path) -> ModuleType:
+    if path.suffix == ".ipynb":
+        raise ConfigError(
+            f"{path} is a notebook: save the class in a Python file, or call the function in the "
+            "notebook itself"
+        )
     if not path.is_file():
         raise ConfigError(f"{path} is not a file: give the path of a Python file")
     path = path.resolve()

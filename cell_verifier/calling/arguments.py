@@ -1,7 +1,8 @@
 """The arguments of the user's constructor: which are the two sizes, and what to pass for others."""
 
+import ast
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -193,6 +194,26 @@ class Constructor:
             return dict(inspect.signature(self.make).parameters)
         except (TypeError, ValueError):  # for example a callable written in C
             return {}
+
+
+def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """``["output_size=5", "device=cpu"]`` -> ``{"output_size": 5, "device": "cpu"}``.
+
+    A value that is not a Python literal is text.
+
+    Raises:
+        ValueError: a text is not NAME=VALUE.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (equals and name.isidentifier()):
+            raise ValueError(f"{text!r} is not NAME=VALUE")
+        try:
+            values[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[name] = value
+    return values
 
 
 def constructor_of(make: Callable[..., Any]) -> Constructor:

@@ -140,3 +140,8 @@ def test_a_name_that_is_missing_lists_what_the_file_defines(tmp_path: Path) -> N
     path.write_text("from pathlib import Path\nclass Other: pass\ndef make(): pass\nx = 1\n")
     with pytest.raises(ConfigError, match=r"has no 'Zzz': it defines Other, make$"):
         load_object(f"{path}:Zzz")
+
+
+def test_a_notebook_gives_a_message_that_helps(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a notebook: save the class in a Python file"):
+        load_object(f"{tmp_path / 'mine.ipynb'}:MyLSTM")

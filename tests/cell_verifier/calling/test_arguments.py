@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cell_verifier.calling.arguments import HEAD_WIDTH, Constructor
+from cell_verifier.calling.arguments import HEAD_WIDTH, Constructor, parse_assignments
 from cell_verifier.errors import CannotCheckError
 
 
@@ -46,3 +46,10 @@ def test_an_unclear_or_unknown_argument_cannot_be_checked(
 ) -> None:
     with pytest.raises(CannotCheckError, match=words):
         constructor(8, 6)
+
+
+def test_assignments_of_the_command_line_are_literals_or_text() -> None:
+    parsed = parse_assignments(["output_size=5", "device=cpu", "bias=True", "name=a=b"])
+    assert parsed == {"output_size": 5, "device": "cpu", "bias": True, "name": "a=b"}
+    with pytest.raises(ValueError, match="'classes' is not NAME=VALUE"):
+        parse_assignments(["classes"])
