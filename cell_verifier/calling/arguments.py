@@ -23,6 +23,7 @@ TORCH_DEFAULTS: dict[str, Any] = {
     "dropout": 0.0,
     "bidirectional": False,
     "nonlinearity": "tanh",
+    "proj_size": 0,
 }
 """torch.nn's optional arguments; passed only if the constructor requires them, or to test them."""
 

@@ -62,6 +62,11 @@ class Convention(ABC):
         """How many parts of the state the module takes, h first."""
         return min(self.argument_order.parts, len(self.kind.state)) if self.takes_state else 0
 
+    @property
+    def state_nested(self) -> bool:
+        """Whether the state is passed in another form than torch.nn's (L*D, B, H) or (B, H)."""
+        return False
+
     def received(self, probe: Probe) -> Probe:
         """The probe as the module receives it: what it does not take of the state is zero."""
         taken = self.parts_taken
@@ -118,6 +123,10 @@ class CellConvention(Convention):
     return_layout: ReturnLayout
     time_axes: tuple[int, ...] = ()
     takes_state = True
+
+    @property
+    def state_nested(self) -> bool:
+        return bool(self.time_axes or self.return_layout.join)
 
     @property
     def set_aside(self) -> int | None:  # type: ignore[override]
@@ -198,6 +207,10 @@ class LayerConvention(Convention):
     state_error: str = ""
     set_aside: int | None = None
     aside_may_be_h: bool = False
+
+    @property
+    def state_nested(self) -> bool:
+        return self.takes_state and (self.state_axis != "layer" or "[" in self.argument_order.words)
 
     def run(self, module: nn.Module, probe: Probe, stateless: bool = False) -> RunResult:
         returned = leaves(self.call(module, probe, stateless))
