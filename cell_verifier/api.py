@@ -2,15 +2,17 @@
 
 import io
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from cell_verifier.calling.arguments import Constructor
+from cell_verifier.calling.arguments import Constructor, constructor_of
 from cell_verifier.calling.construct import ModuleFactory, name_of
 from cell_verifier.checks import run_checks
 from cell_verifier.checks.check import Check
@@ -20,6 +22,7 @@ from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.identify import Identification, identify
 from cell_verifier.reference.kinds import KINDS, Against, Kind
 from cell_verifier.report import Report, Verdict, diagnosis_of
+from command_line.errors import own_line
 
 
 def verify(
@@ -67,8 +70,18 @@ def verify(
         raise ValueError(f"against is {against!r}: expected one of {', '.join(KINDS)}")
     started = time.perf_counter()
     with _isolated_settings():
-        report = _report(Constructor(make, arguments or {}), KINDS[against], weights)
+        try:
+            report = _report(Constructor(make, arguments or {}), KINDS[against], weights)
+        except Exception as error:  # one unusual module must not end a test suite or a notebook
+            reason = f"the verification failed, not the module: {_place_and_error(error)}"
+            report = Report(name_of(make), against, "unchecked", reason)
     return replace(report, seconds=round(time.perf_counter() - started, 3))
+
+
+def _place_and_error(error: Exception) -> str:
+    """An unexpected error with its last line, for a report of the defect."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}: {own_line(error)}; please report it"
 
 
 @contextmanager
@@ -121,7 +134,8 @@ def _reason(identification: Identification, verdict: Verdict, failed: Sequence[C
     subject = identification.subject
     torch_name = f"torch.nn's {subject.kind.title}"
     if verdict == "equal":
-        return f"equal to {torch_name} in every check"
+        part = constructor_of(subject.make).part
+        return f"{f'its part {part!r} is ' if part else ''}equal to {torch_name} in every check"
     if subject.axis_error:
         return subject.axis_error
     if identification.mistakes:

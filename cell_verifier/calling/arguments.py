@@ -57,6 +57,15 @@ HEAD_NAMES = names(
 )
 """Common names of the width of an output layer."""
 
+VOCABULARY_NAMES = names(
+    "vocab_size vocab n_vocab num_vocab vocabulary_size num_embeddings n_tokens ntoken num_tokens "
+    "dict_size voc_size"
+)
+"""Common names of the number of rows of an embedding."""
+
+VOCABULARY_SIZE = 11
+"""The number of rows passed for an embedding."""
+
 HEAD_WIDTH = 5
 """The width passed for an output layer: none of the widths of a cell, so it cannot be mistaken."""
 
@@ -72,10 +81,12 @@ class Constructor:
     Attributes:
         make: the user's class or function.
         arguments: values for its other arguments, from the caller of ``verify``.
+        part: path of the submodule that is compared, in a module that is more than a cell.
     """
 
     make: Callable[..., Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
 
     @property
     def __name__(self) -> str:
@@ -145,6 +156,8 @@ class Constructor:
             return TORCH_DEFAULTS[option]
         if name.lower() in HEAD_NAMES:
             return HEAD_WIDTH
+        if name.lower() in VOCABULARY_NAMES:
+            return VOCABULARY_SIZE
         if name == "device" or parameter.annotation in (torch.device, "torch.device"):
             return torch.device("cpu")
         if name == "dtype" or parameter.annotation in (torch.dtype, "torch.dtype"):

@@ -59,6 +59,8 @@ def construct_module(
             f"{name_of(make)}({input_size}, {hidden_size}) returns a {type(module).__name__}: "
             "expected an nn.Module"
         )
+    if constructor.part:
+        module = module.get_submodule(constructor.part)
     return module.to(precision.dtype).eval()
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -40,6 +41,14 @@ def notes(subject: Subject) -> Iterator[str]:
 
 def _not_compared_notes(subject: Subject) -> Iterator[str]:
     """What was passed to the constructor, and what of the module was not compared."""
+    part = constructor_of(subject.make).part
+    if part:
+        whole = construct_module(replace(constructor_of(subject.make), part=""), FLOAT32)
+        others = [name for name, _ in whole.named_children() if name != part.partition(".")[0]]
+        yield (
+            f"part: only the recurrent part {part!r} was compared, not how the module uses it; put "
+            f"aside: {', '.join(others)}"
+        )
     passed = constructor_of(subject.make).passed()
     if passed:
         named = ", ".join(f"{name}={value}" for name, value in passed.items())

@@ -5,11 +5,13 @@ mistakes: in the outputs, in the gradients, in its options and in multi-layer co
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from cell_verifier.calling.arguments import Constructor, constructor_of
 from cell_verifier.calling.construct import (
     CannotConstructError,
     ModuleFactory,
@@ -35,6 +37,7 @@ from cell_verifier.identification.search import Match, SearchProblem, search
 from cell_verifier.identification.subject import Subject, load_weights
 from cell_verifier.identification.trials import (
     FixedDtypeError,
+    NotACellError,
     TrialSet,
     find_trials,
     unused_parameters,
@@ -54,6 +57,9 @@ from cell_verifier.reference.probes import (
     INPUT_SIZE,
     Precision,
 )
+
+CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+"""Modules that only hold others, and are never the recurrent part of a module."""
 
 DRAWS_RANDOM_NUMBERS = (
     "returns other values at every call with the same arguments, unlike torch.nn's: it draws "
@@ -114,9 +120,13 @@ def identify(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None)
         raise
     except CannotCheckError as error:
         square = None if mapping else _find_axis_mixup(make, kind, str(error))
-        if square is None:
+        if square is not None:
+            return Identification(square)
+        more_than_a_cell = isinstance(error, NotACellError)
+        part = _identify_part(constructor_of(make), kind, mapping) if more_than_a_cell else None
+        if part is None:
             raise
-        return Identification(square)
+        return part
     if not subject.explained:
         return Identification(subject, without_bias=match_without_bias(subject))
     return Identification(
@@ -128,12 +138,33 @@ def identify(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None)
     )
 
 
+def _identify_part(
+    make: Constructor, kind: Kind, mapping: Mapping[str, str] | None
+) -> Identification | None:
+    """The first submodule that is torch.nn's recurrence, with or without known mistakes."""
+    if make.part:
+        return None
+    whole = construct_with_test_weights(make, FLOAT64)
+    if len(list(whole.children())) < 2:
+        return None  # nothing to put aside: the module itself is wrong
+    for path, part in whole.named_modules():
+        matrices = [parameter for parameter in part.parameters() if parameter.dim() > 1]
+        if path and len(matrices) > 1 and not isinstance(part, CONTAINERS):
+            with suppress(CannotCheckError):
+                found = identify(replace(make, part=path), kind, mapping)
+                if found.subject.explained:
+                    return found
+    return None
+
+
 def _identify_subject(
     make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None
 ) -> Subject:
     """Convention, correspondence and output mistakes, in float64 or else in float32."""
     try:
         return _identify_in(FLOAT64, make, kind, mapping)
+    except NotACellError:
+        raise
     except FixedDtypeError as error:
         try:
             return _identify_in(FLOAT32, make, kind, mapping)

@@ -111,8 +111,11 @@ def why_not_callable(
     if embeddings:
         return NotACellError(f"{name} contains an embedding, {embeddings[0]}; {ADVICE}")
     returned = _returned_without_state(module, probe)
+    problem = _problem_of(module, returned, probe)
+    if problem:
+        return FixedDtypeError(f"{name} {problem}")
     if returned:
-        return NotACellError(f"{name} {_what_is_wrong(module, returned, probe)}")
+        return NotACellError(f"{name} runs, but returns {EXPECTED}; {ADVICE}")
     if error is not None:
         return FixedDtypeError(f"{name}.forward raises: {own_line(error)}")
     if errors:
@@ -131,8 +134,8 @@ def _returned_without_state(module: nn.Module, probe: Probe) -> dict[str, list[T
     return found
 
 
-def _what_is_wrong(module: nn.Module, returned: Mapping[str, list[Tensor]], probe: Probe) -> str:
-    """Why a module that runs without a state is not a cell or a layer."""
+def _problem_of(module: nn.Module, returned: Mapping[str, list[Tensor]], probe: Probe) -> str:
+    """What keeps a module that runs without a state from being compared; empty if unknown."""
     time, batch = probe.x.shape[:2]
     both = {(time, batch, 2 * HIDDEN_SIZE), (batch, time, 2 * HIDDEN_SIZE)}
     if any(tuple(leaf.shape) in both for values in returned.values() for leaf in values):
@@ -149,4 +152,4 @@ def _what_is_wrong(module: nn.Module, returned: Mapping[str, list[Tensor]], prob
             "keeps its state between calls, and takes none: let forward take the state and "
             "return the next one, so that it can be compared step by step"
         )
-    return f"runs, but returns {EXPECTED}; {ADVICE}"
+    return ""

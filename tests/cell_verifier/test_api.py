@@ -49,6 +49,17 @@ def test_arguments_replace_those_that_are_filled_in() -> None:
     assert "arguments: compared with bias=True, flavour=mint" in report.notes
 
 
+def test_an_unexpected_error_of_the_verifier_is_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise IndexError("too far")
+
+    monkeypatch.setattr("cell_verifier.api.identify", fails)
+    report = verify(nn.RNNCell, "rnn")
+    assert report.verdict == "unchecked"
+    assert "the verification failed, not the module: test_api.py:" in report.reason
+    assert "IndexError: too far" in report.reason
+
+
 def test_an_unknown_recurrence_raises_value_error() -> None:
     with pytest.raises(ValueError, match="against is 'gated'"):
         verify(nn.LSTM, against="gated")  # type: ignore[arg-type]

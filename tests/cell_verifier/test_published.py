@@ -48,6 +48,12 @@ CASES: list[tuple[type[nn.Module], Against, str, tuple[str, ...], tuple[str, ...
     (second.UndefinedVariable, "rnn", "unchecked", (), ("second.py:", "NameError", "'hidden'")),
     (first.MisspeltOption, "lstm", "different", (), ("bias=False", "first.py:", "addmm()")),
     (second.NoBiasRaises, "rnn", "different", (), ("bias=False", "second.py:", "NoneType")),
+    # more than a cell
+    (second.SentenceClassifier, "lstm", "equal", (), ("its part 'rnn'", "put aside: embed, fc")),
+    (second.DigitClassifier, "gru", "different", ("no-reset",), ("put aside: out",)),
+    (second.TokensOnly, "rnn", "unchecked", (), ("an embedding, embed", "pass a function")),
+    (second.NotRecurrent, "rnn", "unchecked", (), ("nothing with the shape of a state",)),
+    (second.WrongShapeLayer, "gru", "unchecked", (), ("nothing with the shape of a state",)),
     # how the state is passed
     (first.HAlone, "lstm", "different", ("gate-order",), ("h-only",)),
     (second.HAloneLayers, "lstm", "equal", (), ("h-only",)),

@@ -192,3 +192,45 @@ class SharedStartLSTM(nn.Module):  # one (h, c), each (B, H), for all layers
 class DropsInEval(nn.Module):
     def __init__(self, i, h): super().__init__(); self.step = GRUStep(i, h)
     def forward(self, x, h): return F.dropout(self.step(x, h), 0.5)
+
+
+class SentenceClassifier(nn.Module):  # an embedding, an LSTM written by hand, a head
+    def __init__(self, vocab_size, embed_dim, hidden_dim, num_classes):
+        super().__init__(); self.embed, self.rnn, self.fc = nn.Embedding(vocab_size, embed_dim), HeadlessLSTM(embed_dim, hidden_dim), nn.Linear(hidden_dim, num_classes)
+    def forward(self, tokens): return self.fc(self.rnn(self.embed(tokens))[1]).log_softmax(-1)
+
+class HeadlessLSTM(nn.Module):
+    def __init__(self, i, h): super().__init__(); self.step, self.n = Step(i, h), h
+    def forward(self, x):
+        h = c = x.new_zeros(x.size(1), self.n); out = []
+        for t in x: h, c = self.step(t, h, c); out.append(h)
+        return torch.stack(out), h
+
+class DigitClassifier(nn.Module):  # returns only logits; its GRU forgets to reset the gate
+    def __init__(self, input_size, hidden_size, output_size):
+        super().__init__(); self.cell, self.out = NoReset(input_size, hidden_size), nn.Linear(hidden_size, output_size); self.n = hidden_size
+    def forward(self, x):
+        h = x.new_zeros(x.size(0), self.n)
+        for t in range(x.size(1)): h = self.cell(x[:, t], h)
+        return self.out(h)
+
+class NoReset(GRUStep):
+    def forward(self, x, h):
+        r, z, n = self.a(x).chunk(3, -1); s, y, m = self.b(h).chunk(3, -1)
+        z = S(z + y); return (1 - z) * torch.tanh(n + m) + z * h
+
+class TokensOnly(nn.Module):  # an embedding, and the recurrence in its own forward
+    def __init__(self, input_size, hidden_size): super().__init__(); self.embed, self.a = nn.Embedding(9, input_size), nn.Linear(input_size + hidden_size, hidden_size)
+    def forward(self, tokens, h): return torch.tanh(self.a(torch.cat([self.embed(tokens), h], 1)))
+
+class NotRecurrent(nn.Module):
+    def __init__(self, i, h): super().__init__(); self.net = nn.Sequential(nn.Linear(i, 7), nn.ReLU(), nn.Linear(7, 3))
+    def forward(self, x): return self.net(x)
+
+
+class WrongShapeLayer(nn.Module):  # a right cell in a layer that joins time and batch
+    def __init__(self, i, h): super().__init__(); self.cell, self.n = GRUStep(i, h), h
+    def forward(self, x):
+        h, out = x.new_zeros(x.size(1), self.n), []
+        for t in x: h = self.cell(t, h); out.append(h)
+        return torch.cat(out)
