@@ -1,13 +1,18 @@
 """Public entry point: ``verify``, from the user's class to a report."""
 
+import io
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from cell_verifier.calling.arguments import Constructor, constructor_of
 from cell_verifier.calling.construct import ModuleFactory, name_of
 from cell_verifier.checks.check import Check
 from cell_verifier.checks.first_difference import first_difference
@@ -18,14 +23,20 @@ from cell_verifier.identification.identify import Identification, identify
 from cell_verifier.reference.against import Against
 from cell_verifier.reference.kinds import KINDS, Kind
 from cell_verifier.report import Report, Verdict, diagnosis_of
+from command_line.errors import own_line
 
 
 def verify(
-    make: ModuleFactory, against: Against, *, weights: Mapping[str, str] | None = None
+    make: ModuleFactory,
+    against: Against,
+    *,
+    weights: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Report:
     """Compare a recurrent cell or layer with torch.nn's and identify the mistakes in it.
 
-    The user's code runs in this process, on small random inputs, without a timeout. The state of
+    The user's code runs in this process, on small random inputs, without a timeout; what it
+    prints is discarded. The state of
     torch's random number generator, its number of threads and its gradient mode are restored.
 
     Args:
@@ -38,6 +49,9 @@ def verify(
             of one gate, ``"weight_ih | weight_hh"`` one that holds both matrices side by side, and
             ``.T`` at the end means that the input axis comes first. Alternatively the module can
             have a method ``load_from_torch(module)`` that copies the weights of torch.nn's module.
+        arguments: values for further arguments of ``make``, by name. Where ``make`` requires others
+            than these, a value is passed if the argument's name or annotation makes it clear
+            (``output_size``, ``device``, ``n_layers``); a note of the report lists them.
 
     Returns:
         A :class:`~cell_verifier.report.Report`. Its ``verdict`` is ``equal``, ``different``, or
@@ -57,20 +71,36 @@ def verify(
         raise ValueError(f"against is {against!r}: expected one of {', '.join(KINDS)}")
     started = time.perf_counter()
     with isolated_settings():
-        report = _report(make, KINDS[against], weights)
+        try:
+            report = _report(Constructor(make, arguments or {}), KINDS[against], weights)
+        except Exception as error:  # one unusual module must not end a test suite or a notebook
+            reason = f"the verification failed, not the module: {_place_and_error(error)}"
+            report = Report(name_of(make), against, "unchecked", reason)
     return replace(report, seconds=round(time.perf_counter() - started, 3))
+
+
+def _place_and_error(error: Exception) -> str:
+    """An unexpected error with its last line, for a report of the defect."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}: {own_line(error)}; please report it"
 
 
 @contextmanager
 def isolated_settings() -> Iterator[None]:
-    """Restore the caller's random state, threads and gradient mode afterwards; ignore warnings.
+    """Restore the caller's random state, threads and gradient mode afterwards.
 
+    Warnings are ignored and what the user's code prints is discarded: it is called many times.
     One thread: with tensors as small as these, more threads only add overhead.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.enable_grad(),
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")  # the user's code is called in unusual ways
             yield
     finally:
@@ -105,15 +135,17 @@ def _reason(identification: Identification, verdict: Verdict, failed: Sequence[C
     subject = identification.subject
     torch_name = f"torch.nn's {subject.kind.title}"
     if verdict == "equal":
-        return f"equal to {torch_name} in every check"
+        part = constructor_of(subject.make).part
+        return f"{f'its part {part!r} is ' if part else ''}equal to {torch_name} in every check"
     if subject.axis_error:
         return subject.axis_error
     if identification.mistakes:
         names = " and ".join(dict.fromkeys(each.id for each in identification.mistakes))
         rest = "" if identification.explained else "; its gradients differ, cause unknown"
         return f"matches {torch_name} with {names}{rest}"
-    if subject.unexplained_parameters:
-        return subject.unexplained_parameters
+    if subject.cause:
+        return subject.cause
     if subject.explained:
-        return f"cause unknown; differs in: {'; '.join(check.name for check in failed)}"
+        details = f": {failed[0].detail}" if failed[0].detail else ""
+        return f"differs in: {'; '.join(check.name for check in failed)}{details}"
     return f"cause unknown; no known mistake matches the differences from {torch_name}"

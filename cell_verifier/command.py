@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from cell_verifier.calling.assignments import parse_assignments
 from cell_verifier.reference.against import Against
 from cell_verifier.rendering import show
 from cell_verifier.supervisor import judge
@@ -33,6 +34,11 @@ class Arguments:
         tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="(default: none)"),
     ] = None
     """Also write the report to this file, as JSON."""
+    args: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="(default: none)"),
+    ] = ()
+    """Values for further arguments of the constructor, such as output_size=5 device=cpu."""
     timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 60.0
     """Stop the verification after this number of seconds."""
 
@@ -41,6 +47,10 @@ class Arguments:
             raise ConfigError(
                 f"--timeout is {self.timeout:g}: expected a positive, finite number of seconds"
             )
+        try:
+            parse_assignments(self.args)
+        except ValueError as error:
+            raise ConfigError(f"--args: {error}; write for example output_size=5") from error
         if self.json is not None and not self.json.absolute().parent.is_dir():
             raise ConfigError(
                 f"--json is {self.json}: the folder {self.json.parent} does not exist; create it"
@@ -53,7 +63,12 @@ def main(arguments: Arguments) -> int:
     Raises:
         ConfigError: the file for the report cannot be written.
     """
-    report = judge(arguments.target, arguments.against, arguments.timeout)
+    report = judge(
+        arguments.target,
+        arguments.against,
+        arguments.timeout,
+        parse_assignments(arguments.args),
+    )
     show(report, Console())
     if arguments.json is not None:
         with (

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from cell_verifier.checks.check import Check, FirstDifference
+from cell_verifier.html import report_html
 from command_line.errors import printable
 
 if TYPE_CHECKING:  # the command shows a report without importing torch
@@ -109,6 +110,11 @@ class Report:
 
     def __str__(self) -> str:
         return plain_text(self)
+
+    def _repr_html_(self) -> str:
+        """The report as HTML; Jupyter shows it where a report is the last line of a cell."""
+        rows = [(RESULT_WORDS[each.passed], each.name, _comparison(each)) for each in self.checks]
+        return report_html(self.verdict, headline(self), explanation(self), rows, self.notes)
 
 
 def plain_text(report: Report) -> str:

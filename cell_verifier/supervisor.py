@@ -15,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from cell_verifier.reference.against import Against
 from cell_verifier.report import Report
@@ -29,19 +31,22 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 """Names in Linux's prctl.h of two settings of a process."""
 
 
-def judge(target: str, against: Against, timeout: float) -> Report:
+def judge(
+    target: str, against: Against, timeout: float, arguments: Mapping[str, Any] | None = None
+) -> Report:
     """Load and verify a target in a process of its own.
 
     Args:
         target: ``FILE.py:NAME`` or ``package.module:NAME``.
         against: the torch.nn module to compare with.
         timeout: seconds after which that process, and every process that it started, is killed.
+        arguments: values for further arguments of the target, literals of Python.
 
     Returns:
         The report; its verdict is ``unchecked`` if the target could not be run to its end.
     """
     supervisor = subprocess.Popen(
-        _python("supervisor", "supervise", target, against, timeout),
+        _python("supervisor", "supervise", target, against, timeout, dict(arguments or {})),
         stdin=subprocess.PIPE,  # closed when this process ends, however it ends
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is handled here only
@@ -73,7 +78,7 @@ def unchecked(target: str, against: Against, reason: str) -> Report:
     return Report(target.rpartition(":")[2] or target, against, "unchecked", reason)
 
 
-def supervise(target: str, against: Against, timeout: float) -> None:
+def supervise(target: str, against: Against, timeout: float, arguments: Mapping[str, Any]) -> None:
     """Run the worker, kill what is left of it, and write its report to the standard output."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     command_ended = Event()
@@ -84,7 +89,7 @@ def supervise(target: str, against: Against, timeout: float) -> None:
             # A file, not a pipe: no descriptor of it exists while the user's code runs.
             result = Path(folder) / "report"
             worker = subprocess.Popen(
-                _python("worker", "work", target, against, str(result), os.getpid()),
+                _python("worker", "work", target, against, arguments, str(result), os.getpid()),
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),  # what the cell prints is not part of the report
                 start_new_session=True,

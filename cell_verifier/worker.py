@@ -3,7 +3,7 @@
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from command_line.errors import ConfigError, own_line
 from command_line.load_object import load_object
 
 
-def work(target: str, against: Against, result: str, parent: int) -> None:
+def work(
+    target: str, against: Against, arguments: Mapping[str, Any], result: str, parent: int
+) -> None:
     """Verify a target, write the pickled report to a file, and end this process.
 
     Args:
-        target, against: as for :func:`judge_here`.
+        target, against, arguments: as for :func:`judge_here`.
         result: path of the file.
         parent: process id of the supervisor. If it ends, this process is killed.
     """
@@ -29,7 +31,7 @@ def work(target: str, against: Against, result: str, parent: int) -> None:
     for stream in sys.stdout, sys.stderr:  # the cell may print anything
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     process = os.getpid()
-    report = judge_here(target, against)
+    report = judge_here(target, against, arguments)
     if os.getpid() == process:  # not in a copy of this process that the cell has forked
         Path(result).write_bytes(pickle.dumps(report))
     for stream in sys.stdout, sys.stderr:
@@ -38,10 +40,10 @@ def work(target: str, against: Against, result: str, parent: int) -> None:
     os._exit(0)  # neither threads nor exit handlers of the cell delay the report
 
 
-def judge_here(target: str, against: Against) -> Report:
+def judge_here(target: str, against: Against, arguments: Mapping[str, Any] | None = None) -> Report:
     """Load and verify a target in this process; any exception becomes an ``unchecked`` report."""
     try:
-        return verify(_load_callable(target), against)
+        return verify(_load_callable(target), against, arguments=arguments)
     except (CannotCheckError, ConfigError) as error:
         return unchecked(target, against, str(error))
     except BaseException as error:  # the user's code may raise anything, KeyboardInterrupt included

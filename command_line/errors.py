@@ -112,10 +112,14 @@ def own_place(error: BaseException) -> str:
     """The deepest line of the traceback that is not in a library: ``my_cell.py:12``, or ``""``."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}:{error.lineno}"
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if _is_users(frame.filename):
-            return f"{Path(frame.filename).name}:{frame.lineno}"
-    return ""
+    frames = own_frames(error)
+    return f"{Path(frames[-1][0]).name}:{frames[-1][1]}" if frames else ""
+
+
+def own_frames(error: BaseException) -> list[tuple[str, int]]:
+    """File and line of each frame of the traceback that is in no library, outermost first."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [(frame.filename, frame.lineno or 0) for frame in frames if _is_users(frame.filename)]
 
 
 def _is_users(filename: str) -> bool:

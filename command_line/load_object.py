@@ -33,7 +33,9 @@ def load_object(target: str) -> Any:
         raise ConfigError(
             f"{target!r} does not name an object: expected FILE.py:NAME or package.module:NAME"
         )
-    module = _load_file(Path(source)) if source.endswith(".py") else _load_module(source)
+    module = (
+        _load_file(Path(source)) if source.endswith((".py", ".ipynb")) else _load_module(source)
+    )
     try:
         return getattr(module, name)
     except AttributeError:
@@ -46,6 +48,11 @@ def _load_module(name: str) -> ModuleType:
 
 
 def _load_file(path: Path) -> ModuleType:
+    if path.suffix == ".ipynb":
+        raise ConfigError(
+            f"{path} is a notebook: save the class in a Python file, or call the function in the "
+            "notebook itself"
+        )
     try:
         is_file = path.is_file()
     except OSError as error:  # the name is too long, or a folder cannot be searched

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from torch import Tensor, nn
@@ -69,6 +70,32 @@ class Trace:
 
     def __iter__(self) -> Iterator[CellTrace]:
         return iter(self.cells)
+
+    def _repr_html_(self) -> str:
+        """A table of what was recorded; Jupyter shows it for a last line ``trace(...)``."""
+        rows = []
+        for cell in self.cells:
+            direction = "reverse" if cell.reverse else "forward"
+            for name, values in {**cell.gates._asdict(), **cell.states}.items():
+                data = values.data if isinstance(values, PackedSequence) else values
+                data = data.detach()
+                shape = tuple(data.shape)
+                extremes = f"{float(data.min()):.3g} to {float(data.max()):.3g}"
+                columns = (
+                    cell.layer,
+                    direction,
+                    name,
+                    shape,
+                    extremes,
+                    f"{float(data.mean()):.3g}",
+                )
+                rows.append("".join(f"<td>{escape(str(each))}</td>" for each in columns))
+        header = "".join(
+            f"<th>{each}</th>"
+            for each in ("layer", "direction", "gate or state", "shape", "range", "mean")
+        )
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None = None) -> Trace:

@@ -17,7 +17,8 @@ from cell_verifier.backward.search import Gradients, relative_difference, search
 from cell_verifier.backward.subject import Experiment, Subject
 from cell_verifier.calling.construct import default_dtype, name_of
 from cell_verifier.errors import CannotCheckError
-from cell_verifier.reference.kinds import KINDS, Against
+from cell_verifier.reference.against import Against
+from cell_verifier.reference.kinds import KINDS
 from cell_verifier.reference.probes import FLOAT64
 from cell_verifier.report import Diagnosis
 from command_line.errors import own_line

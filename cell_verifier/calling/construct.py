@@ -1,13 +1,13 @@
 """Construct the user's module and find out which of torch.nn's options its constructor accepts."""
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
+from cell_verifier.calling.arguments import TORCH_DEFAULTS, constructor_of
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.reference.probes import HIDDEN_SIZE, INPUT_SIZE, Precision, fill_weights
 from command_line.errors import own_line
@@ -15,15 +15,9 @@ from command_line.errors import own_line
 ModuleFactory = Callable[..., nn.Module]
 """The user's class or function of (input_size, hidden_size)."""
 
-TORCH_DEFAULTS: dict[str, Any] = {
-    "num_layers": 1,
-    "bias": True,
-    "batch_first": False,
-    "dropout": 0.0,
-    "bidirectional": False,
-    "nonlinearity": "tanh",
-}
-"""torch.nn's optional arguments; passed only if the constructor requires them, or to test them."""
+
+class CannotConstructError(CannotCheckError):
+    """The user's class or function raises, or does not return an ``nn.Module``."""
 
 
 @contextmanager
@@ -47,22 +41,26 @@ def construct_module(
     """Call the user's class or function; the module has its own initial weights, in eval mode.
 
     Raises:
-        CannotCheckError: the call raises, or does not return an ``nn.Module``.
+        CannotConstructError: the call raises, or does not return an ``nn.Module``.
+        CannotCheckError: an argument is required, and it is not clear what to pass.
     """
-    options = _required_options(make) | options
-    with default_dtype(precision):
+    constructor = constructor_of(make)
+    with default_dtype(precision), torch.enable_grad():
+        positional, named = constructor.call_arguments(input_size, hidden_size, options)
         try:
-            module = make(input_size, hidden_size, **options)
+            module = constructor.make(*positional, **named)
         except Exception as error:
-            arguments = ", ".join([str(input_size), str(hidden_size), *_as_arguments(options)])
-            raise CannotCheckError(
+            arguments = ", ".join([*map(str, positional), *_as_arguments(named)])
+            raise CannotConstructError(
                 f"{name_of(make)}({arguments}) raises: {own_line(error)}"
             ) from error
     if not isinstance(module, nn.Module):
-        raise CannotCheckError(
+        raise CannotConstructError(
             f"{name_of(make)}({input_size}, {hidden_size}) returns a {type(module).__name__}: "
             "expected an nn.Module"
         )
+    if constructor.part:
+        module = module.get_submodule(constructor.part)
     return module.to(precision.dtype).eval()
 
 
@@ -88,38 +86,22 @@ def accepts_argument(make: ModuleFactory, option: str) -> bool:
     """Whether the constructor accepts one of torch.nn's options, by name or via ``**kwargs``."""
     if declares_argument(make, option):
         return True
-    has_kwargs = any(each.kind is each.VAR_KEYWORD for each in _parameters(make).values())
+    has_kwargs = constructor_of(make).has_kwargs()
     return has_kwargs and _can_construct(make, **{option: TORCH_DEFAULTS[option]})
 
 
 def declares_argument(make: ModuleFactory, option: str) -> bool:
-    """Whether the constructor's signature has an argument of this name (not via ``**kwargs``)."""
-    return option in _parameters(make)
+    """Whether the constructor's signature has this option (not via ``**kwargs``)."""
+    return bool(constructor_of(make).own_name(option))
 
 
 def _can_construct(make: ModuleFactory, **options: Any) -> bool:
     try:
-        make(INPUT_SIZE, HIDDEN_SIZE, **options)
+        constructor_of(make)(INPUT_SIZE, HIDDEN_SIZE, **options)
     except Exception:
         return False
     return True
 
 
-def _required_options(make: ModuleFactory) -> dict[str, Any]:
-    """torch.nn's options that the constructor has no default for."""
-    return {
-        name: TORCH_DEFAULTS[name]
-        for name, parameter in list(_parameters(make).items())[2:]
-        if parameter.default is parameter.empty and name in TORCH_DEFAULTS
-    }
-
-
-def _parameters(make: ModuleFactory) -> dict[str, inspect.Parameter]:
-    try:
-        return dict(inspect.signature(make).parameters)
-    except (TypeError, ValueError):  # for example a callable written in C
-        return {}
-
-
-def _as_arguments(options: dict[str, Any]) -> list[str]:
+def _as_arguments(options: Mapping[str, Any]) -> list[str]:
     return [f"{name}={value!r}" for name, value in options.items()]

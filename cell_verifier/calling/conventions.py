@@ -32,11 +32,13 @@ class ArgumentOrder:
         words: the arguments in printable form, such as ``x, (h, c)``.
         arguments: the arguments for an input and a state.
         keyword: the name of the state's argument, if it is keyword-only.
+        parts: how many parts of the state are passed, h first; the others are zero.
     """
 
     words: str
     arguments: Callable[[Tensor, StateParts], tuple[Any, ...]]
     keyword: str = ""
+    parts: int = 2
 
     def call(self, module: nn.Module, x: Tensor, state: StateParts) -> Any:
         """Call the module with input and state."""
@@ -50,7 +52,26 @@ class Convention(ABC):
     """One way to call the user's module."""
 
     kind: Kind
+    argument_order: ArgumentOrder
     takes_state: bool
+    set_aside: int | None
+    aside_may_be_h: bool
+
+    @property
+    def parts_taken(self) -> int:
+        """How many parts of the state the module takes, h first."""
+        return min(self.argument_order.parts, len(self.kind.state)) if self.takes_state else 0
+
+    @property
+    def state_nested(self) -> bool:
+        """Whether the state is passed in another form than torch.nn's (L*D, B, H) or (B, H)."""
+        return False
+
+    def received(self, probe: Probe) -> Probe:
+        """The probe as the module receives it: what it does not take of the state is zero."""
+        taken = self.parts_taken
+        zeros = (torch.zeros_like(part) for part in probe.state[taken:])
+        return Probe(probe.x, (*probe.state[:taken], *zeros))
 
     @abstractmethod
     def run(self, module: nn.Module, probe: Probe, stateless: bool = False) -> RunResult:
@@ -69,11 +90,15 @@ class ReturnLayout:
         state: indices of the state's parts, or of the one tensor that holds both.
         output: index of the output; None if the cell returns only its state.
         join: how one tensor holds h and c: along the last axis, along a new first axis, or not.
+        set_aside: index of an output that is not h and is not compared, such as a head's.
+        aside_may_be_h: whether that output has the width of h.
     """
 
     state: tuple[int, ...]
     output: int | None = None
     join: Literal["", "concatenated", "stacked"] = ""
+    set_aside: int | None = None
+    aside_may_be_h: bool = False
 
     def parts(self, returned: list[Tensor]) -> StateParts:
         """The parts of the state, each (B, H)."""
@@ -86,20 +111,38 @@ class ReturnLayout:
 
 @dataclass(frozen=True)
 class CellConvention(Convention):
-    """A cell: called once per time step, with x (B, I) and the state."""
+    """A cell: called once per time step, with x (B, I) and the state.
+
+    Attributes:
+        time_axes: the axis of size 1 that x and the state have in addition, such as (1, B, I) and
+            (1, B, H); empty without.
+    """
 
     kind: Kind
     argument_order: ArgumentOrder
     return_layout: ReturnLayout
+    time_axes: tuple[int, ...] = ()
     takes_state = True
+
+    @property
+    def state_nested(self) -> bool:
+        return bool(self.time_axes or self.return_layout.join)
+
+    @property
+    def set_aside(self) -> int | None:  # type: ignore[override]
+        return self.return_layout.set_aside
+
+    @property
+    def aside_may_be_h(self) -> bool:  # type: ignore[override]
+        return self.return_layout.aside_may_be_h
 
     def run(self, module: nn.Module, probe: Probe, stateless: bool = False) -> RunResult:
         state, outputs, states = probe.state, [], []
         for step, x in enumerate(probe.x):
             if stateless and step == 0:
-                returned = leaves(module(x))
+                returned = self.leaves(module(self.step_input(x)))
             else:
-                returned = leaves(self.argument_order.call(module, x, state))
+                returned = self.leaves(self.call(module, x, state))
             state = self.return_layout.parts(returned)
             states.append(state)
             if self.return_layout.output is not None:
@@ -108,9 +151,31 @@ class CellConvention(Convention):
         observed = {name: torch.stack(parts) for name, parts in named}
         return {"output": torch.stack(outputs), **observed} if outputs else observed
 
+    def call(self, module: nn.Module, x: Tensor, state: StateParts) -> Any:
+        """Call the module with x (B, I) and the parts of the state, each (B, H)."""
+        if self.time_axes:
+            state = tuple(part.unsqueeze(self.time_axes[1]) for part in state)
+        return self.argument_order.call(module, self.step_input(x), state)
+
+    def step_input(self, x: Tensor) -> Tensor:
+        """x (B, I) in the shape that the module takes."""
+        return x.unsqueeze(self.time_axes[0]) if self.time_axes else x
+
+    def leaves(self, returned: Any) -> list[Tensor]:
+        """The returned tensors, without an axis of time steps."""
+        found = leaves(returned)
+        if not self.time_axes:
+            return found
+        return [leaf.flatten(0, 1) if 1 in leaf.shape[:2] else leaf for leaf in found]
+
     def describe(self) -> str:
-        output = "an output and " if self.return_layout.output is not None else ""
-        return f"a cell: cell({self.argument_order.words}) returns {output}{state_words(self.kind)}"
+        layout = self.return_layout
+        output = "" if layout.output is None and layout.set_aside is None else "an output and "
+        text = f"a cell: cell({self.argument_order.words}) returns {output}{state_words(self.kind)}"
+        if self.time_axes:
+            text += f"; one time step with x {_with_one('BI', self.time_axes[0])}"
+            text += f" and states {_with_one('BH', self.time_axes[1])}"
+        return text
 
 
 @dataclass(frozen=True)
@@ -125,6 +190,10 @@ class LayerConvention(Convention):
         state: indices of the final state's parts; empty if it is not returned.
         steps_listed: whether the outputs are a list with one tensor per time step.
         takes_state: whether the layer accepts an initial state.
+        state_error: what is wrong with the argument that should be the state, if it has one but
+            every call with a state failed.
+        set_aside: index of an output that is not h and is not compared, such as a head's.
+        aside_may_be_h: whether that output has the width of h.
     """
 
     kind: Kind
@@ -135,12 +204,23 @@ class LayerConvention(Convention):
     state: tuple[int, ...]
     steps_listed: bool = False
     takes_state: bool = True
+    state_error: str = ""
+    set_aside: int | None = None
+    aside_may_be_h: bool = False
+
+    @property
+    def state_nested(self) -> bool:
+        return self.takes_state and (self.state_axis != "layer" or "[" in self.argument_order.words)
 
     def run(self, module: nn.Module, probe: Probe, stateless: bool = False) -> RunResult:
         returned = leaves(self.call(module, probe, stateless))
         if self.steps_listed:
             time = probe.x.size(0)
             returned = [torch.stack(returned[:time], int(self.batch_first)), *returned[time:]]
+        return self.observed(returned, probe)
+
+    def observed(self, returned: list[Tensor], probe: Probe) -> RunResult:
+        """The returned tensors by name, in torch.nn's shapes."""
         observed = {}
         if self.output is not None:
             output = returned[self.output]
@@ -168,9 +248,17 @@ class LayerConvention(Convention):
         shape = {"layer": "(1, B, H)", "batch": "(B, 1, H)", "flat": "(B, H)"}[self.state_axis]
         state = f"states {shape}" if self.takes_state else "no initial state"
         call = f"layer({self.argument_order.words})" if self.takes_state else "layer(x)"
-        output = "outputs" if self.output is not None else "no outputs"
+        none = self.output is None and self.set_aside is None
+        output = "no outputs" if none else "outputs"
         final = state_words(self.kind) if self.state else "no state"
         return f"a layer with input {axes}, {state}: {call} returns {output} and {final}"
+
+
+def _with_one(letters: str, axis: int) -> str:
+    """``(1, B, H)`` or ``(B, 1, H)``."""
+    shape = list(letters)
+    shape.insert(axis, "1")
+    return f"({', '.join(shape)})"
 
 
 def state_words(kind: Kind) -> str:
@@ -209,6 +297,22 @@ def argument_orders(kind: Kind) -> list[ArgumentOrder]:
         ArgumentOrder("x, torch.cat([h, c], -1)", lambda x, s: (x, torch.cat(s, dim=-1))),
         ArgumentOrder("x, torch.stack([h, c])", lambda x, s: (x, torch.stack(s))),
     ]
+
+
+def layer_argument_orders(kind: Kind) -> list[ArgumentOrder]:
+    """Orders of a layer that takes one entry per cell; each part of the state is (L*D, B, H)."""
+    if len(kind.state) == 1:
+        return [ArgumentOrder("x, [h]", lambda x, s: (x, list(s[0])))]
+    return [
+        ArgumentOrder("x, [(h, c)]", lambda x, s: (x, list(zip(*s, strict=True)))),
+        ArgumentOrder("x, ([h], [c])", lambda x, s: (x, tuple(map(list, s)))),
+        ArgumentOrder("x, [h], [c]", lambda x, s: (x, *map(list, s))),
+    ]
+
+
+def h_only(kind: Kind) -> ArgumentOrder:
+    """An LSTM that takes h and starts from c = 0."""
+    return ArgumentOrder("x, h", lambda x, s: (x, s[0]), parts=1)
 
 
 def argument_order_like(template: Any, words: str) -> ArgumentOrder:

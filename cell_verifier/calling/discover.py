@@ -1,13 +1,15 @@
 """Discover the calling convention by trial: call the module in every known way, keep what runs."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cell_verifier.calling.arguments import names
 from cell_verifier.calling.conventions import (
     ArgumentOrder,
     CellConvention,
@@ -18,12 +20,15 @@ from cell_verifier.calling.conventions import (
     StateParts,
     argument_order_like,
     argument_orders,
+    h_only,
+    layer_argument_orders,
     state_words,
 )
 from cell_verifier.calling.nested_tensors import leaves
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import Probe
 from cell_verifier.reference.simulate import RunResult
+from command_line.errors import own_frames, own_line
 
 STATE_AXES: tuple[StateAxis, ...] = ("layer", "flat", "batch")
 """The shapes of a layer's state, in the order in which they are tried."""
@@ -37,6 +42,14 @@ class Trial:
     observed: RunResult
 
 
+STATE_NAMES = names(
+    "state states hx h h0 h_0 hc h_c hidden hiddens hidden_state hidden_states hid init "
+    "init_state init_states initial_state initial_states init_hidden h_init h_prev prev_h prev "
+    "prev_state previous_state s s0 start carry memory mem cell_state h_t ht h_tm1 state0 state_0"
+)
+"""Common names of the argument for the state."""
+
+
 class CallAttempts:
     """Calls the user's module and records the errors that it raises."""
 
@@ -48,10 +61,15 @@ class CallAttempts:
         self, x: Tensor, state: StateParts | None = None, order: ArgumentOrder | None = None
     ) -> Any:
         """What the module returns, or None if it raises."""
+        if order is None or state is None:
+            return self.attempt(lambda: self.module(x.clone()))
+        copied = tuple(part.clone() for part in state)
+        return self.attempt(lambda: order.call(self.module, x.clone(), copied))
+
+    def attempt(self, call: Callable[[], Any]) -> Any:
+        """What the call returns, or None if it raises."""
         try:
-            if order is None or state is None:
-                return self.module(x.clone())
-            return order.call(self.module, x.clone(), tuple(part.clone() for part in state))
+            return call()
         except Exception as error:
             self.errors.append(error)
             return None
@@ -65,15 +83,32 @@ class CallAttempts:
             return []
 
 
-def cell_trials(attempts: CallAttempts, kind: Kind, probe: Probe) -> list[Trial]:
-    """Every convention under which the module runs as a cell."""
-    x, state = probe.x[0], probe.state
-    trials = []
+def cell_trials(
+    attempts: CallAttempts, kind: Kind, probe: Probe, time_axes: tuple[int, ...] = ()
+) -> list[Trial]:
+    """Every convention under which the module runs as a cell.
+
+    Args:
+        time_axes: the axis of size 1 that x and the state get in addition; empty for none.
+    """
+    module, x, state = attempts.module, probe.x[0], probe.state
+    trials: list[Trial] = []
     for order in all_argument_orders(attempts, kind, x):
-        returned = leaves(attempts.call(x, state, order))
-        for layout in cell_return_layouts(kind, returned, state[0].shape):
-            trials += attempts.observe(CellConvention(kind, order, layout), probe)
+        call = CellConvention(kind, order, ReturnLayout(()), time_axes)
+        returned = attempts.attempt(partial(_leaves_of_step, call, module, probe.copy()))
+        for layout in cell_return_layouts(kind, returned or [], state[0].shape):
+            trials += attempts.observe(replace(call, return_layout=layout), probe)
     return _without_duplicates(trials)
+
+
+def _leaves_of_step(call: CellConvention, module: nn.Module, probe: Probe) -> list[Tensor]:
+    return call.leaves(call.call(module, probe.x[0], probe.state))
+
+
+def one_step_trials(attempts: CallAttempts, kind: Kind, probe: Probe) -> list[Trial]:
+    """Every convention under which the module runs as a cell with an axis of one time step."""
+    axes = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    return [trial for each in axes for trial in cell_trials(attempts, kind, probe, each)]
 
 
 def all_argument_orders(attempts: CallAttempts, kind: Kind, x: Tensor) -> list[ArgumentOrder]:
@@ -101,11 +136,27 @@ def state_keyword(module: nn.Module) -> str:
 
 def may_take_state(module: nn.Module) -> bool:
     """Whether forward's second argument can be a state; not if its default is a number or text."""
+    second = second_argument(module)
+    return second is None or not isinstance(second.default, bool | int | str)
+
+
+def is_state_argument(module: nn.Module) -> bool:
+    """Whether forward's second argument is a state: by its name, or because it is required."""
+    second = second_argument(module)
+    if second is None or not may_take_state(module):
+        return False
+    return second.name.lower() in STATE_NAMES or second.default is second.empty
+
+
+def second_argument(module: nn.Module) -> inspect.Parameter | None:
+    """forward's second argument; None if it has none, or if its signature is unknown."""
     try:
         parameters = list(inspect.signature(module.forward).parameters.values())
     except (TypeError, ValueError):
-        return True
-    return not (len(parameters) > 1 and isinstance(parameters[1].default, bool | int | str))
+        return None
+    named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
+    some = len(named) > 1 and named[1].kind is not named[1].VAR_POSITIONAL
+    return named[1] if some else None
 
 
 def _own_nesting(attempts: CallAttempts, kind: Kind, x: Tensor) -> list[ArgumentOrder]:
@@ -131,11 +182,17 @@ def cell_return_layouts(
             return [ReturnLayout((len(returned) - 1,), output, "concatenated")]
         if returned[-1].shape == (2, batch, hidden):
             return [ReturnLayout((len(returned) - 1,), output, "stacked")]
-    if len(returned) < parts or any(leaf.shape != state_shape for leaf in returned[:parts]):
+    states = [n for n, leaf in enumerate(returned) if leaf.shape == state_shape]
+    if len(states) < parts:
+        return []
+    if len(returned) > parts and states[0] > 0:  # an output of another width before the state
+        return [ReturnLayout(tuple(states[:parts]), set_aside=0)]
+    if states[:parts] != list(range(parts)):
         return []
     layouts = [ReturnLayout(tuple(range(parts)))]
-    if len(returned) > parts and returned[parts].shape == state_shape:
-        layouts.insert(0, ReturnLayout(tuple(range(1, parts + 1)), output=0))
+    if states[: parts + 1] == list(range(parts + 1)):
+        after = tuple(range(1, parts + 1))
+        layouts = [ReturnLayout(after, output=0), *layouts, ReturnLayout(after, None, "", 0, True)]
     return layouts
 
 
@@ -148,15 +205,56 @@ def layer_trials(attempts: CallAttempts, kind: Kind, probe: Probe) -> list[Trial
     for batch_first in (False, True):
         x = probe.x.transpose(0, 1).contiguous() if batch_first else probe.x
         for axis in STATE_AXES if may_take_state(attempts.module) else ():
-            for order in all_argument_orders(attempts, kind, x):
-                call = LayerConvention(kind, batch_first, order, axis, None, ())
-                trials += _trials_of_call(attempts, call, probe)
-    if not trials:
-        first = argument_orders(kind)[0]
+            orders = all_argument_orders(attempts, kind, x)
+            if axis == "layer":
+                orders += layer_argument_orders(kind)
+            trials += _trials_of_orders(attempts, kind, probe, batch_first, axis, orders)
+    returns_c = any(len(layer_state(trial)) == 2 for trial in trials)
+    if len(kind.state) == 2 and not returns_c and is_state_argument(attempts.module):
         for batch_first in (False, True):
-            call = LayerConvention(kind, batch_first, first, "layer", None, (), takes_state=False)
-            trials += _trials_of_call(attempts, call, probe)
+            for axis in STATE_AXES:
+                only = [h_only(kind)]
+                trials += _trials_of_orders(attempts, kind, probe, batch_first, axis, only)
+    if not trials:
+        trials = _stateless_trials(attempts, kind, probe)
     return _without_duplicates(trials)
+
+
+def layer_state(trial: Trial) -> tuple[int, ...]:
+    """The indices of the final state among what a layer returned."""
+    return trial.convention.state if isinstance(trial.convention, LayerConvention) else ()
+
+
+def _trials_of_orders(
+    attempts: CallAttempts,
+    kind: Kind,
+    probe: Probe,
+    batch_first: bool,
+    axis: StateAxis,
+    orders: Sequence[ArgumentOrder],
+) -> list[Trial]:
+    trials: list[Trial] = []
+    for order in orders:
+        call = LayerConvention(kind, batch_first, order, axis, None, ())
+        trials += _trials_of_call(attempts, call, probe)
+    return trials
+
+
+def _stateless_trials(attempts: CallAttempts, kind: Kind, probe: Probe) -> list[Trial]:
+    state_error = ""
+    second = second_argument(attempts.module)
+    if second is not None and is_state_argument(attempts.module):
+        error = most_telling_error(attempts.module, attempts.errors)
+        raised = own_line(error) if error else "returns nothing with the shapes of torch.nn's"
+        state_error = f"with an initial state in the argument {second.name!r}: {raised}"
+    trials: list[Trial] = []
+    first = argument_orders(kind)[0]
+    for batch_first in (False, True):
+        call = LayerConvention(
+            kind, batch_first, first, "layer", None, (), takes_state=False, state_error=state_error
+        )
+        trials += _trials_of_call(attempts, call, probe)
+    return trials
 
 
 def _trials_of_call(attempts: CallAttempts, call: LayerConvention, probe: Probe) -> list[Trial]:
@@ -169,8 +267,26 @@ def _trials_of_call(attempts: CallAttempts, call: LayerConvention, probe: Probe)
         call = replace(call, steps_listed=True)
     trials = []
     for output, final in layer_return_layouts(call, returned, (time, batch, hidden)):
-        trials += attempts.observe(replace(call, output=output, state=final), probe)
+        aside_index = None
+        if output is None:
+            aside_index = _sequence_index(call, returned, (time, batch), final)
+        found = replace(call, output=output, state=final, set_aside=aside_index)
+        trials += attempts.observe(found, probe)
+        if output is not None and final:
+            aside = replace(call, state=final, set_aside=output, aside_may_be_h=True)
+            trials += attempts.observe(aside, probe)
     return trials
+
+
+def _sequence_index(
+    call: LayerConvention, returned: list[Tensor], sizes: tuple[int, int], states: Sequence[int]
+) -> int | None:
+    """The index of the outputs of a head at every step, if the layer returns such outputs."""
+    sequence = sizes[::-1] if call.batch_first else sizes
+    for n, leaf in enumerate(returned):
+        if leaf.dim() == 3 and tuple(leaf.shape[:2]) == sequence and n not in states:
+            return n
+    return None
 
 
 def layer_return_layouts(
@@ -198,8 +314,35 @@ def layer_return_layouts(
         and leaf.size(-1) == directions * hidden and n not in states
     ]  # fmt: skip
     if not outputs and len(returned) > len(call.kind.state):
-        return []
+        head = _sequence_index(call, returned, (time, batch), states)
+        if head is None or len(returned) > len(call.kind.state) + 1:
+            return []
     return [(output, states) for output in outputs[:1] or ([None] if states else [])]
+
+
+def most_telling_error(module: nn.Module, errors: Sequence[Exception]) -> Exception | None:
+    """The error of the user's code that most likely is not caused by the way of calling.
+
+    A name that does not exist is wrong however the module is called. Otherwise the call that raised
+    at the latest line got furthest.
+    """
+    own = [error for error in errors if own_frames(error)]
+    missing = [error for error in own if is_missing_name(module, error)]
+    furthest = max(own, key=_lines, default=None)
+    return missing[0] if missing else furthest
+
+
+def _lines(error: Exception) -> list[int]:
+    """The lines of the user's code in the traceback, outermost first."""
+    return [line for _, line in own_frames(error)]
+
+
+def is_missing_name(module: nn.Module, error: Exception) -> bool:
+    """Whether a variable, or an attribute of one of the module's own parts, does not exist."""
+    if isinstance(error, NameError):
+        return True
+    classes = {type(part).__name__ for part in module.modules()}
+    return isinstance(error, AttributeError) and any(f"'{name}'" in str(error) for name in classes)
 
 
 def _without_duplicates(trials: Sequence[Trial]) -> list[Trial]:
@@ -213,6 +356,8 @@ def _without_duplicates(trials: Sequence[Trial]) -> list[Trial]:
 
 def _same(one: Trial, other: Trial) -> bool:
     if type(one.convention) is not type(other.convention):
+        return False
+    if one.convention.parts_taken != other.convention.parts_taken:
         return False
     if one.observed.keys() != other.observed.keys():
         return False

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
+from cell_verifier.calling.conventions import LayerConvention
 from cell_verifier.checks.check import Check
 from cell_verifier.identification.gradients import (
     GRADIENT_STEPS,
@@ -20,6 +21,7 @@ from command_line.errors import own_line
 def cell_checks(subject: Subject) -> Iterator[Check]:
     """Every comparison of the module with default options."""
     yield from _output_checks(subject)
+    yield from _argument_checks(subject)
     yield _gradient_check(subject)
     single = subject.probe(dtype=torch.float32)
     yield _compare(subject, "float32", "the same in float32", single, FLOAT32)
@@ -49,6 +51,17 @@ def _output_checks(subject: Subject) -> Iterator[Check]:
     yield _compare(subject, "one sample", "the same for 1 step, 1 sample", one)
     long = subject.probe(time=40, batch=2)
     yield _compare(subject, "many steps", "the same for 40 steps, 2 samples", long)
+
+
+def _argument_checks(subject: Subject) -> Iterator[Check]:
+    """Failed checks of what the module offers, but cannot be compared because it is wrong."""
+    convention = subject.convention
+    if isinstance(convention, LayerConvention) and convention.state_error:
+        covers = "the same from a random initial state"
+        yield Check("initial state", covers, False, detail=convention.state_error)
+    if convention.aside_may_be_h and not subject.correspondence.extra:
+        detail = "the first returned value has the shape of h, but is not h"
+        yield Check("returned output", "the output before the state is h", False, detail=detail)
 
 
 def _state_is_optional(subject: Subject) -> bool:

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
 
+from cell_verifier.calling.arguments import constructor_of
 from cell_verifier.calling.construct import construct_module
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.subject import Subject
@@ -30,12 +32,35 @@ def notes(subject: Subject) -> Iterator[str]:
     frozen = [n for n, p in subject.construct().named_parameters() if not p.requires_grad]
     if frozen:
         yield f"frozen: {', '.join(frozen)} does not require a gradient, so none was compared"
-    if subject.explained and subject.correspondence.extra:
-        yield f"unused: the result does not depend on {', '.join(subject.correspondence.extra)}"
+    yield from _not_compared_notes(subject)
     if subject.precision is FLOAT32:
         yield "float32-only: the module runs only in float32: tolerance 1e-5 instead of 1e-10"
     if not subject.convention.takes_state and not subject.is_cell:
         yield "no-initial-state: the module takes no initial state: compared from zeros only"
+
+
+def _not_compared_notes(subject: Subject) -> Iterator[str]:
+    """What was passed to the constructor, and what of the module was not compared."""
+    part = constructor_of(subject.make).part
+    if part:
+        whole = construct_module(replace(constructor_of(subject.make), part=""), FLOAT32)
+        others = [name for name, _ in whole.named_children() if name != part.partition(".")[0]]
+        yield (
+            f"part: only the recurrent part {part!r} was compared, not how the module uses it; put "
+            f"aside: {', '.join(others)}"
+        )
+    passed = constructor_of(subject.make).passed()
+    if passed:
+        named = ", ".join(f"{name}={value}" for name, value in passed.items())
+        yield f"arguments: compared with {named}"
+    convention, extra = subject.convention, ", ".join(subject.correspondence.extra)
+    if convention.set_aside is not None and (extra or not convention.aside_may_be_h):
+        of = f" with {extra}" if extra else ""
+        yield f"head: the output{of} is not h and is not compared; the states are"
+    elif subject.explained and extra:
+        yield f"unused: the result does not depend on {extra}"
+    if convention.takes_state and convention.parts_taken < len(subject.kind.state):
+        yield "h-only: the module takes h but not c: compared from c = 0"
 
 
 def _bias_notes(correspondence: Correspondence) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from cell_verifier.checks.cell import cell_checks
 from cell_verifier.checks.check import Check
+from cell_verifier.checks.inputs import input_checks
 from cell_verifier.checks.layer import batch_first_check, multi_layer_check, without_bias_check
 from cell_verifier.identification.identify import Identification
 
@@ -16,5 +17,7 @@ def run_checks(identification: Identification) -> tuple[Check, ...]:
     if identification.without_bias is not None:
         checks.append(without_bias_check(identification.without_bias))
     checks += map(batch_first_check, identification.batch_first)
+    if not identification.mistakes and subject.explained:
+        checks += input_checks(subject)
     checks += [multi_layer_check(subject, match) for match in identification.layers]
     return tuple(checks)

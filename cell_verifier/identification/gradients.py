@@ -57,9 +57,9 @@ def user_gradients(subject: Subject) -> Gradients:
     """
     experiment = _experiment(subject)
     gradients = _gradients_of(experiment, experiment.run_user(experiment.probe))
-    if subject.convention.takes_state:
-        return gradients
-    return {name: part for name, part in gradients.items() if not name.startswith("state ")}
+    taken = subject.convention.parts_taken
+    not_taken = [f"state {n}" for n in range(taken, len(subject.kind.state))]
+    return {name: part for name, part in gradients.items() if name not in not_taken}
 
 
 def torch_gradients(subject: Subject) -> Gradients:

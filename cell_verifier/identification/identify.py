@@ -5,12 +5,15 @@ mistakes: in the outputs, in the gradients, in its options and in multi-layer co
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from cell_verifier.calling.arguments import Constructor, constructor_of
 from cell_verifier.calling.construct import (
+    CannotConstructError,
     ModuleFactory,
     construct_with_test_weights,
     default_dtype,
@@ -18,6 +21,11 @@ from cell_verifier.calling.construct import (
 )
 from cell_verifier.calling.conventions import CellConvention
 from cell_verifier.errors import CannotCheckError
+from cell_verifier.identification.behaviour import (
+    draws_random_numbers,
+    keeps_values,
+    normalizes,
+)
 from cell_verifier.identification.gradients import find_gradient_mistakes
 from cell_verifier.identification.multi_layer import LayerMatch, match_layers
 from cell_verifier.identification.options import (
@@ -29,6 +37,7 @@ from cell_verifier.identification.search import Match, SearchProblem, search
 from cell_verifier.identification.subject import Subject, load_weights
 from cell_verifier.identification.trials import (
     FixedDtypeError,
+    NotACellError,
     TrialSet,
     find_trials,
     unused_parameters,
@@ -38,7 +47,6 @@ from cell_verifier.mistakes.mistake import Change, Mistakes, Variant
 from cell_verifier.parameters.candidates import candidates
 from cell_verifier.parameters.correspondence import Correspondence, named_parameters
 from cell_verifier.parameters.explicit import parse_mapping
-from cell_verifier.parameters.groups import NORMALIZATIONS
 from cell_verifier.reference.equations import Weights, stack_weights
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import (
@@ -48,6 +56,18 @@ from cell_verifier.reference.probes import (
     HIDDEN_SIZE,
     INPUT_SIZE,
     Precision,
+)
+
+CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+"""Modules that only hold others, and are never the recurrent part of a module."""
+
+DRAWS_RANDOM_NUMBERS = (
+    "returns other values at every call with the same arguments, unlike torch.nn's: it draws "
+    "random numbers in its forward pass (a random initial state, or dropout in eval mode)"
+)
+KEEPS_VALUES = (
+    "returns other values when called again with the same arguments, unlike torch.nn's: it keeps "
+    "values from one call to the next"
 )
 
 
@@ -96,11 +116,17 @@ def identify(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None)
     """
     try:
         subject = _identify_subject(make, kind, mapping)
+    except CannotConstructError:
+        raise
     except CannotCheckError as error:
         square = None if mapping else _find_axis_mixup(make, kind, str(error))
-        if square is None:
+        if square is not None:
+            return Identification(square)
+        more_than_a_cell = isinstance(error, NotACellError)
+        part = _identify_part(constructor_of(make), kind, mapping) if more_than_a_cell else None
+        if part is None:
             raise
-        return Identification(square)
+        return part
     if not subject.explained:
         return Identification(subject, without_bias=match_without_bias(subject))
     return Identification(
@@ -112,12 +138,33 @@ def identify(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None)
     )
 
 
+def _identify_part(
+    make: Constructor, kind: Kind, mapping: Mapping[str, str] | None
+) -> Identification | None:
+    """The first submodule that is torch.nn's recurrence, with or without known mistakes."""
+    if make.part:
+        return None
+    whole = construct_with_test_weights(make, FLOAT64)
+    if len(list(whole.children())) < 2:
+        return None  # nothing to put aside: the module itself is wrong
+    for path, part in whole.named_modules():
+        matrices = [parameter for parameter in part.parameters() if parameter.dim() > 1]
+        if path and len(matrices) > 1 and not isinstance(part, CONTAINERS):
+            with suppress(CannotCheckError):
+                found = identify(replace(make, part=path), kind, mapping)
+                if found.subject.explained:
+                    return found
+    return None
+
+
 def _identify_subject(
     make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None
 ) -> Subject:
     """Convention, correspondence and output mistakes, in float64 or else in float32."""
     try:
         return _identify_in(FLOAT64, make, kind, mapping)
+    except NotACellError:
+        raise
     except FixedDtypeError as error:
         try:
             return _identify_in(FLOAT32, make, kind, mapping)
@@ -131,6 +178,10 @@ def _identify_in(
     module = construct_with_test_weights(make, precision)
     with torch.no_grad(), default_dtype(precision):
         trial_sets = find_trials(module, kind, precision)
+        first, probe = trial_sets[0].trials[0], trial_sets[0].probe
+        if mapping is None and draws_random_numbers(module, first, probe):
+            unmatched = Match(first, Correspondence(kind, ()), ())
+            return _subject(make, kind, unmatched, precision, cause=DRAWS_RANDOM_NUMBERS)
         loaded = None
         if mapping is not None:
             correspondences = [parse_mapping(module, kind, mapping)]
@@ -139,24 +190,88 @@ def _identify_in(
             trial_sets = find_trials(module, kind, precision)
             correspondences = [Correspondence(kind, ())]
         else:
-            correspondences = _match_parameters(module, kind, trial_sets[0])
+            correspondences = candidates(module, kind, unused_parameters(module, trial_sets[0]))
+        if not correspondences:
+            match = _search_with_output_aside(module, kind, trial_sets, precision)
+            if match is None:
+                raise CannotCheckError(_why_not_matched(module))
+            return _subject(make, kind, match, precision, explained=True)
         weights = _read_weights(module, correspondences, loaded)
-        match = _search_all(kind, trial_sets, correspondences, weights, precision)
-        unexplained = ""
-        if match is None and correspondences[0].extra:
-            unexplained = _explain_extra_parameters(module, kind, correspondences, precision)
+        compared = [each.select(aside_may_be_h=False) for each in trial_sets]
+        match = _search_all(kind, compared, correspondences, weights, precision)
+        if match is None and mapping is None and loaded is None:
+            match = _search_with_output_aside(module, kind, trial_sets, precision)
+        cause = ""
+        if match is None:
+            cause = _cause_of_difference(module, kind, trial_sets[0], correspondences, precision)
     best = match or Match(trial_sets[0].trials[0], correspondences[0], ())
+    return _subject(make, kind, best, precision, match is not None, loaded, cause)
+
+
+def _subject(
+    make: ModuleFactory,
+    kind: Kind,
+    match: Match,
+    precision: Precision,
+    explained: bool = False,
+    loaded: Weights | None = None,
+    cause: str = "",
+) -> Subject:
     return Subject(
         make,
         kind,
-        best.trial.convention,
-        best.correspondence,
-        best.mistakes,
-        match is not None,
+        match.trial.convention,
+        match.correspondence,
+        match.mistakes,
+        explained,
         precision,
         loaded,
-        unexplained,
+        cause,
     )
+
+
+def _search_with_output_aside(
+    module: nn.Module, kind: Kind, trial_sets: Sequence[TrialSet], precision: Precision
+) -> Match | None:
+    """Search with only the states compared, for a module whose output is not h."""
+    for each in trial_sets:
+        aside = each.select(aside_may_be_h=True)
+        if not aside.trials:
+            continue
+        found = candidates(module, kind, unused_parameters(module, aside))
+        if not found:
+            continue
+        weights = _read_weights(module, found, None)
+        problem = SearchProblem(
+            kind, aside.probe, aside.trials, found, weights, tolerance=precision.match
+        )
+        match = search(problem, max_mistakes=1)
+        if match is not None:
+            return match
+    return None
+
+
+def _cause_of_difference(
+    module: nn.Module,
+    kind: Kind,
+    trials: TrialSet,
+    correspondences: Sequence[Correspondence],
+    precision: Precision,
+) -> str:
+    """What the module does that none of torch.nn's does; empty if that is unknown.
+
+    Raises:
+        CannotCheckError: it has parameters without a counterpart, and setting them to 0 or to 1
+            does not reproduce torch.nn's outputs.
+    """
+    trial, probe = trials.trials[0], trials.probe
+    if keeps_values(module, trial, probe):
+        return KEEPS_VALUES
+    extra = correspondences[0].extra
+    if normalizes(module, trial, probe):
+        named = f": {', '.join(extra)}" if extra else ""
+        return f"torch.nn's {kind.title} has no normalization layer, unlike this module{named}"
+    return _explain_extra_parameters(module, kind, correspondences, precision) if extra else ""
 
 
 def _search_all(
@@ -178,22 +293,15 @@ def _search_all(
     return None
 
 
-def _match_parameters(module: nn.Module, kind: Kind, trials: TrialSet) -> list[Correspondence]:
-    """The candidate correspondences, by names and shapes.
-
-    Raises:
-        CannotCheckError: there are none.
-    """
-    found = candidates(module, kind, unused_parameters(module, trials))
-    if not found:
-        shapes = ", ".join(f"{n} {tuple(p.shape)}" for n, p in module.named_parameters()) or "none"
-        raise CannotCheckError(
-            f"the parameters of {name_of(type(module))} do not match torch.nn's: with input_size "
-            f"{INPUT_SIZE} and hidden_size {HIDDEN_SIZE} they are {shapes}; tried stacked, fused, "
-            "one per gate, joined, 3-D and transposed. Pass weights={name: torch.nn's name}, or "
-            "define load_from_torch(module); tensors that are not nn.Parameter are ignored"
-        )
-    return found
+def _why_not_matched(module: nn.Module) -> str:
+    """The reason for a module whose parameters cannot be matched, in words."""
+    shapes = ", ".join(f"{n} {tuple(p.shape)}" for n, p in module.named_parameters()) or "none"
+    return (
+        f"the parameters of {name_of(type(module))} do not match torch.nn's: with input_size "
+        f"{INPUT_SIZE} and hidden_size {HIDDEN_SIZE} they are {shapes}; tried stacked, fused, "
+        "one per gate, joined, 3-D and transposed. Pass weights={name: torch.nn's name}, or "
+        "define load_from_torch(module); tensors that are not nn.Parameter are ignored"
+    )
 
 
 def _read_weights(
@@ -234,9 +342,6 @@ def _explain_extra_parameters(
     """
     extra = correspondences[0].extra
     named = ", ".join(extra)
-    owners = [module.get_submodule(name.rpartition(".")[0]) for name in extra]
-    if all(isinstance(owner, NORMALIZATIONS) for owner in owners):
-        return f"torch.nn's {kind.title} has no normalization layer, unlike this module: {named}"
     for neutral in (0.0, 1.0):
         for name in extra:
             module.get_parameter(name).fill_(neutral)

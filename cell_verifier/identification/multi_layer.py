@@ -14,8 +14,8 @@ from cell_verifier.calling.construct import (
     declares_argument,
     default_dtype,
 )
-from cell_verifier.calling.conventions import LayerConvention
-from cell_verifier.calling.multi_layer import run_multi_layer
+from cell_verifier.calling.conventions import LayerConvention, state_words
+from cell_verifier.calling.multi_layer import missing_parts, run_multi_layer
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.subject import Subject
 from cell_verifier.mistakes import variants
@@ -32,7 +32,7 @@ from cell_verifier.reference.simulate import (
 )
 from command_line.errors import own_line
 
-CONFIGS = (LayerConfig(2, 1), LayerConfig(1, 2), LayerConfig(2, 2))
+CONFIGS = (LayerConfig(2, 1), LayerConfig(1, 2), LayerConfig(2, 2), LayerConfig(3, 1))
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,12 @@ def _has_no_effect(subject: Subject, config: LayerConfig) -> bool:
     probe = draw_probe(subject.kind, cells=config.num_cells, dtype=subject.precision.dtype)
     with torch.no_grad(), default_dtype(subject.precision):
         try:
-            before = run_multi_layer(module, subject.convention, probe, config)
+            (before, *_) = run_multi_layer(module, subject.convention, probe, config)
             module.train(bool(config.dropout))
             for name, parameter in module.named_parameters():
                 if not config.dropout and name not in first:
                     parameter.add_(1.0)
-            after = run_multi_layer(module, subject.convention, probe, config)
+            (after, *_) = run_multi_layer(module, subject.convention, probe, config)
         except Exception:  # an option that makes the module raise has an effect
             return False
     return max_relative_difference(after, before) == 0.0
@@ -181,21 +181,71 @@ def _run_and_match(
     probe = draw_probe(
         subject.kind, cells=config.num_cells, input_size=input_size, dtype=subject.precision.dtype
     )
-    probe = probe if convention.takes_state else probe.zero_state()
+    probe = convention.received(probe)
     try:
         observed = run_multi_layer(module, convention, probe, config)
     except Exception as error:
-        return LayerMatch(config, failure=f"raises: {own_line(error)}", raised=True)
-    if not observed:
-        return LayerMatch(config, failure="returns no outputs or states of torch.nn's shapes")
+        shared = _match_shared_state(subject, config, module, probe, found)
+        return shared or LayerMatch(config, failure=f"raises: {own_line(error)}", raised=True)
     parameters = named_parameters(module)
-    runs = [LayerRun(parameters, module.training, probe, observed, each) for each in found]
-    match = _first_match(subject, config, runs)
-    run, mistakes = match or (runs[0], ())
+    runs = [
+        LayerRun(parameters, module.training, probe, each, arrangement)
+        for each in observed
+        for arrangement in found
+    ]
+    complete = [run for run in runs if not missing_parts(convention, run.observed)]
+    if not complete:
+        shared = _match_shared_state(subject, config, module, probe, found)
+        return shared or LayerMatch(config, failure=_shape_failure(convention, config))
+    match = _first_match(subject, config, complete)
+    run, mistakes = match or (complete[0], ())
     if not run.arrangement.has_torch_input_sizes(config):
         failure = "the input weight of a later layer has another width than torch.nn's"
         return LayerMatch(config, match is not None, mistakes, failure=failure)
     return LayerMatch(config, match is not None, mistakes, run)
+
+
+def _match_shared_state(
+    subject: Subject,
+    config: LayerConfig,
+    module: nn.Module,
+    probe: Probe,
+    found: Sequence[Arrangement],
+) -> LayerMatch | None:
+    """The match of a layer that takes one state (B, H) for all its cells; None if it is not one.
+
+    It is called with the first row of the state, and only its outputs are compared.
+    """
+    convention = subject.convention
+    assert isinstance(convention, LayerConvention)
+    if not convention.takes_state or convention.state_axis != "flat":
+        return None
+    first_row = Probe(probe.x, tuple(part[:1] for part in probe.state))
+    try:
+        observed = run_multi_layer(module, convention, first_row, config)
+    except Exception:  # it does not take such a state
+        return None
+    parameters = named_parameters(module)
+    runs = [
+        LayerRun(parameters, module.training, probe, {"output": each["output"]}, arrangement)
+        for each in observed
+        for arrangement in found
+        if "output" in each
+    ]
+    match = _first_match(subject, config, runs)
+    failure = _shape_failure(convention, config)
+    return LayerMatch(config, True, match[1], failure=failure) if match else None
+
+
+def _shape_failure(convention: LayerConvention, config: LayerConfig) -> str:
+    """What a layer of several cells has to return, in words."""
+    parts = state_words(convention.kind)
+    rows = f"({config.num_cells}, B, H): one row for each layer and direction"
+    output = "outputs (T, B, {}) and ".format("2 * H" if config.num_directions == 2 else "H")
+    wanted = (output if convention.output is not None else "") + f"a final state {parts} of shape"
+    if not convention.state:
+        return "does not return outputs of torch.nn's shape"
+    return f"does not return what torch.nn's does: {wanted} {rows}"
 
 
 def _first_match(

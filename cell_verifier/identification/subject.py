@@ -52,7 +52,7 @@ class Subject:
         explained: whether torch.nn's equations, with these mistakes, match the outputs.
         precision: float64, or float32 for a module that runs only in float32.
         loaded: torch.nn's weights, if the module's own ``load_from_torch`` loads them.
-        unexplained_parameters: the effect of parameters without a torch.nn counterpart.
+        cause: what the module does that none of torch.nn's does, if that is known.
         axis_error: the error for T != B, for a layer that runs only with T == B.
     """
 
@@ -64,7 +64,7 @@ class Subject:
     explained: bool
     precision: Precision = FLOAT64
     loaded: Weights | None = None
-    unexplained_parameters: str = ""
+    cause: str = ""
     axis_error: str = ""
 
     @property
@@ -92,11 +92,11 @@ class Subject:
         dtype: torch.dtype | None = None,
         seed: int = 3,
     ) -> Probe:
-        """A random probe; its state is zero if the module takes none."""
+        """A random probe; what the module does not take of its state is zero."""
         cells = 0 if self.is_cell else 1
         dtype = dtype or self.precision.dtype
         probe = draw_probe(self.kind, cells=cells, time=time, batch=batch, dtype=dtype, seed=seed)
-        return probe if self.convention.takes_state else probe.zero_state()
+        return self.convention.received(probe)
 
     def weights(self, parameters: Mapping[str, Tensor]) -> Weights:
         """torch.nn's weights as views of these parameters of a module of one cell."""

@@ -1,17 +1,35 @@
 """Run the user's module under every calling convention, as a cell and as a layer."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cell_verifier.calling.discover import CallAttempts, Trial, cell_trials, layer_trials
+from cell_verifier.calling.discover import (
+    CallAttempts,
+    Trial,
+    cell_trials,
+    is_missing_name,
+    layer_trials,
+    most_telling_error,
+    one_step_trials,
+)
+from cell_verifier.calling.nested_tensors import leaves
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.reference.kinds import Kind
-from cell_verifier.reference.probes import TIME, Precision, Probe, draw_probe
-from command_line.errors import own_line, own_place, type_and_message
+from cell_verifier.reference.probes import HIDDEN_SIZE, TIME, Precision, Probe, draw_probe
+from command_line.errors import own_line, type_and_message
+
+EXPECTED = (
+    "nothing with the shape of a state or of outputs: expected h or (h, c), with or without an "
+    "output before it, from a cell; outputs, final states or both from a layer"
+)
+ADVICE = (
+    "to verify its recurrent part alone, pass a function of (input_size, hidden_size) that returns "
+    "that part: a module with x (T, B, I) or (B, I) as input that returns its states"
+)
 
 
 @dataclass(frozen=True)
@@ -21,9 +39,20 @@ class TrialSet:
     trials: list[Trial]
     probe: Probe
 
+    def select(self, aside_may_be_h: bool) -> "TrialSet":
+        """The trials in which an output that could be h is set aside, or the others."""
+        return TrialSet(
+            [each for each in self.trials if each.convention.aside_may_be_h == aside_may_be_h],
+            self.probe,
+        )
+
 
 class FixedDtypeError(CannotCheckError):
     """The module does not run at all, or not in the dtype of the comparison."""
+
+
+class NotACellError(FixedDtypeError):
+    """The module is more than a cell or a layer, or another kind of module."""
 
 
 def find_trials(
@@ -33,6 +62,7 @@ def find_trials(
 
     Raises:
         FixedDtypeError: the module runs under none, or returns another dtype.
+        NotACellError: it runs, but what it takes or returns is not that of a cell or a layer.
     """
     attempts = CallAttempts(module)
     cell_probe = draw_probe(kind, time=time, dtype=precision.dtype)
@@ -41,10 +71,14 @@ def find_trials(
         TrialSet(cell_trials(attempts, kind, cell_probe), cell_probe),
         TrialSet(layer_trials(attempts, kind, layer_probe), layer_probe),
     ]
+    if not any(each.trials for each in sets):
+        sets.append(TrialSet(one_step_trials(attempts, kind, cell_probe), cell_probe))
     sets = [each for each in sets if each.trials]
     trials = [trial for each in sets for trial in each.trials]
+    if not trials:
+        raise why_not_callable(module, attempts.errors, layer_probe)
     if not any(_has_dtype(trial, precision) for trial in trials):
-        raise FixedDtypeError(_why_not(module, attempts.errors))
+        raise FixedDtypeError(f"{type(module).__name__} returns another dtype than that of x")
     return sets
 
 
@@ -65,19 +99,57 @@ def _has_dtype(trial: Trial, precision: Precision) -> bool:
     return all(part.dtype == precision.dtype for part in trial.observed.values())
 
 
-def _why_not(module: nn.Module, errors: Sequence[Exception]) -> str:
-    """The most frequent error in the user's own code, or the first error of another kind."""
+def why_not_callable(
+    module: nn.Module, errors: Sequence[Exception], probe: Probe
+) -> FixedDtypeError:
+    """The error for a module that runs under no convention: what is wrong, and what to do."""
     name = type(module).__name__
-    own = [error for error in errors if own_place(error)]
-    if own:
-        counted = Counter((own_place(error), type(error)) for error in own)
-        most_frequent, _ = counted.most_common(1)[0]
-        error = next(e for e in own if (own_place(e), type(e)) == most_frequent)
-        return f"{name}.forward raises: {own_line(error)}"
+    error = most_telling_error(module, errors)
+    if error is not None and is_missing_name(module, error):
+        return FixedDtypeError(f"{name}.forward raises: {own_line(error)}")
+    embeddings = [path for path, part in module.named_modules() if isinstance(part, nn.Embedding)]
+    if embeddings:
+        return NotACellError(f"{name} contains an embedding, {embeddings[0]}; {ADVICE}")
+    returned = _returned_without_state(module, probe)
+    problem = _problem_of(module, returned, probe)
+    if problem:
+        return FixedDtypeError(f"{name} {problem}")
+    if returned:
+        return NotACellError(f"{name} runs, but returns {EXPECTED}; {ADVICE}")
+    if error is not None:
+        return FixedDtypeError(f"{name}.forward raises: {own_line(error)}")
     if errors:
-        return f"{name} cannot be called as a cell or as a layer: {type_and_message(errors[0])}"
-    return (
-        f"{name} runs, but returns nothing with the shape of a state or of outputs: expected h or "
-        "(h, c), with or without an output before it, from a cell; outputs, final states or both "
-        "from a layer"
-    )
+        first = type_and_message(errors[0])
+        return FixedDtypeError(f"{name} cannot be called as a cell or as a layer: {first}")
+    return NotACellError(f"{name} runs, but returns {EXPECTED}; {ADVICE}")
+
+
+def _returned_without_state(module: nn.Module, probe: Probe) -> dict[str, list[Tensor]]:
+    """What the module returns for x alone: called as a layer, batch first, and as a cell."""
+    inputs = {"layer": probe.x, "batch": probe.x.transpose(0, 1).contiguous(), "cell": probe.x[0]}
+    found = {}
+    for name, x in inputs.items():
+        with suppress(Exception):
+            found[name] = leaves(module(x.clone()))
+    return found
+
+
+def _problem_of(module: nn.Module, returned: Mapping[str, list[Tensor]], probe: Probe) -> str:
+    """What keeps a module that runs without a state from being compared; empty if unknown."""
+    time, batch = probe.x.shape[:2]
+    both = {(time, batch, 2 * HIDDEN_SIZE), (batch, time, 2 * HIDDEN_SIZE)}
+    if any(tuple(leaf.shape) in both for values in returned.values() for leaf in values):
+        return (
+            "returns outputs of width 2 * hidden_size: it always has two directions; give its "
+            "constructor an argument bidirectional=False, so that one direction can be compared "
+            "first"
+        )
+    again = _returned_without_state(module, probe).get("cell", [])
+    first = returned.get("cell", [])
+    same_shapes = [leaf.shape for leaf in again] == [leaf.shape for leaf in first]
+    if same_shapes and not all(map(torch.equal, again, first)):
+        return (
+            "keeps its state between calls, and takes none: let forward take the state and "
+            "return the next one, so that it can be compared step by step"
+        )
+    return ""

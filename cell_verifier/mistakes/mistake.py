@@ -30,12 +30,15 @@ class Change:
         weights: how the weights are read, if the mistake is in that.
         stages: the functions in place of stages of the equations.
         gate: the gate whose line is wrong, if it is one gate's.
+        in_pairs: whether it is also tried together with another mistake; false for the rare ones,
+            to bound the time of the search.
     """
 
     detail: str = ""
     weights: WeightChange | None = None
     stages: Stages = field(default_factory=dict)
     gate: str = ""
+    in_pairs: bool = True
 
 
 @dataclass(frozen=True)

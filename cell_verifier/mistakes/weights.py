@@ -1,7 +1,7 @@
 """Mistakes in reading the weights: order of rows, biases, transposition."""
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import combinations, permutations
 
 import torch
 from torch import Tensor
@@ -128,17 +128,29 @@ def wrong_gate_bias(kind: str) -> Iterator[Change]:
                 if target != source:
                     yield Change(
                         f"the {gate} gate adds {' and '.join(names)} of the {other} gate",
-                        _copy_gate_bias(names, source, target),
+                        _copy_gate_bias(names, source, (target,)),
                         gate=gate,
+                    )
+    for source, other in enumerate(gates):
+        rest = [gate for gate in range(len(gates)) if gate != source]
+        for count in range(2, len(gates)):
+            for targets in combinations(rest, count):
+                wrong = " and ".join(gates[target] for target in targets)
+                for names in (("b_ih",), BIASES):
+                    yield Change(
+                        f"the {wrong} gates add {' and '.join(names)} of the {other} gate",
+                        _copy_gate_bias(names, source, targets),
+                        in_pairs=False,
                     )
 
 
-def _copy_gate_bias(names: tuple[str, ...], source: int, target: int) -> WeightChange:
+def _copy_gate_bias(names: tuple[str, ...], source: int, targets: tuple[int, ...]) -> WeightChange:
     def change(w: Weights) -> Weights:
         copied = {}
         for name in names:
             rows = list(getattr(w, name).unbind(-2))
-            rows[target] = rows[source]
+            for target in targets:
+                rows[target] = rows[source]
             copied[name] = torch.stack(rows, dim=-2)
         return w._replace(**copied)
 

@@ -10,12 +10,16 @@ The rules that prevent false positives (a wrong cell reported as equal):
 - A square recurrent matrix has the same orientation as the input matrix of its group.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations, islice, permutations, product
 
-from torch import nn
+from torch import Tensor, nn
 
-from cell_verifier.parameters.correspondence import Correspondence, Placement
+from cell_verifier.parameters.correspondence import (
+    Correspondence,
+    Placement,
+    named_parameters,
+)
 from cell_verifier.parameters.groups import Group, Grouping, groupings
 from cell_verifier.parameters.layouts import ParameterLayout, UserParameter
 from cell_verifier.parameters.names import role_hint
@@ -50,8 +54,19 @@ def _all_placed(module: nn.Module, kind: Kind, without: Collection[str]) -> list
         for grouping in groupings(module, kind, without)
         for correspondence in islice(_correspondences(grouping, kind), MAX_CANDIDATES)
     )
-    fewest = min((len(each.extra) for each in found), default=0)
-    return [each for each in found if len(each.extra) == fewest][:MAX_CANDIDATES]
+    parameters = named_parameters(module)
+    readable = [each for each in found if _is_readable(each, parameters)]
+    fewest = min((len(each.extra) for each in readable), default=0)
+    return [each for each in readable if len(each.extra) == fewest][:MAX_CANDIDATES]
+
+
+def _is_readable(correspondence: Correspondence, parameters: Mapping[str, Tensor]) -> bool:
+    """Whether each of torch.nn's weights can be read: the shapes of the parameters allow it."""
+    try:
+        correspondence.read(parameters, INPUT_SIZE, HIDDEN_SIZE)
+    except (ValueError, RuntimeError, IndexError):
+        return False
+    return True
 
 
 def match_torch_names(

@@ -14,6 +14,14 @@ NORMALIZATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._
 """Normalization layers, whose parameters are not gate weights."""
 
 
+def is_normalization(module: nn.Module) -> bool:
+    """Whether it is a normalization layer, also one compiled by TorchScript."""
+    scripted = getattr(module, "original_name", "")
+    return isinstance(module, NORMALIZATIONS) or scripted in {
+        each.__name__ for each in NORMALIZATIONS
+    } | {"BatchNorm1d"}
+
+
 @dataclass(frozen=True)
 class Group:
     """The parameters of one gate, of a few fused gates, or of all gates.
@@ -89,7 +97,7 @@ def _user_parameter(module: nn.Module, name: str, tensor: Tensor, kind: Kind) ->
     owner = name.rpartition(".")[0]
     holder = module.get_submodule(owner)
     linear = isinstance(holder, nn.Linear)
-    normalizes = isinstance(holder, NORMALIZATIONS)
+    normalizes = is_normalization(holder)
     possible = [] if normalizes else possible_layouts(tuple(tensor.shape), len(kind.gates))
     if linear:  # the weight of an nn.Linear is (out, in)
         possible = [layout for layout in possible if not layout.transposed]

@@ -71,6 +71,8 @@ class ParameterLayout:
 
 def possible_layouts(shape: tuple[int, ...], gates: int) -> list[ParameterLayout]:
     """Every layout that a parameter of this shape can have in a cell with this number of gates."""
+    if 0 in shape:
+        return []
     sizes = tuple(size for size in shape if size != 1)
     found = [*_bias_layouts(sizes, gates)]
     for parts, width in INPUT_WIDTHS.items():

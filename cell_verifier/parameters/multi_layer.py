@@ -1,5 +1,6 @@
 """Map the parameters of a multi-layer module to those of a layer of one cell."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Arrangement:
         """The weights of each cell, as views of the user's parameters.
 
         Raises:
-            ValueError, RuntimeError: the shapes do not match.
+            ValueError, RuntimeError, IndexError: the shapes do not match.
         """
         return [
             self.base.read(
@@ -62,7 +63,7 @@ def arrangements(
             arrangement = Arrangement(base, names, input_sizes)
             try:
                 arrangement.read(parameters)
-            except (ValueError, RuntimeError):  # the shapes do not match
+            except (ValueError, RuntimeError, IndexError):  # the shapes do not match
                 continue
             yield arrangement
 
@@ -84,6 +85,9 @@ def _partitions(
         return
     if len(names) != cells * each:
         return
+    numbered = [_numbered(base, names, index) for index in range(cells)]
+    if config.num_directions == 1 and all(len(cell) == each for cell in numbered):
+        yield tuple(numbered)
     index_of: tuple[Callable[[int, int], int], ...] = (
         lambda cell, parameter: cell * each + parameter,  # all parameters of a cell, cell by cell
         lambda cell, parameter: parameter * cells + cell,  # one list of cells per parameter
@@ -93,6 +97,18 @@ def _partitions(
             yield tuple(
                 {name: names[index(cell, n)] for n, name in enumerate(base)} for cell in order
             )
+
+
+def _numbered(base: list[str], names: list[str], layer: int) -> dict[str, str]:
+    """The names of a later layer that differ from the first layer's only in the layer's number."""
+    found = {}
+    for name in base:
+        for number in re.finditer(r"\d+", name):
+            before, after = name[: number.start()], name[number.end() :]
+            other = f"{before}{int(number[0]) + layer}{after}"
+            if other in names:
+                found[name] = other
+    return found
 
 
 def _cell_orders(config: LayerConfig) -> Iterator[list[int]]:

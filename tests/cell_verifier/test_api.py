@@ -29,6 +29,37 @@ def test_the_callers_settings_are_restored() -> None:
     assert torch.is_grad_enabled()
 
 
+def test_what_the_users_code_prints_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    class Prints(nn.RNNCell):
+        def forward(self, x, h=None):  # type: ignore[no-untyped-def]
+            print("x is", x.shape)
+            return super().forward(x, h)
+
+    verify(Prints, "rnn").raise_if_different()
+    assert capsys.readouterr().out == ""
+
+
+def test_arguments_replace_those_that_are_filled_in() -> None:
+    def make(input_size: int, hidden_size: int, bias: bool, flavour: str) -> nn.Module:
+        assert flavour == "mint"
+        return nn.GRUCell(input_size, hidden_size, bias)
+
+    report = verify(make, "gru", arguments={"flavour": "mint"})
+    assert report.verdict == "equal"
+    assert "arguments: compared with bias=True, flavour=mint" in report.notes
+
+
+def test_an_unexpected_error_of_the_verifier_is_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise IndexError("too far")
+
+    monkeypatch.setattr("cell_verifier.api.identify", fails)
+    report = verify(nn.RNNCell, "rnn")
+    assert report.verdict == "unchecked"
+    assert "the verification failed, not the module: test_api.py:" in report.reason
+    assert "IndexError: too far" in report.reason
+
+
 def test_an_unknown_recurrence_raises_value_error() -> None:
     with pytest.raises(ValueError, match="against is 'gated'"):
         verify(nn.LSTM, against="gated")  # type: ignore[arg-type]

@@ -60,6 +60,13 @@ def test_different_is_exit_status_1_and_json(tmp_path: Path) -> None:
     ]
 
 
+def test_arguments_of_the_constructor_are_passed() -> None:
+    target = f"{ROOT / 'tests/cell_verifier/cells/published/second.py'}:UnclearArgument"
+    done = run(target, "--against", "gru", "--args", "flavour=mint")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "note  arguments: compared with flavour=mint" in done.stdout
+
+
 @pytest.mark.slow
 def test_at_the_timeout_the_cell_and_its_processes_are_killed(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
@@ -115,6 +122,10 @@ def alive(pid: int) -> bool:
             "unrecognized option --agianst: did you mean --against?",
         ),
         (["my.py:MyLSTM"], "the option --against is missing: expected rnn, gru or lstm"),
+        (
+            ["my.py:MyLSTM", "--against", "lstm", "--args", "classes"],
+            "--args: 'classes' is not NAME=VALUE; write for example output_size=5",
+        ),
     ],
 )
 def test_bad_arguments_give_one_line_and_exit_status_2(arguments: list[str], message: str) -> None:

@@ -149,3 +149,8 @@ def test_ctrl_c_during_an_import_is_not_an_error_of_the_file(tmp_path: Path) -> 
     path.write_text("raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         load_object(f"{path}:Mine")
+
+
+def test_a_notebook_gives_a_message_that_helps(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a notebook: save the class in a Python file"):
+        load_object(f"{tmp_path / 'mine.ipynb'}:MyLSTM")

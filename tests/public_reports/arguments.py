@@ -155,8 +155,8 @@ OTHER_WEIGHTS = raises("RuntimeError: Tensor on device meta is not on the expect
     "nn.LSTM's device",
     torch_nn=OTHER_WEIGHTS,
     scratch_cells=raises(
-        "RuntimeError: Input and parameter tensors are not at the same device, found input tensor at "
-        "cpu and parameter tensor at meta"
+        "RuntimeError: Input and parameter tensors are not at the same device, "
+        "found input tensor at cpu and parameter tensor at meta"
     ),
     invalid=True,
 )

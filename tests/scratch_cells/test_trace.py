@@ -131,3 +131,14 @@ def test_of_accepts_negative_layer_indices() -> None:
 def test_tracing_another_module_raises() -> None:
     with pytest.raises(TypeError, match="cannot trace Linear: expected a layer of scratch_cells"):
         trace(nn.Linear(3, 4), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_in_jupyter_a_trace_is_a_table_with_a_row_for_each_gate_and_state(kind: str) -> None:
+    layer = getattr(scratch_cells, kind)(3, 2, num_layers=2, bidirectional=True)
+    recorded = trace(layer, torch.randn(4, 1, 3))
+    names = [*recorded.of(0).gates._fields, *recorded.of(0).states]
+    html = recorded._repr_html_()
+    assert html.count("<tr>") == 1 + 4 * len(names)
+    assert all(f"<td>{name}</td>" in html for name in names)
+    assert "<td>(4, 1, 2)</td>" in html

@@ -152,7 +152,7 @@ def test_a_bidirectional_two_layer_module_is_run_like_the_layer_of_one_cell() ->
     module = nn.LSTM(I, H, num_layers=2, bidirectional=True, batch_first=True)
     probe = draw_probe(LSTM, cells=4, dtype=torch.float32)
     with torch.no_grad():
-        observed = run_multi_layer(module, convention, probe, config)
+        (observed,) = run_multi_layer(module, convention, probe, config)
         output, (h, c) = module(probe.x.transpose(0, 1), probe.state)
     assert torch.equal(observed["output"], output.transpose(0, 1))
     assert torch.equal(observed["h"], h)
