@@ -6,6 +6,7 @@ defect of the program and keeps its traceback.
 """
 
 import traceback
+from functools import cache
 from pathlib import Path
 from signal import SIGINT
 
@@ -93,12 +94,14 @@ def own_place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}:{error.lineno}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if _is_users(frame.filename):
+        if is_users_file(frame.filename):
             return f"{Path(frame.filename).name}:{frame.lineno}"
     return ""
 
 
-def _is_users(filename: str) -> bool:
+@cache
+def is_users_file(filename: str) -> bool:
+    """Whether a file is the user's: not a library's, and not of a package that calls it."""
     if "site-packages" in filename or "/lib/python" in filename or filename.startswith("<"):
         return False
     return not any(Path(filename).is_relative_to(ROOT / package) for package in CALLERS)
