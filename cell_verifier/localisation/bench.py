@@ -110,6 +110,11 @@ class Bench:
         agrees: Tensor = difference <= tolerance
         return agrees
 
+    def is_right(self) -> bool:
+        """Whether the module gives torch.nn's values without an intervention."""
+        observed, _ = self._run(Interventions(), record=False)
+        return bool(observed) and all(self.agreement(observed))
+
     def is_proof(self, group: SlotGroup, candidate: Candidate) -> bool:
         """Whether the module gives torch.nn's values, in every sample, with this intervention."""
         observed, _ = self._run(self._intervention(group, candidate), record=False)

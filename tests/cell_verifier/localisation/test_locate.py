@@ -152,6 +152,21 @@ def test_without_a_proof_the_report_says_what_agrees() -> None:
     assert any(note.startswith("line-unknown: no line can be proved") for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("gates = self.x2h(x) + self.h2h(h)", "gates = self.x2h(x) + self.h2h(h.detach())"),
+        ("return h_next, c_next", "return h_next * (2 if self.training else 1), c_next"),
+    ],
+)
+def test_a_mistake_that_the_outputs_do_not_show_has_no_location(
+    tmp_path: Path, right: str, wrong: str
+) -> None:
+    report, _ = report_on(tmp_path, "lstm_stacked_linear", right, wrong)
+    assert (report.verdict, report.locations) == ("different", ())
+    assert any("the outputs agree at every step" in note for note in report.notes)
+
+
 def test_the_report_shows_the_line_as_text_as_json_and_on_a_terminal(tmp_path: Path) -> None:
     report, line = report_on(tmp_path, "lstm_stacked_linear", "o * torch.tanh", "i * torch.tanh")
     text = str(report).splitlines()
