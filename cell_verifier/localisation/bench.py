@@ -1,5 +1,6 @@
 """Run the user's module with interventions, many candidates at once along the batch axis."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,11 +37,13 @@ class Bench:
     Attributes:
         subject: the user's module and its correspondence.
         seed: of the probe.
+        deadline: when the search stops, by ``time.monotonic()``.
         before: interventions that every run makes, for a module with another mistake.
     """
 
     subject: Subject
     seed: int = 11
+    deadline: float = math.inf
     before: tuple[tuple[SlotGroup, Candidate], ...] = ()
 
     @cached_property

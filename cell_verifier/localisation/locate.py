@@ -1,5 +1,7 @@
 """Locate the mistakes of a module that differs from torch.nn's."""
 
+import time
+
 import torch
 
 from cell_verifier.identification.identify import Identification
@@ -12,6 +14,9 @@ from cell_verifier.localisation.source import appending_line, statement_at
 from cell_verifier.localisation.terms import Term
 from cell_verifier.reference.simulate import max_relative_difference
 
+MAX_SECONDS = 6.0
+"""The search for lines stops after this time; a usual cell takes about half a second."""
+
 
 def locate(identification: Identification) -> tuple[Location, ...]:
     """The wrong statements, each proved by an intervention; empty if none can be proved.
@@ -22,8 +27,9 @@ def locate(identification: Identification) -> tuple[Location, ...]:
     subject = identification.subject
     if subject.axis_error:
         return ()
+    deadline = time.monotonic() + MAX_SECONDS
     for hypothesis in hypotheses(subject):
-        bench = Bench(hypothesis)
+        bench = Bench(hypothesis, deadline=deadline)
         findings = find_operations(bench)
         if findings:
             return tuple(dict.fromkeys(_location(bench, each) for each in findings))

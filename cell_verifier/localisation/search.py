@@ -1,5 +1,6 @@
 """Search the operation whose result, replaced by a term of torch.nn's, makes the module right."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -141,6 +142,8 @@ def _proved(bench: Bench) -> Iterator[Finding]:
     """For each group of slots, in order of execution, the first intervention that is a proof."""
     others = [replace(bench, seed=seed) for seed in PROOF_SEEDS]
     for group in slot_groups(bench.operations(), STEPS):
+        if time.monotonic() > bench.deadline:
+            return
         for candidate in _screened(bench, group):
             if all(each.is_proof(group, candidate) for each in others):
                 finding = Finding(group, candidate, _actual_values(bench, group, candidate))
