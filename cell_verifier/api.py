@@ -20,6 +20,7 @@ from cell_verifier.checks.notes import notes
 from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.identify import Identification, identify
+from cell_verifier.localisation.locate import agreement, locate
 from cell_verifier.reference.against import Against
 from cell_verifier.reference.kinds import KINDS, Kind
 from cell_verifier.report import Report, Verdict, diagnosis_of
@@ -57,7 +58,7 @@ def verify(
         A :class:`~cell_verifier.report.Report`. Its ``verdict`` is ``equal``, ``different``, or
         ``unchecked`` if the module does not construct or run, or its parameters cannot be matched;
         ``reason`` then holds the error of the user's code. ``mistakes`` are the ids of the mistakes
-        found, and ``diagnoses`` explain them.
+        found, and ``diagnoses`` explain them; ``locations`` are the wrong lines that are proved.
 
     Raises:
         ValueError: ``against`` is not one of the three names.
@@ -116,6 +117,10 @@ def _report(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None) 
     checks = run_checks(identification)
     failed = [check for check in checks if check.passed is False]
     verdict: Verdict = "different" if mistakes or failed else "equal"
+    locations = locate(identification) if verdict == "different" else ()
+    remarks = () if subject.axis_error else tuple(notes(subject))
+    if verdict == "different" and not locations:
+        remarks = (f"line-unknown: {agreement(identification)}", *remarks)
     return Report(
         subject=name_of(make),
         against=kind.name,
@@ -125,8 +130,9 @@ def _report(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None) 
         weights=subject.correspondence.as_mapping(),
         diagnoses=tuple(map(diagnosis_of, mistakes)),
         checks=checks,
-        notes=() if subject.axis_error else tuple(notes(subject)),
+        notes=remarks,
         first_difference=first_difference(identification) if failed else None,
+        locations=locations,
     )
 
 

@@ -5,7 +5,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from cell_verifier.checks.check import Check
-from cell_verifier.report import RESULT_WORDS, Report, explanation, headline, plain_text
+from cell_verifier.report import (
+    RESULT_WORDS,
+    Report,
+    explanation,
+    headline,
+    located,
+    plain_text,
+)
 from command_line.errors import printable
 
 VERDICT_COLOURS = {"equal": "green", "different": "red", "unchecked": "yellow"}
@@ -19,6 +26,10 @@ def show(report: Report, console: Console) -> None:
         return
     colour = VERDICT_COLOURS[report.verdict]
     console.print(f"[bold {colour}]{report.verdict}[/]  {escape(headline(report))}")
+    for source, *lines in located(report):
+        console.print(f"\n[bold red]{escape(source)}[/]", highlight=False)
+        for line in lines:
+            console.print(escape(line), highlight=False)
     for line in explanation(report):
         console.print(escape(line), highlight=False)
     if report.checks:

@@ -4,10 +4,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cell_verifier.checks.check import Check, FirstDifference
 from cell_verifier.html import report_html
+from cell_verifier.localisation.location import Location
 from command_line.errors import printable
 
 if TYPE_CHECKING:  # the command shows a report without importing torch
@@ -65,6 +67,7 @@ class Report:
         checks: every comparison.
         notes: remarks that are not errors: what trains differently, or was compared differently.
         first_difference: where the outputs first differ, if they do.
+        locations: the wrong statements, each proved; empty if none can be.
         seconds: duration of the verification.
     """
 
@@ -78,6 +81,7 @@ class Report:
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
     first_difference: FirstDifference | None = None
+    locations: tuple[Location, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -119,7 +123,10 @@ class Report:
 
 def plain_text(report: Report) -> str:
     """The whole report as plain text."""
-    lines = [f"{report.verdict}  {headline(report)}", *explanation(report)]
+    lines = [f"{report.verdict}  {headline(report)}"]
+    for block in located(report):
+        lines += ["", *block]
+    lines += explanation(report)
     if report.checks:
         lines.append("")
         width = max(len(check.name) for check in report.checks)
@@ -157,6 +164,31 @@ def explanation(report: Report) -> list[str]:
     if report.first_difference is not None:
         lines += ["", f"where      {_where(report.first_difference)}"]
     return [printable(line) for line in lines]
+
+
+EQUAL = "the module equals torch.nn's in everything compared"
+PROOF = f"with torch.nn's value on this line, {EQUAL}"
+PROOF_OF_SEVERAL = f"with torch.nn's values on these lines together, {EQUAL}"
+
+
+def _location_lines(location: Location, proof: str = PROOF) -> list[str]:
+    """A wrong statement: its source, what it computes, what it should compute, the proof."""
+    place = f"{Path(location.file).name}:{location.line}"
+    first, *more = location.source.splitlines() or [""]
+    lines = [f"{place:17}  {first}", *(f"{'':17}  {each}" for each in more)]
+    if location.computes:
+        lines.append(f"{'computes':17}  {location.computes}")
+    lines.append(f"{'should compute':17}  {location.expected}")
+    if location.proved:
+        lines.append(f"{'proof':17}  {proof}")
+    return lines
+
+
+def located(report: Report) -> list[list[str]]:
+    """The lines on each wrong statement; the first of them shows its source."""
+    proof = PROOF if len(report.locations) == 1 else PROOF_OF_SEVERAL
+    blocks = [_location_lines(location, proof) for location in report.locations]
+    return [[printable(line) for line in block] for block in blocks]
 
 
 def _where(first: FirstDifference) -> str:

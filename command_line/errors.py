@@ -6,6 +6,7 @@ defect of the program and keeps its traceback.
 """
 
 import traceback
+from functools import cache
 from pathlib import Path
 from signal import SIGINT
 
@@ -119,10 +120,14 @@ def own_place(error: BaseException) -> str:
 def own_frames(error: BaseException) -> list[tuple[str, int]]:
     """File and line of each frame of the traceback that is in no library, outermost first."""
     frames = traceback.extract_tb(error.__traceback__)
-    return [(frame.filename, frame.lineno or 0) for frame in frames if _is_users(frame.filename)]
+    return [
+        (frame.filename, frame.lineno or 0) for frame in frames if is_users_file(frame.filename)
+    ]
 
 
-def _is_users(filename: str) -> bool:
+@cache
+def is_users_file(filename: str) -> bool:
+    """Whether a file is the user's: not a library's, and not of a package that calls it."""
     if "site-packages" in filename or "/lib/python" in filename or filename.startswith("<"):
         return False
     return not any(Path(filename).is_relative_to(ROOT / package) for package in CALLERS)

@@ -4,6 +4,7 @@
 docs/how-to/verify.md and the tables of docs/results/verifier.md.
 """
 
+import linecache
 import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -62,6 +63,8 @@ def with_reports(page: str) -> str:
 
     def with_report(match: re.Match[str]) -> str:
         module = ModuleType("my_lstm")
+        lines = match["code"].splitlines(keepends=True)
+        linecache.cache["my_lstm.py"] = (len(match["code"]), None, lines, "my_lstm.py")
         exec(compile(match["code"], "my_lstm.py", "exec"), vars(module))
         report = plain_text(verify(module.MyLSTM, "lstm"))
         return f"```python\n{match['code']}```\n\n```text\n{report}\n```"

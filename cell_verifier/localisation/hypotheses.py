@@ -1,0 +1,80 @@
+"""Which calling convention and which correspondence of the parameters a wrong module has.
+
+If no known mistake matches the module, identification cannot tell. Here the operations can: under
+the right hypothesis more of them compute terms of torch.nn's equations than under any other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from cell_verifier.calling.construct import default_dtype
+from cell_verifier.calling.conventions import Convention
+from cell_verifier.errors import CannotCheckError
+from cell_verifier.identification.subject import Subject
+from cell_verifier.identification.trials import find_trials
+from cell_verifier.localisation.bench import GROUPS, Bench, candidates_of
+from cell_verifier.parameters.candidates import candidates
+from cell_verifier.parameters.correspondence import Correspondence
+
+MAX_CORRESPONDENCES = 48
+"""Correspondences that are compared, the most likely first; bounds the time."""
+
+MAX_HYPOTHESES = 2
+"""Hypotheses for which lines are searched."""
+
+
+def hypotheses(subject: Subject) -> list[Subject]:
+    """The subject under each likely hypothesis; the subject itself if it is identified."""
+    if subject.explained:
+        return [subject]
+    scored: list[tuple[int, Subject]] = []
+    correspondences = _correspondences(subject)
+    for convention in _conventions(subject):
+        called = replace(subject, convention=convention)
+        operations = Bench(called).operations()
+        signatures = _signatures([each for op in operations for each in op.results])
+        for correspondence in correspondences:
+            other = replace(called, correspondence=correspondence)
+            scored.append((_score(other, signatures), other))
+    scored.sort(key=lambda pair: -pair[0])  # stable: the most likely stays first
+    return [each for _, each in scored[:MAX_HYPOTHESES]]
+
+
+def _conventions(subject: Subject) -> list[Convention]:
+    module = subject.construct()
+    with torch.no_grad(), default_dtype(subject.precision):
+        try:
+            sets = find_trials(module, subject.kind, subject.precision)
+        except CannotCheckError:
+            return [subject.convention]
+    return [trial.convention for each in sets for trial in each.trials] or [subject.convention]
+
+
+def _correspondences(subject: Subject) -> Sequence[Correspondence]:
+    if subject.loaded is not None:
+        return [subject.correspondence]
+    module = subject.construct()
+    found = candidates(module, subject.kind, subject.correspondence.extra)
+    return found[:MAX_CORRESPONDENCES] or [subject.correspondence]
+
+
+def _score(subject: Subject, signatures: Tensor) -> int:
+    """How many terms of torch.nn's equations the module's operations compute."""
+    bench = Bench(subject)
+    terms = candidates_of(bench.terms)
+    values = [t.values[0] if t.values.dim() == 3 else t.values for t in terms]
+    wanted = GROUPS * _signatures([*values, *(t.values for t in terms)])
+    difference = (wanted[:, None] - signatures[None]).abs().amax(-1)
+    scale = 1 + wanted.abs().amax(-1)
+    return int(((difference / scale[:, None]) < subject.precision.match).any(1).sum())
+
+
+def _signatures(tensors: Sequence[Tensor]) -> Tensor:
+    """Two sums of each tensor, which do not depend on its layout: (tensors, 2)."""
+    floats = [each.double() for each in tensors if each.is_floating_point()]
+    if not floats:
+        return torch.zeros(0, 2, dtype=torch.float64)
+    return torch.stack([torch.stack([each.sum(), each.square().sum()]) for each in floats])

@@ -1,0 +1,325 @@
+"""Search the operation whose result, replaced by a term of torch.nn's, makes the module right."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from cell_verifier.localisation.bench import (
+    GROUPS,
+    SAMPLES,
+    STEPS,
+    Bench,
+    Candidate,
+    candidates_of,
+)
+from cell_verifier.localisation.recorder import RETURN
+from cell_verifier.localisation.slots import (
+    Slot,
+    SlotGroup,
+    arrange,
+    is_return,
+    is_without_batch,
+    slot_groups,
+)
+from cell_verifier.localisation.source import assigned_names, copying_line
+from cell_verifier.localisation.terms import Term
+from cell_verifier.parameters.names import role_hint
+
+PROOF_SEEDS = (12, 13)
+"""Further random inputs and states on which an intervention must give torch.nn's values."""
+
+MAX_LAST_OPERATIONS = 3
+"""Operations that are tried as the one that returns h'; bounds the time."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An intervention that makes the module equal to torch.nn's.
+
+    Attributes:
+        group: what is replaced.
+        candidate: by which terms.
+        actual: what the operations compute from right inputs: (T, SAMPLES, width) per slot, where
+            the layout is known.
+    """
+
+    group: SlotGroup
+    candidate: Candidate
+    actual: tuple[Tensor | None, ...]
+
+    @property
+    def only_moves_values(self) -> bool:
+        """Whether the operation takes tensors apart or together and computes nothing."""
+        return self.group.slots[0].first.name in MOVING
+
+    @property
+    def copy_line(self) -> int:
+        """The line of a plain assignment of the result to another name, or 0."""
+        frame = self.group.frame
+        return copying_line(frame.file, frame.line, self.group.slots[0].element)
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether a tensor of the whole sequence is replaced."""
+        return len(self.group.slots[0].operations) == 1
+
+
+def find_operations(bench: Bench) -> tuple[Finding, ...]:
+    """The operations that are proved to be wrong, in order of execution; empty if none is.
+
+    Where the outputs are right without an intervention, because the mistake shows only in gradients
+    or in a special case, an intervention proves nothing.
+    """
+    if bench.is_right():
+        return ()
+    single = find_operation(bench)
+    return _find_pair(bench) if single is None else (single,)
+
+
+def _find_pair(bench: Bench) -> tuple[Finding, ...]:
+    """Two independent mistakes, one of them in the computation of h' from right values.
+
+    With the right h' put in near the end of a step, the other mistake is the only one that is
+    left. With that one corrected, the first one is searched again.
+    """
+    for late in _last_operations(bench):
+        h = next(term for term in candidates_of(bench.terms) if term.name == "h'")
+        first = find_operation(replace(bench, before=((late, (h,)),)))
+        if first is None or first.group.rank >= late.rank:
+            continue
+        second = find_operation(replace(bench, before=((first.group, first.candidate),)))
+        if second is not None:
+            return first, second
+    return ()
+
+
+def _last_operations(bench: Bench) -> list[SlotGroup]:
+    """The last operations of a time step that can compute h'."""
+    groups = [
+        group
+        for group in slot_groups(bench.operations(), STEPS)
+        if len(group.slots) == 1
+        and len(group.slots[0].operations) == STEPS
+        and not group.slots[0].is_argument
+        and group.slots[0].first.name not in MOVING
+    ]
+    return groups[: -MAX_LAST_OPERATIONS - 1 : -1]
+
+
+def find_operation(bench: Bench) -> Finding | None:
+    """The operation that is proved to be wrong and most likely is, or None.
+
+    This is the earliest one that does not compute a needed term. If what it lacks should have been
+    computed before it, that earlier line is the wrong one: a plain ``a = b`` in place of an
+    operation, a gate without its activation, or the last operation before one that only moves
+    values (``chunk``, ``return``).
+    """
+    doubtful: list[Finding] = []
+    for finding in _proved(bench):
+        if _is_exculpated(bench, finding):
+            doubtful.append(finding)
+            continue
+        incomplete = [each for each in doubtful if not each.only_moves_values]
+        if incomplete and finding.only_moves_values:
+            return incomplete[-1]
+        copied = [each for each in doubtful if each.copy_line]
+        if copied:
+            return copied[-1]
+        without_activation = [each for each in doubtful if _lacks_activation(bench, each)]
+        if without_activation:
+            return without_activation[-1]
+        return finding
+    computing = [each for each in doubtful if not each.only_moves_values]
+    last = computing or doubtful
+    return last[-1] if last else None
+
+
+def _proved(bench: Bench) -> Iterator[Finding]:
+    """For each group of slots, in order of execution, the first intervention that is a proof."""
+    others = [replace(bench, seed=seed) for seed in PROOF_SEEDS]
+    for group in slot_groups(bench.operations(), STEPS):
+        if time.monotonic() > bench.deadline:
+            return
+        for candidate in _screened(bench, group):
+            if all(each.is_proof(group, candidate) for each in others):
+                finding = Finding(group, candidate, _actual_values(bench, group, candidate))
+                if not is_return(group) or _returns_terms(bench, finding):
+                    yield finding
+                break
+
+
+def _lacks_activation(bench: Bench, finding: Finding) -> bool:
+    """Whether a pre-activation is computed on the line where the gate should be.
+
+    An operation that only takes a stacked tensor apart does not compute it there.
+    """
+    (actual, *more), (term, *_) = finding.actual, finding.candidate
+    if more or actual is None:
+        return False
+    before = next((n for n, after in ACTIVATED.items() if term.name in after), "a_" + term.name)
+    named = {each.name: each for each in bench.terms.all}
+    if before not in named or not _equal(actual, named[before].values):
+        return False
+    return not finding.only_moves_values
+
+
+ACTIVATED = {"a_n": ("n", "h'")}
+"""The candidate of the GRU, and the state of the RNN, from the same pre-activation."""
+
+MOVING = {
+    *("chunk", "split", "split_with_sizes", "unbind", "__iter__", "__getitem__", "select"),
+    *("narrow", "stack", "cat", "reshape", "view", "unflatten", "flatten", "transpose", "t"),
+    *("permute", "squeeze", "unsqueeze", "contiguous", "clone", "to", "__get__", RETURN),
+}
+"""Operations that compute nothing."""
+
+
+def _screened(bench: Bench, group: SlotGroup) -> Iterator[Candidate]:
+    """The candidates with which the module gives torch.nn's values on the first probe."""
+    candidates = candidates_for(bench, group)
+    for start in range(0, len(candidates), GROUPS):
+        batch = candidates[start : start + GROUPS]
+        for candidate, success in zip(batch, bench.successes(group, batch), strict=True):
+            if success:
+                yield candidate
+
+
+def candidates_for(bench: Bench, group: SlotGroup) -> list[Candidate]:
+    """The terms that have the shapes of the group's slots."""
+    terms = candidates_of(bench.terms)
+    fitting = [[term for term in terms if fits(term, slot)] for slot in group.slots]
+    if len(group.slots) == 1:
+        return [(term,) for term in fitting[0]]
+    if len(group.slots) > 4 or not all(fitting):
+        return []
+    if is_return(group):
+        results = [[t for t in some if t.name[0] in "hc" and len(t.name) > 1] for some in fitting]
+        return list(product(*(some for some in results)))
+    names = [{term.name for term in some} for some in fitting]
+    found = list(bench.terms.arrangements(len(group.slots)))
+    if len(group.slots) == 2 and {"h", "c"} <= names[0]:
+        by_name = {term.name: term for term in terms}
+        found += [(by_name[one], by_name[two]) for one, two in STATE_PAIRS]
+    return [
+        each for each in found if all(t.name in some for t, some in zip(each, names, strict=True))
+    ]
+
+
+STATE_PAIRS = (("h", "c"), ("c", "h"), ("h'", "c'"), ("c'", "h'"))
+
+
+def fits(term: Term, slot: Slot) -> bool:
+    """Whether a term can have the layout of a slot."""
+    once = len(slot.operations) == 1
+    shape = term.values.shape if once or term.values.dim() == 2 else term.values.shape[1:]
+    if not once and term.values.dim() == 2:
+        return False
+    whole = (*shape[:-2], GROUPS * SAMPLES, shape[-1])
+    if is_without_batch(slot, term.values.size(-1)):
+        return True
+    if slot.shape.numel() != torch.Size(whole).numel():
+        return False
+    return arrange(term.values.new_zeros(()).expand(whole), slot.shape) is not None
+
+
+def _actual_values(
+    bench: Bench, group: SlotGroup, candidate: Candidate
+) -> tuple[Tensor | None, ...]:
+    """What the group's operations compute when everything before them is right."""
+    by_index = {each.index: each for each in bench.operations_after(group, candidate)}
+    found: list[Tensor | None] = []
+    for slot, term in zip(group.slots, candidate, strict=True):
+        operations = [by_index.get(each.index) for each in slot.operations]
+        if slot.is_argument or any(each is None for each in operations):
+            found.append(None)
+            continue
+        results = [each.results[slot.element] for each in operations if each is not None]
+        found.append(_in_term_layout(results, term))
+    return tuple(found)
+
+
+def _in_term_layout(results: list[Tensor], term: Term) -> Tensor | None:
+    """The user's tensors as (T, SAMPLES, width): the inverse of ``arrange``."""
+    once = len(results) == 1
+    shape = term.values.shape if once else term.values.shape[1:]
+    whole = (*shape[:-2], GROUPS * SAMPLES, shape[-1])
+    size = torch.Size(whole).numel()
+    places = arrange(torch.arange(size).reshape(whole), results[0].shape)
+    if places is None:
+        return None
+    restored = []
+    for result in results:
+        flat = result.new_empty(size)
+        flat[places.flatten()] = result.flatten()
+        restored.append(flat.reshape(whole)[..., :SAMPLES, :])
+    return restored[0] if once else torch.stack(restored)
+
+
+def _returns_terms(bench: Bench, finding: Finding) -> bool:
+    """Whether everything that is returned is a term of torch.nn's, only not the right one."""
+    legal = [term.values for term in candidates_of(bench.terms)]
+    legal += [values[-1] for values in legal if values.dim() == 3]
+    return all(
+        actual is not None and any(_equal(actual, values) for values in legal)
+        for actual in finding.actual
+    )
+
+
+def _is_exculpated(bench: Bench, finding: Finding) -> bool:
+    """Whether the operation computes a term that the module needs and computes nowhere else."""
+    first = finding.group.slots[0]
+    if first.is_argument or first.first.name in ("stack", "cat", RETURN):
+        return False
+    if _names_are_of(bench, finding):
+        return False
+    return all(
+        actual is not None and _is_needed(bench, finding, actual, slot)
+        for actual, slot in zip(finding.actual, finding.group.slots, strict=True)
+    )
+
+
+def _names_are_of(bench: Bench, finding: Finding) -> bool:
+    """Whether the parts of a tuple are assigned to variables that are named after its right gates.
+
+    ``i, f, o, g = a.chunk(4, -1)`` is wrong, and ``i, f, g, o = ...`` with another mistake is not.
+    """
+    kind, frame = bench.subject.kind, finding.group.frame
+    names = assigned_names(frame.file, frame.line)
+    if len(finding.candidate) < 2 or len(names) != len(finding.candidate):
+        return False
+    gates = [
+        kind.gates[kind.letters.index(term.name[-1])]
+        for term in finding.candidate
+        if term.name[-1] in kind.letters
+    ]
+    return len(gates) == len(names) and all(map(role_hint, names, gates))
+
+
+def _is_needed(bench: Bench, finding: Finding, actual: Tensor, slot: Slot) -> bool:
+    if not any(_equal(actual, term.values) for term in candidates_of(bench.terms)):
+        return False
+    here = {each.index for each in slot.operations}
+    for each in bench.operations_after(finding.group, finding.candidate):
+        if each.index in here or each.name != slot.first.name:
+            continue
+        if any(_equal(part, _step_of(bench, actual, part)) for part in each.results):
+            return False
+    return True
+
+
+def _step_of(bench: Bench, actual: Tensor, like: Tensor) -> Tensor | None:
+    """The value at the first step in the layout of an operation's result."""
+    first = actual[0] if actual.dim() == 3 else actual
+    return arrange(torch.cat([first] * GROUPS, dim=-2), like.shape)
+
+
+def _equal(one: Tensor, two: Tensor | None) -> bool:
+    return (
+        two is not None
+        and one.shape == two.shape
+        and bool(torch.allclose(one, two, rtol=1e-6, atol=1e-8))
+    )
