@@ -1,10 +1,13 @@
 """Locate the mistakes of a module that differs from torch.nn's."""
 
 import time
+from dataclasses import replace
 
 import torch
 
+from cell_verifier.calling.conventions import LayerConvention
 from cell_verifier.identification.identify import Identification
+from cell_verifier.identification.subject import Subject
 from cell_verifier.localisation.bench import Bench
 from cell_verifier.localisation.formulas import formula_of
 from cell_verifier.localisation.hypotheses import hypotheses
@@ -24,7 +27,7 @@ def locate(identification: Identification) -> tuple[Location, ...]:
     Not located: mistakes that only the gradients or a configuration with several layers show, and
     code that Python does not run line by line (TorchScript, compiled modules, C++).
     """
-    subject = identification.subject
+    subject = _with_output_compared(identification.subject)
     if subject.axis_error:
         return ()
     deadline = time.monotonic() + MAX_SECONDS
@@ -36,9 +39,19 @@ def locate(identification: Identification) -> tuple[Location, ...]:
     return ()
 
 
+def _with_output_compared(subject: Subject) -> Subject:
+    """The subject with the output that was set aside because it is not h, although it could be."""
+    convention = subject.convention
+    if not (isinstance(convention, LayerConvention) and convention.aside_may_be_h):
+        return subject
+    output = convention.set_aside
+    compared = replace(convention, output=output, set_aside=None, aside_may_be_h=False)
+    return replace(subject, convention=compared)
+
+
 def agreement(identification: Identification) -> str:
     """What is right in a module in which no wrong line could be proved, in one sentence."""
-    subject = identification.subject
+    subject = _with_output_compared(identification.subject)
     if subject.axis_error:
         return "no line can be proved to be wrong: the module runs only where T equals B"
     experiment = subject.experiment(subject.probe())
