@@ -6,7 +6,7 @@ A cell defines three things: the names of its gates, how the gates are computed,
 the state. Layers, both directions, packed sequences, tracing and training then work as for the
 cells of scratch_cells. To see the gates while the trained cell reads a digit:
 
-    python -m gate_explorer runs/NAME --label 7
+    python -m gate_explorer runs/NAME --implementation examples/custom_cell.py:UGRNNCell
 """
 
 from typing import NamedTuple
