@@ -55,7 +55,7 @@ def verify(
             (``output_size``, ``device``, ``n_layers``); a note of the report lists them.
 
     Returns:
-        A :class:`~cell_verifier.report.Report`. Its ``verdict`` is ``equal``, ``different``, or
+        A ``Report``. Its ``verdict`` is ``equal``, ``different``, or
         ``unchecked`` if the module does not construct or run, or its parameters cannot be matched;
         ``reason`` then holds the error of the user's code. ``mistakes`` are the ids of the mistakes
         found, and ``diagnoses`` explain them; ``locations`` are the wrong lines that are proved.

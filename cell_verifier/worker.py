@@ -23,7 +23,7 @@ def work(
     """Verify a target, write the pickled report to a file, and end this process.
 
     Args:
-        target, against, arguments: as for :func:`judge_here`.
+        target, against, arguments: as for ``judge_here``.
         result: path of the file.
         parent: process id of the supervisor. If it ends, this process is killed.
     """

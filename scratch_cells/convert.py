@@ -81,7 +81,7 @@ def from_torch(model: nn.Module) -> nn.Module:
 def to_torch(model: nn.Module) -> nn.Module:
     """Copy ``model`` and replace every hand-written layer and cell by torch.nn's.
 
-    The inverse of :func:`from_torch`.
+    The inverse of ``from_torch``.
 
     Raises:
         TypeError: torch.nn has no class for a hand-written layer or cell, for example one with a

@@ -68,7 +68,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             runs, so that a breakpoint in ``lstm.py`` is hit. Also ``"bptt"`` (a few tensor
             operations a step and a hand-written gradient), ``"c"`` and ``"triton"`` (one GPU
             kernel); where one of these does not apply, the reference loop runs.
-            :meth:`backend_for` reports which one runs, and why.
+            ``backend_for`` reports which one runs, and why.
         cell_options: further arguments of ``cell_class``.
 
     Raises:
@@ -130,7 +130,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
     def forward(
         self, input: Tensor | PackedSequence, hx: State | None = None
     ) -> tuple[Tensor | PackedSequence, State]:
-        """Read a sequence: see :meth:`RecurrentLayer.forward`."""
+        """Read a sequence: see ``RecurrentLayer.forward``."""
         return self.run(input, hx, self._run_cell)
 
     def backend_for(self, input: Tensor | PackedSequence, state: State | None = None) -> Selection:
@@ -354,7 +354,7 @@ class RNN(RecurrentStack):
     """RNN(input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True,
     batch_first=False, dropout=0.0, bidirectional=False, device=None, dtype=None)
 
-    Elman's recurrent network: layers of :class:`~scratch_cells.rnn.RNNCell`, a drop-in replacement
+    Elman's recurrent network: layers of ``RNNCell``, a drop-in replacement
     for torch.nn.RNN. The state is h of shape (layers * directions, batch, hidden_size).
     """
 
@@ -375,7 +375,7 @@ class GRU(RecurrentStack):
     """GRU(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
     bidirectional=False, device=None, dtype=None)
 
-    The gated recurrent unit: layers of :class:`~scratch_cells.gru.GRUCell`, a drop-in replacement
+    The gated recurrent unit: layers of ``GRUCell``, a drop-in replacement
     for torch.nn.GRU. The state is h of shape (layers * directions, batch, hidden_size).
     """
 
@@ -390,7 +390,7 @@ class LSTM(RecurrentStack):
     """LSTM(input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0,
     bidirectional=False, proj_size=0, device=None, dtype=None)
 
-    The long short-term memory: layers of :class:`~scratch_cells.lstm.LSTMCell`, a drop-in
+    The long short-term memory: layers of ``LSTMCell``, a drop-in
     replacement for torch.nn.LSTM. The state is the pair (h, c). c has shape (layers * directions,
     batch, hidden_size). h has the same shape, with ``proj_size`` as the last size if it is not 0.
     """

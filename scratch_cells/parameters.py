@@ -81,7 +81,7 @@ Place = tuple[str, tuple[str, ...], str]
 class TorchNamedModule(nn.Module):
     """A module that registers the weights of its ``nn.Linear``s under torch.nn's names, too.
 
-    :meth:`share_weights` keeps both registrations the same Parameter. It runs before the weights
+    ``share_weights`` keeps both registrations the same Parameter. It runs before the weights
     are used, listed, saved or loaded, because both can change in ways that nothing reports:
 
     - A registration is replaced, for example by ``linear.weight = ...`` or ``to_empty``. Then the

@@ -24,7 +24,7 @@ class RNNCell(Cell):
     explodes over many time steps.
 
     Args:
-        input_size, hidden_size, bias, device, dtype: as in :class:`~scratch_cells.cell.Cell`.
+        input_size, hidden_size, bias, device, dtype: as in ``Cell``.
         nonlinearity: ``"tanh"`` or ``"relu"``; validated at call time, as in torch.nn.RNNCell.
 
     Raises:

@@ -54,7 +54,7 @@ class Trace:
 
     Attributes:
         output, state: the output and the final state, as the layer returns them.
-        cells: one :class:`CellTrace` per layer and direction, layer by layer, forward before
+        cells: one ``CellTrace`` per layer and direction, layer by layer, forward before
             reverse.
     """
 
@@ -151,7 +151,7 @@ class CellSteps:
 
     Attributes:
         cell: the cell.
-        batch_sizes: as in :func:`~scratch_cells.unroll.unroll`.
+        batch_sizes: as in ``unroll``.
         reverse: True for the reverse direction: the first entry is the last time step.
         gates: the ``Gates`` tuple of each time step, (B, H) each gate.
         states: the state after each time step, (B, size) each part. Unless the sequences are
@@ -167,10 +167,10 @@ class CellSteps:
 
 
 class StepRecorder:
-    """An :class:`~scratch_cells.unroll.Unroll` that records all gates and states.
+    """An ``Unroll`` that records all gates and states.
 
     Attributes:
-        cells: one :class:`CellSteps` per layer and direction, layer by layer, forward before
+        cells: one ``CellSteps`` per layer and direction, layer by layer, forward before
             reverse.
     """
 

@@ -21,7 +21,7 @@ HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backwa
 
 
 class Unroll(Protocol):
-    """A function that runs a cell over a sequence: :func:`unroll`, or one with the same result."""
+    """A function that runs a cell over a sequence: ``unroll``, or one with the same result."""
 
     def __call__(
         self,
@@ -71,8 +71,8 @@ def iterate_steps(
     """Apply the cell step by step; after each time step yield two states.
 
     Args:
-        cell, input, state, batch_sizes, reverse: as in :func:`unroll`.
-        step: used instead of ``cell.step`` if given; :mod:`~scratch_cells.trace` passes one that
+        cell, input, state, batch_sizes, reverse: as in ``unroll``.
+        step: used instead of ``cell.step`` if given; ``trace`` passes one that
             also records the gates.
 
     Yields:

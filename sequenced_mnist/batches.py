@@ -104,7 +104,7 @@ class Batches:
         return self._take(torch.arange(self.num_images))
 
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of one pass in :func:`epoch_order`, starting at batch ``start``."""
+        """Yield the batches of one pass in ``epoch_order``, starting at batch ``start``."""
         return self._take(epoch_order(self.num_images, seed, epoch)[start * self.batch_size :])
 
     def _take(self, order: Tensor) -> Iterator[Batch]:

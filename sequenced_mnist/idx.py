@@ -65,7 +65,7 @@ def read_labels(path: Path, count: int, num_classes: int) -> Tensor:
         (count,) int64, each from 0 to num_classes - 1.
 
     Raises:
-        DataError: as :func:`read_images`; also if the number of labels is not ``count`` or a label
+        DataError: as ``read_images``; also if the number of labels is not ``count`` or a label
             is too large.
     """
     labels = _read_idx(path, dimensions=1).long()

@@ -1,4 +1,4 @@
-"""The available data sets, and :func:`load_images`, which loads one of them."""
+"""The available data sets, and ``load_images``, which loads one of them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -111,7 +111,7 @@ def load_images(dataset: str, data_dir: Path, digits_instead: bool = True) -> Im
     the user wanted MNIST.
 
     Args:
-        dataset: one of :data:`DATASETS`.
+        dataset: one of ``DATASETS``.
         data_dir: the folder of ``MNIST/raw``, ``FashionMNIST/raw`` or ``KMNIST/raw`` (torchvision's
             ``root``); created if needed. Not used for ``digits``.
         digits_instead: whether ``auto`` may load the embedded digits. Use False if the user has

@@ -177,7 +177,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The configuration that :meth:`to_json` wrote.
+        """The configuration that ``to_json`` wrote.
 
         Raises:
             ConfigError, ValueError: ``text`` is not JSON, or not a complete valid configuration.
@@ -265,6 +265,6 @@ _KIND_NAMES = {
 class ResolvedConfig(Recipe, Config):
     """A configuration with every default filled in: what a run follows and saves.
 
-    The options of the recipe have the types of :class:`~training_loop.recipes.Recipe`, without
+    The options of the recipe have the types of ``Recipe``, without
     None.
     """

@@ -28,7 +28,7 @@ class Recipe:
         schedule: ``constant``, or ``one-cycle`` over the whole run.
         warm_up: share of the one-cycle schedule in which the learning rate rises, from 0 to 1.
         beta2: decay rate of Adam's running mean of squared gradients.
-        init: initialization scheme, see :func:`~training_loop.initialization.initialize`.
+        init: initialization scheme, see ``initialize``.
         clip_norm: the gradient is scaled down to this norm if it is larger; 0 disables it.
     """
 

@@ -77,7 +77,7 @@ class Trainer:
         model, optimizer, schedule: as returned by accelerate.
         weights: the model's parameters, by their names in its ``state_dict``.
         step: optimizer steps taken in the run.
-        step_losses: cross entropy of each step's batch, in nats; see :meth:`read_losses`.
+        step_losses: cross entropy of each step's batch, in nats; see ``read_losses``.
         epochs: results of the finished epochs.
         previous_seconds, previous_pass_seconds: time spent before the run was resumed, in the run
             and in the training pass of the current epoch.
@@ -237,7 +237,7 @@ class Trainer:
         """Metrics after the latest step. All processes take part.
 
         Raises:
-            DivergedError: see :meth:`read_losses`.
+            DivergedError: see ``read_losses``.
         """
         self.read_losses()
         recent = self.step_losses[-LOG_EVERY:]
@@ -271,7 +271,7 @@ class Trainer:
             accuracy: measured after the epoch, from 0 to 1.
 
         Raises:
-            DivergedError: see :meth:`read_losses`.
+            DivergedError: see ``read_losses``.
         """
         self.read_losses()
         losses = self.step_losses[-self.steps_per_epoch :]

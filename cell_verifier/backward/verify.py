@@ -56,7 +56,7 @@ def verify_backward(
             ``bias_ih``, ``bias_hh``, or ``bias`` (the only one).
 
     Returns:
-        A :class:`~cell_verifier.backward.report.BackwardReport`. Its ``verdict`` is about the
+        A ``BackwardReport``. Its ``verdict`` is about the
         gradients: ``equal``, ``different``, or ``unchecked`` if the code does not run or the
         forward pass is not one of the three recurrences.
 

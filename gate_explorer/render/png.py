@@ -42,7 +42,7 @@ def plain_names() -> AbstractContextManager[None]:
 
 
 def draw_figure(observations: Sequence[Observation], title: str) -> Figure:
-    """The image of :func:`write_png` as a matplotlib figure."""
+    """The image of ``write_png`` as a matplotlib figure."""
     models = build_panels(observations)
     figure = Figure(figsize=(WIDTH, HEIGHT * len(models)), layout="constrained")
     subfigures = figure.subfigures(len(models), 1, squeeze=False)[:, 0]

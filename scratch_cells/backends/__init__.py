@@ -1,6 +1,6 @@
 """Backends: faster implementations of the reference loop in ``unroll``.
 
-:func:`select_backend` decides for every call which backend runs it. README.md describes the rules.
+``select_backend`` decides for every call which backend runs it. README.md describes the rules.
 """
 
 from collections.abc import Callable
@@ -74,7 +74,7 @@ class Selection:
         name: ``"plain"``, ``"bptt"``, ``"c"`` or ``"triton"``.
         reason: why it was selected, for the user.
         run: runs the call with it. Its argument is ``reverse``; it returns what
-            :func:`~scratch_cells.unroll.unroll` returns.
+            ``unroll`` returns.
     """
 
     name: str
@@ -95,7 +95,7 @@ def select_backend(
     """Decide which backend runs one cell over one sequence.
 
     Args:
-        cell, input, state, batch_sizes: see :func:`~scratch_cells.unroll.unroll`.
+        cell, input, state, batch_sizes: see ``unroll``.
         backend: one of BACKENDS. A backend that is named runs if it is available and exact for
             this call; otherwise the reference loop runs. ``"auto"`` selects the fastest one.
 

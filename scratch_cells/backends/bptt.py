@@ -40,10 +40,10 @@ def apply_bptt(
         kind: the kind of the cell, one of LAYOUTS.
         kernel_class: a kernel that supports the operands.
         operands: x, W_ih, W_hh, b_ih, b_hh and the parts of the state.
-        reverse: see :func:`~scratch_cells.unroll.unroll`.
+        reverse: see ``unroll``.
 
     Returns:
-        What :func:`~scratch_cells.unroll.unroll` returns.
+        What ``unroll`` returns.
     """
     if torch.is_grad_enabled() and any(
         operand.requires_grad for operand in operands if operand is not None
@@ -76,7 +76,7 @@ class BPTTFunction(torch.autograd.Function):
     - x, W_ih, W_hh and the parts of the state as they are now. These are aliases: assigning to
       ``weight.data``, as ``module.double()`` does, changes a saved parameter, and the reference
       loop computes the gradient with the values of the forward pass.
-    - h, c, gates and extra: see :class:`SequenceBuffers`; None where the cell has none.
+    - h, c, gates and extra: see ``SequenceBuffers``; None where the cell has none.
     - those operands themselves that other operations have computed. Only a gradient that is
       differentiated again needs them. For parameters the graph has them.
     """
@@ -130,7 +130,7 @@ class BPTTFunction(torch.autograd.Function):
 
 
 NUM_OPTIONS = 3
-"""Arguments of :class:`BPTTFunction` before the operands."""
+"""Arguments of ``BPTTFunction`` before the operands."""
 
 BIASES = (3, 4)
 """The indices of the biases among the operands. The gradient does not depend on their values."""

@@ -6,7 +6,7 @@ measured. So a block whose tensors have been freed stays in the pool for the nex
 the same size, as in torch's caching allocator on a GPU.
 
 Outputs and gradients are not taken from the pool: a caller may resize them, change them in place or
-free their storage, as those of torch.nn. :func:`empty_for_caller` allocates them.
+free their storage, as those of torch.nn. ``empty_for_caller`` allocates them.
 """
 
 import ctypes

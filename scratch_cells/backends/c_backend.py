@@ -117,7 +117,7 @@ class CKernel(CellKernel):
     def _call(self, function: str, block: Block, **addresses: int) -> None:
         """Call a function of the library on a block.
 
-        All buffers of the block are contiguous: :class:`~scratch_cells.backends.bptt.BPTTFunction`
+        All buffers of the block are contiguous: ``BPTTFunction``
         allocates them or, in the backward pass, checks and copies what autograd has saved.
         """
         time, batch, size = block.h_after.shape

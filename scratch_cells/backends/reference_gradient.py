@@ -50,7 +50,7 @@ def gradient_by_reference_loop(
     """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state.
 
     Args:
-        ctx: the context of :class:`~scratch_cells.backends.bptt.BPTTFunction`.
+        ctx: the context of ``BPTTFunction``.
         saved: x, W_ih, W_hh and the parts of the state as they were in the forward pass.
         computed: the operands of the indices ``ctx.computed``.
         d_returned: gradients of the outputs and of the parts of the final state.

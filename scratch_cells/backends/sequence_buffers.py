@@ -25,7 +25,7 @@ class SequenceBuffers:
         d_input: output buffer for the gradient of x, (T, B, I), or None.
         h, c: the state before the first step and after each step, (T+1, B, H); c is empty for a
             cell without a cell state. With ``reverse``, the first step is the last of the sequence.
-        gates, extra: see :class:`~scratch_cells.backends.cell_kernel.Block`.
+        gates, extra: see ``Block``.
         steps: number of time steps in a block.
         needs_backward: whether a backward pass may follow.
         reverse: whether the forward pass runs from the last step to the first.

@@ -36,7 +36,7 @@ def random_images(train: int = 30, test: int = 12, seed: int = 0) -> dict[str, T
 
 
 def write_mnist(data_dir: Path, kind: str = "MNIST") -> Path:
-    """Write :func:`random_images` where torchvision expects them; return the files' folder."""
+    """Write ``random_images`` where torchvision expects them; return the files' folder."""
     raw = data_dir / kind / "raw"
     raw.mkdir(parents=True)
     for name, content in random_images().items():

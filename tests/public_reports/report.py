@@ -118,7 +118,7 @@ def report(
     invalid: bool = False,
     may_crash: bool = False,
 ) -> Callable[[Case], Case]:
-    """Add the decorated case to ``REPORTS``; the arguments are those of :class:`Report`."""
+    """Add the decorated case to ``REPORTS``; the arguments are those of ``Report``."""
 
     def add(case: Case) -> Case:
         REPORTS.append(Report(reference, title, case, torch_nn, scratch_cells, invalid, may_crash))

@@ -218,9 +218,7 @@ def test_a_gradient_that_is_not_finite_raises_though_the_loss_is_finite() -> Non
     config = Config(batch_size=8).resolved("mnist", "cpu")
     trainer = Trainer(config, start_accelerator("cpu"), RootAtZero(), 19)
     trainer.take_step(next(iter(images())))
-    with pytest.raises(
-        DivergedError, match=r"^a gradient is not finite at step 1, before any weight"
-    ):
+    with pytest.raises(DivergedError, match=r"^a gradient is not finite at step 1, before"):
         trainer.metrics()
 
 

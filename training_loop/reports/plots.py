@@ -129,7 +129,7 @@ def draw_mistakes(
     Args:
         file: path or binary file to which the PNG is written.
         images: (n, height, width) uint8.
-        logits, labels, class_names: as in :func:`draw_confusion`.
+        logits, labels, class_names: as in ``draw_confusion``.
     """
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
     wrong = (predicted != labels).nonzero().squeeze(1)

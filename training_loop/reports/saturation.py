@@ -34,7 +34,7 @@ def saturated(name: str, values: Any) -> tuple[Any, Any]:
     Open is above 0.9. Shut is below 0.1 for a gate, and below -0.9 for what is not a gate.
 
     Args:
-        name, values: as in :func:`is_gate`.
+        name, values: as in ``is_gate``.
     """
     low = LOW if is_gate(name, values) else -HIGH
     return values > HIGH, values < low
@@ -65,5 +65,5 @@ def saturation(layer: nn.Module, sequences: Tensor) -> dict[str, float]:
 
 
 def can_trace(layer: nn.Module) -> bool:
-    """True if :func:`scratch_cells.trace` accepts the layer, so that its gates can be observed."""
+    """True if ``scratch_cells.trace`` accepts the layer, so that its gates can be observed."""
     return isinstance(layer, RecurrentStack | nn.RNNBase)

@@ -75,7 +75,7 @@ def open_folder(
     """The run's folder, new or resumed. The main process opens it and broadcasts its path.
 
     Raises:
-        ConfigError: see :func:`new_folder` and :func:`unfinished_folder`.
+        ConfigError: see ``new_folder`` and ``unfinished_folder``.
     """
     with ExitStack() as stack:
         paths: list[Path | None] = [None]

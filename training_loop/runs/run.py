@@ -62,7 +62,7 @@ class Run:
     """Writes a run's folder during training. Only the main process writes.
 
     Args:
-        folder: the run's folder, as returned by :func:`~training_loop.runs.folder.open_folder`.
+        folder: the run's folder, as returned by ``open_folder``.
         trainer: the state to save. If the run is resumed, it is set to that of the latest
             checkpoint.
         resumed: True to continue the run in ``folder``.

@@ -47,7 +47,7 @@ class StopFlag:
             yield batch
 
     def check(self) -> None:
-        """Raise :class:`Stopped` if a signal has arrived in any of the processes."""
+        """Raise ``Stopped`` if a signal has arrived in any of the processes."""
         number = self.signal
         if self.accelerator.num_processes > 1:
             own = torch.tensor([number], device=self.accelerator.device)
@@ -66,7 +66,7 @@ class StopFlag:
 def stop_on_signals(accelerator: Accelerator) -> Iterator[StopFlag]:
     """Within the ``with`` block, Ctrl-C and SIGTERM set the returned flag.
 
-    A second signal raises :class:`StoppedAtOnce`. Python delivers signals only to the main
+    A second signal raises ``StoppedAtOnce``. Python delivers signals only to the main
     thread; in another thread nothing changes and the flag is never set.
     """
     flag = StopFlag(accelerator)
