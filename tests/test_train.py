@@ -181,6 +181,7 @@ def step_losses(tmp_path: Path, **options: object) -> list[float]:
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "dropout": 0.3}])
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_scratch_and_builtin_have_the_same_losses(

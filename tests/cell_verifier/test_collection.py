@@ -23,6 +23,7 @@ def name(case: Case) -> str:
     return "-".join([case.style, *case.mistakes])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_report_has_exactly_the_expected_mistakes(case: Case) -> None:
     report = report_of(case)

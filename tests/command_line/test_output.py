@@ -64,6 +64,7 @@ def test_a_full_file_gives_one_line_and_status_2(printing: str, tmp_path: Path) 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_reports_an_output_that_is_closed(name: str) -> None:
     done = run(COMMANDS[name], stdout=closed_pipe())

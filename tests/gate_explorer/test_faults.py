@@ -214,6 +214,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_any_name_can_be_shown_in_every_format(name: str, tmp_path: Path, capsys: Any) -> None:
     folder = tmp_path / name
@@ -279,6 +280,7 @@ def error_of_post_init(**options: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["html", "png", "npz"])
 def test_links_are_followed_and_pipes_are_written_to(
     option: str, run: Path, tmp_path: Path

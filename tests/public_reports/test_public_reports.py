@@ -26,11 +26,13 @@ PARAMETERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("report", PARAMETERS)
 def test_scratch_cells_has_the_recorded_outcome(report: Report) -> None:
     assert report.difference("scratch_cells") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not torch.__version__.startswith(TORCH), reason=f"the outcomes were recorded with torch {TORCH}"
 )

@@ -444,6 +444,7 @@ def test_a_link_with_the_name_of_a_temporary_file_is_not_followed(interrupted: P
     assert victim.read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_an_output_that_ends_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     """As in train.py | head -1."""
     options = ("--dataset", "digits", "--hidden-size", 8, "--epochs", 3, "--run-dir", "run")
@@ -462,6 +463,7 @@ def test_an_output_that_ends_leaves_a_run_that_can_be_resumed(tmp_path: Path) ->
     assert run("--resume", "run", folder=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["tensorboard", "sklearn", "matplotlib"])
 def test_a_missing_package_is_one_line(package: str, tmp_path: Path) -> None:
     program = (

@@ -114,6 +114,7 @@ def test_a_killed_process_ends_the_run_which_can_be_resumed(tmp_path: Path) -> N
     assert f"train.py: terminated; saved after step {later}, resume with" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "line"),
     [

@@ -17,6 +17,7 @@ def test_a_right_backward_pass_is_equal(case: Case) -> None:
     report.raise_if_different()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG, ids=name_of)
 def test_a_wrong_line_is_named(case: Case) -> None:
     report = report_of(case)

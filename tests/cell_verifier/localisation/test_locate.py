@@ -60,6 +60,7 @@ LINES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("style", "right", "wrong", "computes", "expected"), LINES)
 def test_the_only_location_is_the_changed_line(
     tmp_path: Path, style: str, right: str, wrong: str, computes: str, expected: str

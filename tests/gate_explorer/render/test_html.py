@@ -191,6 +191,7 @@ MIDDLES = """(e => {
 })(e)"""
 
 
+@pytest.mark.slow
 def test_the_slider_moves_the_marker_in_every_panel(opened: OpenPage) -> None:
     for row in (0, 3, 7):
         opened.tab.fill("#slider", str(row))
@@ -204,6 +205,7 @@ def test_the_slider_moves_the_marker_in_every_panel(opened: OpenPage) -> None:
     opened.assert_no_messages_or_requests()
 
 
+@pytest.mark.slow
 def test_the_slider_changes_the_prediction(
     opened: OpenPage, observations: dict[str, Observation]
 ) -> None:
@@ -216,6 +218,7 @@ def test_the_slider_changes_the_prediction(
         assert opened.tab.inner_text(".predictions") == predictions[row]
 
 
+@pytest.mark.slow
 def test_the_menu_changes_the_layer(opened: OpenPage, observations: dict[str, Observation]) -> None:
     drawn = "Array.from(e.querySelector('.chart')._fullData[0].z[5])"
     for layer in (1, 0):
@@ -231,6 +234,7 @@ def test_the_menu_changes_the_layer(opened: OpenPage, observations: dict[str, Ob
     opened.assert_no_messages_or_requests()
 
 
+@pytest.mark.slow
 def test_hover_text_shows_unit_step_and_value(opened: OpenPage) -> None:
     chart = opened.tab.locator('[data-key="gate-forget"] .chart')
     chart.scroll_into_view_if_needed()
@@ -279,11 +283,13 @@ OVERLAPS = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_nothing_overlaps(opened: OpenPage) -> None:
     assert opened.tab.evaluate(OVERLAPS) == []
     assert opened.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_plots_of_one_row_have_the_same_top(opened: OpenPage) -> None:
     tops = opened.each(".overview .plot", "e.getBoundingClientRect().top")
     wide = opened.tab.viewport_size["width"] > 1100

@@ -178,6 +178,7 @@ print(pooled, faults_of_a_step())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted as on Linux")
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_a_training_step_reuses_the_memory_of_the_last_one(kind: str) -> None:

@@ -98,6 +98,7 @@ def test_a_cache_folder_that_cannot_be_created_gives_a_warning(tmp_path: Path) -
     assert "Not a directory" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["echo >&2", "true"])
 def test_a_gcc_that_fails_without_a_message_gives_its_exit_status(
     command: str, tmp_path: Path
@@ -158,6 +159,7 @@ def damage(library: Path, how: str) -> None:
         library.write_bytes(damaged[how])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [
@@ -295,6 +297,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize("size", ["64K", "48K"])
 def test_a_small_stack_is_enough(size: str, threads: str) -> None:

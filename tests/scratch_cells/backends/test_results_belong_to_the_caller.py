@@ -46,6 +46,7 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.slow
 @each_size
 @each_kind
 @each_backend

@@ -80,6 +80,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--evaluate", "--resume"])
 @pytest.mark.parametrize("module", ["", "some.module:Layer"])
 def test_code_that_only_the_folder_names_is_not_executed(

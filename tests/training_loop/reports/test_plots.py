@@ -132,6 +132,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("usetex", [False, True])
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_every_name_of_a_file_or_folder_is_drawn(

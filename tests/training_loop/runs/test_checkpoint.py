@@ -47,6 +47,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(small(tmp_path_factory.mktemp("uninterrupted"), **OPTIONS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 28, 29, 30, STEPS])
 def test_a_run_stopped_by_a_signal_resumes_bit_exactly(
     step: int, tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
@@ -135,6 +136,7 @@ def two_signals_at(function: Callable[..., Any], line: int, number_of_call: int)
         sys.settrace(None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", lines_of(Trainer.take_step)[2::3])
 def test_a_run_interrupted_twice_at_any_line_of_a_step_resumes_bit_exactly(
     line: int, tmp_path: Path, uninterrupted: Path
@@ -148,6 +150,7 @@ def test_a_run_interrupted_twice_at_any_line_of_a_step_resumes_bit_exactly(
     assert_same_results(folder, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0.5, 0.99])
 @pytest.mark.parametrize(
     ("function", "call"), [(checkpoint.write, 2), (Trainer.end_epoch, 1), (Run.finish, 1)]
