@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.backends import BACKENDS, Selection, run_cell, select_backend
+from scratch_cells.backends import BACKENDS, Selection, select_backend
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
@@ -174,7 +174,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         batch_sizes: tuple[int, ...] | None,
         reverse: bool,
     ) -> tuple[Tensor, State]:
-        return run_cell(cell, input, state, batch_sizes, self.backend, reverse)
+        return select_backend(cell, input, state, batch_sizes, self.backend).run(reverse)
 
     def run(
         self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll

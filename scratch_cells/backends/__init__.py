@@ -110,23 +110,6 @@ def select_backend(
     return Selection(name, reason, partial(apply_bptt, kind, KERNELS[name, kind], operands))
 
 
-def run_cell(
-    cell: Cell,
-    input: Tensor,
-    state: State,
-    batch_sizes: tuple[int, ...] | None,
-    backend: str,
-    reverse: bool,
-) -> tuple[Tensor, State]:
-    """``select_backend(...).run(reverse)``."""
-    check_backend(backend, BACKENDS)
-    name, _, operands = _decide(cell, input, state, batch_sizes, backend)
-    if name == "plain":
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    kind = str(kind_of(cell))
-    return apply_bptt(kind, KERNELS[name, kind], operands, reverse)
-
-
 def _run_loop(
     cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
 ) -> tuple[Tensor, State]:
