@@ -73,6 +73,11 @@ class Bench:
             return compute_terms(self.subject.kind, weights, self.base)
 
     @cached_property
+    def candidates(self) -> list[Term]:
+        """The terms by which a result may be replaced."""
+        return candidates_of(self.terms)
+
+    @cached_property
     def expected(self) -> RunResult:
         """torch.nn's own values."""
         with torch.no_grad():
@@ -128,7 +133,7 @@ class Bench:
 
     def own(self, candidate: Candidate) -> Candidate:
         """The same terms with the values of this bench."""
-        by_name = {term.name: term for term in candidates_of(self.terms)}
+        by_name = {term.name: term for term in self.candidates}
         return tuple(by_name[term.name] for term in candidate)
 
     def _run(
@@ -147,7 +152,7 @@ class Bench:
 
 def candidates_of(terms: Terms) -> list[Term]:
     """Every term, stacked ones included, and the state before the first and after the last step."""
-    per_step = [*terms.all, *terms.stacked()]
+    per_step = [*terms.all, *terms.stacked]
     ends = []
     for term in terms.single:
         if term.name in ("h", "c"):

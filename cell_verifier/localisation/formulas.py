@@ -1,6 +1,7 @@
 """Say what an operation computes: a small formula over the terms of torch.nn's equations."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -9,6 +10,10 @@ from cell_verifier.localisation.terms import Term
 
 FACTORS = (0.5, 2.0, -1.0, 0.1, 0.9)
 """Constant factors that are tried."""
+
+BATCH = 256
+"""Formulas that are compared at once: of values as small as these, one comparison takes longer than
+their computation."""
 
 
 def formula_of(values: Tensor, terms: tuple[Term, ...]) -> str:
@@ -27,9 +32,11 @@ Formulas = Iterator[tuple[str, Tensor]]
 def _first(values: Tensor, formulas: Formulas) -> str:
     tolerance = 1e-9 if values.dtype == torch.float64 else 1e-5
     scale = max(1.0, float(values.abs().max()))
-    for text, candidate in formulas:
-        if float((candidate - values).abs().max()) <= tolerance * scale:
-            return text
+    while batch := list(islice(formulas, BATCH)):
+        candidates = torch.stack([candidate for _, candidate in batch])
+        equal = (candidates - values).abs().flatten(1).amax(1) <= tolerance * scale
+        if equal.any():
+            return batch[int(equal.nonzero()[0])][0]
     return ""
 
 

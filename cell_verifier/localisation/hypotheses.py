@@ -15,7 +15,7 @@ from cell_verifier.calling.conventions import Convention
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.subject import Subject
 from cell_verifier.identification.trials import find_trials
-from cell_verifier.localisation.bench import GROUPS, Bench, candidates_of
+from cell_verifier.localisation.bench import GROUPS, Bench
 from cell_verifier.parameters.candidates import candidates
 from cell_verifier.parameters.correspondence import Correspondence
 
@@ -64,7 +64,7 @@ def _correspondences(subject: Subject) -> Sequence[Correspondence]:
 def _score(subject: Subject, signatures: Tensor) -> int:
     """How many terms of torch.nn's equations the module's operations compute."""
     bench = Bench(subject)
-    terms = candidates_of(bench.terms)
+    terms = bench.candidates
     values = [t.values[0] if t.values.dim() == 3 else t.values for t in terms]
     wanted = GROUPS * _signatures([*values, *(t.values for t in terms)])
     difference = (wanted[:, None] - signatures[None]).abs().amax(-1)

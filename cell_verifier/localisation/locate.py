@@ -110,4 +110,4 @@ def _should_compute(finding: Finding) -> str:
 def _vocabulary(bench: Bench, term: Term) -> tuple[Term, ...]:
     if term.values.dim() == 2:  # the state before the first or after the last step
         return ()
-    return (*bench.terms.all, *bench.terms.stacked())
+    return (*bench.terms.all, *bench.terms.stacked)

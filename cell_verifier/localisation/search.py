@@ -14,7 +14,6 @@ from cell_verifier.localisation.bench import (
     STEPS,
     Bench,
     Candidate,
-    candidates_of,
 )
 from cell_verifier.localisation.recorder import RETURN
 from cell_verifier.localisation.slots import (
@@ -87,7 +86,7 @@ def _find_pair(bench: Bench) -> tuple[Finding, ...]:
     left. With that one corrected, the first one is searched again.
     """
     for late in _last_operations(bench):
-        h = next(term for term in candidates_of(bench.terms) if term.name == "h'")
+        h = next(term for term in bench.candidates if term.name == "h'")
         first = find_operation(replace(bench, before=((late, (h,)),)))
         if first is None or first.group.rank >= late.rank:
             continue
@@ -190,7 +189,7 @@ def _screened(bench: Bench, group: SlotGroup) -> Iterator[Candidate]:
 
 def candidates_for(bench: Bench, group: SlotGroup) -> list[Candidate]:
     """The terms that have the shapes of the group's slots."""
-    terms = candidates_of(bench.terms)
+    terms = bench.candidates
     fitting = [[term for term in terms if fits(term, slot)] for slot in group.slots]
     if len(group.slots) == 1:
         return [(term,) for term in fitting[0]]
@@ -261,7 +260,7 @@ def _in_term_layout(results: list[Tensor], term: Term) -> Tensor | None:
 
 def _returns_terms(bench: Bench, finding: Finding) -> bool:
     """Whether everything that is returned is a term of torch.nn's, only not the right one."""
-    legal = [term.values for term in candidates_of(bench.terms)]
+    legal = [term.values for term in bench.candidates]
     legal += [values[-1] for values in legal if values.dim() == 3]
     return all(
         actual is not None and any(_equal(actual, values) for values in legal)
@@ -300,7 +299,7 @@ def _names_are_of(bench: Bench, finding: Finding) -> bool:
 
 
 def _is_needed(bench: Bench, finding: Finding, actual: Tensor, slot: Slot) -> bool:
-    if not any(_equal(actual, term.values) for term in candidates_of(bench.terms)):
+    if not any(_equal(actual, term.values) for term in bench.candidates):
         return False
     here = {each.index for each in slot.operations}
     for each in bench.operations_after(finding.group, finding.candidate):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, permutations
 
 import torch
@@ -41,11 +42,12 @@ class Terms:
     single: tuple[Term, ...]
     families: tuple[tuple[Term, ...], ...]
 
-    @property
+    @cached_property
     def all(self) -> tuple[Term, ...]:
         """Every term, those of the families included."""
         return (*self.single, *(term for family in self.families for term in family))
 
+    @cached_property
     def stacked(self) -> tuple[Term, ...]:
         """The terms of several gates next to each other, in torch.nn's order."""
         return tuple(

@@ -1,5 +1,6 @@
 """The wrong line: found for any mistake of one line, with what it computes and should compute."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from cell_verifier import Report, verify
+from cell_verifier.localisation import locate
 from cell_verifier.localisation.bench import GROUPS, SAMPLES, STEPS
 from cell_verifier.localisation.slots import arrange
 from cell_verifier.localisation.terms import compute_terms
@@ -20,6 +22,12 @@ from tests.cell_verifier.mutants.judge import judge, wrong_mutants
 from tests.cell_verifier.terminal import as_text
 
 
+@pytest.fixture(autouse=True)
+def no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result does not depend on the speed of the machine."""
+    monkeypatch.setattr(locate, "MAX_SECONDS", math.inf)
+
+
 def report_on(folder: Path, style: str, right: str, wrong: str) -> tuple[Report, int]:
     """The report on a right cell with one change, and the line of the change."""
     text = STYLES[style].read_text(encoding="utf-8")
@@ -28,7 +36,7 @@ def report_on(folder: Path, style: str, right: str, wrong: str) -> tuple[Report,
     path = folder / "my_cell.py"
     path.write_text(text.replace(right, wrong), encoding="utf-8")
     kind = style.partition("_")[0]
-    return verify(load_object(f"{path}:My{kind.upper()}"), kind), line  # type: ignore[arg-type]
+    return verify(load_object(f"{path}:My{kind.upper()}"), kind), line
 
 
 LINES = [
@@ -126,7 +134,7 @@ def test_swapped_names_in_an_unpacking_are_not_confused_with_a_swapped_update(
 
 def test_an_equal_module_has_no_location() -> None:
     for case in RIGHT[::10]:
-        assert verify(case.make(), case.against).locations == ()  # type: ignore[arg-type]
+        assert verify(case.make(), case.against).locations == ()
 
 
 @torch.jit.script
@@ -143,7 +151,7 @@ class Scripted(nn.Module):
         self.h2h = nn.Linear(hidden_size, hidden_size)
 
     def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-        return sine_of_sum(self.i2h(x), self.h2h(h))  # type: ignore[no-any-return]
+        return sine_of_sum(self.i2h(x), self.h2h(h))
 
 
 def test_without_a_proof_the_report_says_what_agrees() -> None:
@@ -178,7 +186,7 @@ def test_the_report_shows_the_line_as_text_as_json_and_on_a_terminal(tmp_path: P
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_the_terms_contain_torchs_values(kind) -> None:  # type: ignore[no-untyped-def]
+def test_the_terms_contain_torchs_values(kind) -> None:
     generator = torch.Generator().manual_seed(0)
     gates = len(kind.gates)
 
@@ -205,7 +213,7 @@ def test_the_terms_contain_torchs_values(kind) -> None:  # type: ignore[no-untyp
         lambda v: v[:, None],
     ],
 )
-def test_a_term_has_the_layout_of_the_users_tensor(layout) -> None:  # type: ignore[no-untyped-def]
+def test_a_term_has_the_layout_of_the_users_tensor(layout) -> None:
     values = torch.randn(STEPS, GROUPS * SAMPLES, 2 * HIDDEN_SIZE)
     wanted = layout(values)
     arranged = arrange(values, wanted.shape)
