@@ -5,6 +5,7 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def work(
     """
     end_with_parent(parent)
     for stream in sys.stdout, sys.stderr:  # the cell may print anything
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        assert isinstance(stream, TextIOWrapper)  # this process has just started
+        stream.reconfigure(errors="backslashreplace")
     process = os.getpid()
     report = judge_here(target, against, arguments)
     if os.getpid() == process:  # not in a copy of this process that the cell has forked

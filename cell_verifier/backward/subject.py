@@ -37,6 +37,7 @@ class Code:
 
     def run_forward(self, arrays: Sequence[Tensor]) -> tuple[list[Any], Any]:
         """The outputs and, of a pair of functions, the cache."""
+        # An autograd.Function is a class; that it has apply has been checked.
         is_function = isinstance(self.forward, type)
         call = self.forward.apply if is_function else self.forward  # type: ignore[attr-defined]
         returned = call(*(self.to_user_type(each) for each in arrays))

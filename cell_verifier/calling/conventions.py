@@ -129,11 +129,11 @@ class CellConvention(Convention):
         return bool(self.time_axes or self.return_layout.join)
 
     @property
-    def set_aside(self) -> int | None:  # type: ignore[override]
+    def set_aside(self) -> int | None:  # type: ignore[override]  # read only, unlike a field
         return self.return_layout.set_aside
 
     @property
-    def aside_may_be_h(self) -> bool:  # type: ignore[override]
+    def aside_may_be_h(self) -> bool:  # type: ignore[override]  # read only, unlike a field
         return self.return_layout.aside_may_be_h
 
     def run(self, module: nn.Module, probe: Probe, stateless: bool = False) -> RunResult:

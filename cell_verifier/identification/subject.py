@@ -168,6 +168,6 @@ def load_weights(module: nn.Module, kind: Kind, weights: Weights, is_cell: bool)
     source = source.to(next(module.parameters()).dtype)
     try:
         with torch.no_grad():
-            module.load_from_torch(source)  # type: ignore[operator]
+            module.load_from_torch(source)  # type: ignore[operator]  # an attribute of a Module
     except Exception as error:
         raise CannotCheckError(f"load_from_torch raises: {own_line(error)}") from error
