@@ -115,8 +115,13 @@ def end_with_parent(parent: int) -> None:
 
 def _python(module: str, function: str, *arguments: object) -> list[str]:
     """The command that calls a function of this package in a new Python process."""
-    call = f"from cell_verifier.{module} import {function}; {function}(*{arguments!r})"
-    return [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {call}"]
+    program = (
+        f"import sys\nsys.path[:] = {sys.path!r}\n"
+        "from command_line.imports import gc_paused\n"
+        f"with gc_paused():\n    from cell_verifier.{module} import {function}\n"
+        f"{function}(*{arguments!r})"
+    )
+    return [sys.executable, "-c", program]
 
 
 def _wait_for_end_of_input(ended: Event) -> None:
