@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import torch
-import torchvision  # type: ignore[import-untyped]
+import torchvision
 
 from command_line.errors import ConfigError
 from command_line.program import clean_exit, parse_arguments

@@ -12,7 +12,7 @@ import argparse
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torchvision import datasets, transforms  # type: ignore[import-untyped]
+from torchvision import datasets, transforms
 
 INPUT_SIZE = 28
 TIME = 28

@@ -127,7 +127,7 @@ def arguments_of(kind: type) -> list[Argument]:
     for field in dataclasses.fields(kind):
         value_type, markers = _without_annotations(hints[field.name])
         if dataclasses.is_dataclass(value_type):
-            found += arguments_of(value_type)  # type: ignore[arg-type]
+            found += arguments_of(value_type)  # type: ignore[arg-type]  # a class, no instance
             continue
         many = get_origin(value_type) is tuple
         positional = tyro.conf.Positional in markers

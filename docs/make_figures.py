@@ -74,12 +74,12 @@ def train_or_reuse(cell: str, implementation: str, data_dir: Path) -> Path:
         options = {"hidden_size": HIDDEN_SIZE, "num_layers": 1, "epochs": 2, "device": "cpu"}
         train(
             Config(
-                cell=cell,  # type: ignore[arg-type]
+                cell=cell,
                 implementation=implementation,
                 dataset="mnist",
                 data_dir=data_dir,
                 run_dir=folder,
-                **options,  # type: ignore[arg-type]
+                **options,
             )
         )
     return folder

@@ -9,7 +9,7 @@ candidate multiplies f ⊙ h, so each gate needs its own product.
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from scratch_cells import Cell
@@ -32,7 +32,8 @@ class MinimalGatedCell(Cell):
 
     def gates(self, projected: Tensor, h: Tensor) -> Gates:
         f_x, n_x = projected.chunk(2, dim=-1)  # W x + b   (B, 2*H) -> 2 of (B, H)
-        U_f, U_n = self.hidden_to_hidden.weight.chunk(2)  # noqa: N806   (2*H, H) -> 2 of (H, H)
+        # (2*H, H) -> 2 of (H, H), with the names of the equations
+        U_f, U_n = self.hidden_to_hidden.weight.chunk(2)  # noqa: N806
         d = self.hidden_to_hidden.bias  # (2*H,), or None if the layer has bias=False
         d_f, d_n = (None, None) if d is None else d.chunk(2)
         f = torch.sigmoid(f_x + F.linear(h, U_f, d_f))

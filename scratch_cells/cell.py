@@ -78,7 +78,7 @@ class Cell(TorchNamedModule, ABC):
 
     def make_weights(self, device: Any, dtype: torch.dtype | None) -> None:
         """Create the weights without initializing them."""
-        rows = len(self.Gates._fields) * self.hidden_size  # type: ignore[attr-defined]
+        rows = len(self.Gates._fields) * self.hidden_size  # type: ignore[attr-defined]  # a NamedTuple
         # W_ih (G*H, I) and b_ih; W_hh (G*H, H) and b_hh
         self.input_to_hidden = linear(self.input_size, rows, self.bias, device, dtype)
         self.hidden_to_hidden = linear(self.output_size, rows, self.bias, device, dtype)

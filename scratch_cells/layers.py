@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -196,7 +196,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             for direction in range(directions):
                 index = layer * directions + direction
                 output, final = unroll(
-                    self.cells[index],  # type: ignore[arg-type]
+                    self.cells[index],  # type: ignore[arg-type]  # a ModuleList of cells
                     data,
                     map_state(lambda part, index=index: part[index], state),
                     sequence.batch_sizes,
@@ -221,7 +221,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         if hx is not None:
             given = check_state_parts(type(self).__name__.lower(), hx, len(first.state_names))
             if not packed:
-                check_state_dim(input, given)  # type: ignore[arg-type]
+                check_state_dim(input, given)  # type: ignore[arg-type]  # not packed: a Tensor
         check_input(
             sequence.data, 2 if packed else 3, self.input_size, dtype_of(first.input_to_hidden)
         )
@@ -275,7 +275,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
                 draw_uniform(weight, self.hidden_size)
             return
         for cell in self.cells:
-            cell.reset_parameters()  # type: ignore[operator]
+            cell.reset_parameters()  # type: ignore[operator]  # a ModuleList of cells
 
     def share_weights(self) -> bool:
         cells = self._cells()

@@ -141,7 +141,7 @@ class TorchNamedModule(nn.Module):
             own = self._parameters.get(name, MISSING)
             if own is theirs and own is not MISSING:
                 if self._shared.get(name, MISSING) is not own and _is_registrable(own):
-                    self._shared[name] = own  # type: ignore[assignment]
+                    self._shared[name] = own  # type: ignore[assignment]  # not MISSING
             else:
                 were_the_same = False
                 if _is_sharded(self, path):
@@ -304,11 +304,11 @@ def _replaced(values: list[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
     before = [module._parameters.get(name, MISSING) for module, name, _ in values]
     try:
         for module, name, value in values:
-            module._parameters[name] = value  # type: ignore[assignment]
+            module._parameters[name] = value  # type: ignore[assignment]  # any Tensor, as in functional_call
         yield
     finally:
         for (module, name, _), parameter in zip(values, before, strict=True):
             if parameter is MISSING:
                 module._parameters.pop(name, None)
             else:
-                module._parameters[name] = parameter  # type: ignore[assignment]
+                module._parameters[name] = parameter  # type: ignore[assignment]  # not MISSING

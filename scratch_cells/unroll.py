@@ -55,7 +55,7 @@ def unroll(
         every sequence, (B, size) each part.
     """
     outputs, final = [], state
-    for updated, final in iterate_steps(cell, input, state, batch_sizes, reverse):  # noqa: B007
+    for updated, final in iterate_steps(cell, input, state, batch_sizes, reverse):  # noqa: B007  # the last one is returned
         outputs.append(hidden(updated))
     return join_steps(outputs, batch_sizes, reverse), final
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
 
-from torchvision import datasets  # type: ignore[import-untyped]
+from torchvision import datasets
 
 CONNECT_TIMEOUT = 10.0  # seconds to wait for the first answer of any mirror
 READ_TIMEOUT = 30.0  # seconds without a received byte after which a running download fails

@@ -126,7 +126,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder raises
             raise DataError(f"cannot read {path} (it is not a regular file): {REMEDY}")
         with gzip.open(path) if compressed else path.open("rb") as file:
-            yield file  # type: ignore[misc]
+            yield file  # type: ignore[misc]  # GzipFile is an IO[bytes] in all that is used
     except (OSError, EOFError, zlib.error) as error:
         if compressed and not (isinstance(error, OSError) and error.errno):
             raise DataError(f"cannot decompress {path} ({error}): {REMEDY}") from error

@@ -144,7 +144,7 @@ def load_digits(note: str = "") -> ImageSets:
     Source: Alpaydin & Kaynak (1998), "Optical Recognition of Handwritten Digits".
     """
     # Imported here because the import takes about a second and other data sets do not need it.
-    from sklearn.datasets import load_digits as load  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits as load
 
     digits = load()
     images = torch.from_numpy(digits.images)  # (1797, 8, 8) float64, integers from 0 to 16

@@ -59,7 +59,7 @@ def _check_cell(cell: Cell, name: str) -> None:
         )
         return
     gates = _call(cell.gates, name, lambda: cell.gates(projected, state))
-    fields = cell.Gates._fields  # type: ignore[attr-defined]
+    fields = cell.Gates._fields  # type: ignore[attr-defined]  # of a NamedTuple
     if getattr(gates, "_fields", None) != fields:
         _fail(cell.gates, name, f"{_describe(gates)}, expected Gates({', '.join(fields)})")
     _check_state(

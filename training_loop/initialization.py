@@ -43,7 +43,7 @@ def initialize(layer: nn.Module, scheme: str, time: int) -> None:
         n: w for n, w in layer.state_dict(keep_vars=True).items() if n.startswith("weight_hh")
     }
     for name, weight in weights.items():
-        for gate in weight.chunk(len(gates._fields)):  # type: ignore[attr-defined]
+        for gate in weight.chunk(len(gates._fields)):  # type: ignore[attr-defined]  # of a NamedTuple
             nn.init.orthogonal_(gate)
         initialize_biases(layer, name, gates, scheme, time)
 
@@ -58,7 +58,7 @@ def initialize_biases(
     b_hh = getattr(layer, weight_hh.replace("weight_hh", "bias_hh"))
     b_ih.zero_()
     b_hh.zero_()
-    by_gate = gates(*b_ih.chunk(len(gates._fields)))  # type: ignore[attr-defined]
+    by_gate = gates(*b_ih.chunk(len(gates._fields)))  # type: ignore[attr-defined]  # of a NamedTuple
     if isinstance(by_gate, LSTMCell.Gates):
         if scheme == "chrono":
             by_gate.forget.copy_(log_times(by_gate.forget, time))

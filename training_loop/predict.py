@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sequenced_mnist import Batch

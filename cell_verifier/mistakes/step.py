@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from cell_verifier.mistakes.mistake import Change, mistake

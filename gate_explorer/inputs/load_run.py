@@ -96,7 +96,7 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], Config | None]:
 
 def _run_of_weights(path: Path, weights: dict[str, Tensor], data_dir: Path | None) -> LoadedRun:
     model = infer_classifier(weights)
-    features = int(model.layer.input_size)  # type: ignore[arg-type]
+    features = int(model.layer.input_size)  # type: ignore[arg-type]  # an attribute of a Module
     if features not in DATASET_BY_FEATURES:
         raise ExplorerError(
             f"cannot infer the data set of {path} from steps of size {features}: "

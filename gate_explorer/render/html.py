@@ -10,9 +10,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 from matplotlib.image import imsave
-from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+from plotly.offline import get_plotlyjs
 
 from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
-from plotly.subplots import make_subplots  # type: ignore[import-untyped]
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 from torch import Tensor, nn
 
 from gate_explorer.observation.observe import observe

@@ -69,7 +69,7 @@ def write_npz(path: Path, observations: Sequence[Observation]) -> None:
             for name, array in observation_to_arrays(observation).items()
         }
     with atomic_write(path) as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
 
 
 def _prefix(layer: int, reverse: bool) -> str:

@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from gate_explorer.observation.time_bins import TimeBins
 from gate_explorer.panels.panel_types import Heatmap, LineChart, Panel, Scale

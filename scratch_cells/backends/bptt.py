@@ -60,6 +60,7 @@ def _forward(
 ) -> tuple[CellKernel, SequenceBuffers]:
     """The kernel, and the buffers after the forward pass."""
     input, w_ih, w_hh, b_ih, b_hh, *state = operands
+    # Of the operands, mypy cannot see that only the biases may be None.
     kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, len(input))  # type: ignore[arg-type]
     buffers = SequenceBuffers.allocate(kernel_class, input, state[0], needs_backward, reverse)  # type: ignore[arg-type]
     buffers.set_initial_state(state)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from scratch_cells.backends.c_compiler import TYPES, SequenceArgs, load_library

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -69,7 +69,7 @@ def gradient_by_reference_loop(
             value if original is None or value is None else _connected(original, value)
             for original, value in zip(originals, values, strict=True)
         ]
-        input, w_ih, w_hh, b_ih, b_hh, *state = leaves  # type: ignore[assignment]
+        input, w_ih, w_hh, b_ih, b_hh, *state = leaves  # type: ignore[assignment]  # only biases may be None
         cell = CELLS[ctx.kind]()
         cell.input_to_hidden = partial(linear, weight=w_ih, bias=b_ih)
         cell.hidden_to_hidden = partial(linear, weight=w_hh, bias=b_hh)

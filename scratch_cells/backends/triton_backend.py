@@ -169,7 +169,8 @@ def _shared_memory(device: torch.device) -> int:
     """Bytes of shared memory for one program; in the interpreter, those of an H100."""
     if device.type != "cuda":
         return 227 * 2**10
-    return int(torch.cuda.get_device_properties(device).shared_memory_per_block_optin)  # type: ignore[attr-defined]
+    properties = torch.cuda.get_device_properties(device)
+    return int(properties.shared_memory_per_block_optin)  # type: ignore[attr-defined]  # untyped
 
 
 class TritonRNNTanhKernel(TritonKernel):

@@ -112,7 +112,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
             f"{file} is not a run's metrics: {problem} is missing or wrong; "
             "expected a file written by train.py"
         )
-    return metrics  # type: ignore[no-any-return]
+    return metrics  # type: ignore[no-any-return]  # its content has been checked above
 
 
 def _problem_of(metrics: Any, split: str) -> str:

@@ -191,7 +191,8 @@ def read(file: Path) -> Checkpoint:
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            names = opened.keys()  # the file itself cannot be iterated over
+            tensors = {name: opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: the file is missing
         reason = one_line(error)
         raise CheckpointError(f"{file} is damaged or not a safetensors file ({reason})") from error

@@ -38,7 +38,8 @@ def read(file: Path) -> tuple[dict[str, Tensor], Any]:
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            names = opened.keys()  # the file itself cannot be iterated over
+            weights = {name: opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError: the file is missing
         reason = one_line(error)
         raise ConfigError(f"{file} is damaged or not a safetensors file ({reason})") from error

@@ -8,8 +8,8 @@ from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 
 from command_line.errors import ConfigError

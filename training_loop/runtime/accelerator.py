@@ -1,7 +1,7 @@
 """The device, precision and processes of a run: one Accelerator."""
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate import Accelerator
 
 from command_line.errors import ConfigError, one_line
 

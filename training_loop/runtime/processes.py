@@ -1,7 +1,7 @@
 """Several processes of one run: all of them must have the same options and images."""
 
-from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import gather_object  # type: ignore[import-untyped]
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from command_line.errors import ConfigError
 from training_loop.config import ResolvedConfig

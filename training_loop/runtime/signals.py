@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TypeVar
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate import Accelerator
 
 from command_line.errors import Stopped
 
