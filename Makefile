@@ -7,9 +7,10 @@
 
 PYTHON ?= python3
 
-# One worker for each core. worksteal keeps the tests of a module together, so that a fixture of a
-# module is rarely made twice. More than eight workers would only take memory (about 1 GB each).
-PARALLEL = -n auto --maxprocesses 8 --dist worksteal
+# One worker for each core. A file is run by one worker, so that a fixture of a module is made once.
+# Files start in the order of tests/conftest.py, not by their number of tests. More than eight
+# workers would only take memory (about 1 GB each).
+PARALLEL = -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: train test lint docs figures
 

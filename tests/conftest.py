@@ -3,7 +3,10 @@
 Profiles: quick for every run, thorough for thousands of configurations.
 """
 
+import gc
 import os
+from collections.abc import Iterator
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -28,11 +31,37 @@ if not torch.cuda.is_available():
 
 torch.set_num_threads(1)
 
+# Modules and tests are objects that stay alive. While they are collected, the garbage collector
+# would traverse them again and again, which takes a quarter of that time.
+gc.disable()
+
+
+@pytest.fixture(scope="module")
+def blank_plots() -> Iterator[None]:
+    """The plots of a run are empty files. Drawing them takes most of the time of a small run."""
+    from training_loop.reports import plots  # matplotlib, which few tests need
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("draw_curve", "draw_confusion", "draw_mistakes"):
+            patched.setattr(plots, name, create_autospec(getattr(plots, name)))
+        yield
+
+
+def pytest_collection_finish() -> None:
+    """Turn the garbage collector on, for what the tests create."""
+    gc.freeze()
+    gc.enable()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a browser or a GPU."""
+    """Mark the tests that need a browser or a GPU, and put the files with slow tests first.
+
+    Otherwise, at the end of a parallel run, one worker may have a long file and the others nothing.
+    """
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
         if item.path.name == "test_gpu.py":
             item.add_marker("gpu")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

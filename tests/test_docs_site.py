@@ -43,15 +43,18 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.mark.parametrize("width", [1300, 390])
-def test_every_page_loads_from_disk_and_fits_the_window(
-    width: int, site: Path, browser: Any
-) -> None:
+WIDTHS = (1300, 390)
+
+
+@pytest.fixture(scope="module")
+def problems_of_pages(site: Path, browser: Any) -> dict[int, list[str]]:
+    """Window width -> what is wrong with the pages. Each is loaded once, and then resized."""
     pages = [path for path in site.rglob("*.html") if path.name != "404.html"]
     assert len(pages) >= 18
-    tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab = browser.new_page()
     requests: list[str] = []
     problems: list[str] = []
+    of_width: dict[int, list[str]] = {width: [] for width in WIDTHS}
     tab.on("request", lambda request: requests.append(request.url))
     # A request that is still open when the next page is loaded is aborted. It does not
     # mean that the page is broken: a missing file gives ERR_FILE_NOT_FOUND.
@@ -62,14 +65,24 @@ def test_every_page_loads_from_disk_and_fits_the_window(
     tab.on("pageerror", lambda error: problems.append(str(error)))
     for page in pages:
         name = page.relative_to(site).as_posix()
+        tab.set_viewport_size({"width": WIDTHS[0], "height": 900})
         tab.goto(page.as_uri())
-        if tab.evaluate(TOO_WIDE):
-            problems.append(f"{name} is wider than the window")
-        if width == 1300 and name.startswith(WITH_EQUATIONS):
-            problems += [f"{name}: cut off: {text}" for text in tab.evaluate(CUT_OFF)]
+        for width, wrong in of_width.items():
+            tab.set_viewport_size({"width": width, "height": 900})
+            if tab.evaluate(TOO_WIDE):
+                wrong.append(f"{name} is wider than the window")
+            if width == 1300 and name.startswith(WITH_EQUATIONS):
+                wrong += [f"{name}: cut off: {text}" for text in tab.evaluate(CUT_OFF)]
     tab.close()
-    assert problems == []
-    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    problems += [url for url in requests if not url.startswith(("file:", "data:", "blob:"))]
+    return {width: problems + wrong for width, wrong in of_width.items()}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_loads_from_disk_and_fits_the_window(
+    width: int, problems_of_pages: dict[int, list[str]]
+) -> None:
+    assert problems_of_pages[width] == []
 
 
 def test_navigation_works_from_disk(site: Path, browser: Any) -> None:

@@ -14,19 +14,20 @@ from examples.custom_cell import UGRNNCell
 from examples.minimal_gated_cell import MinimalGatedCell
 from scratch_cells import Cell, layer_of, trace
 from tests.helpers.paths import ROOT
-from tests.helpers.runs import ENVIRONMENT, metrics, run
+from tests.helpers.runs import ENVIRONMENT, metrics, run_here
 
 EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("blank_plots")
 @pytest.mark.parametrize("name", ["custom_cell", "minimal_gated_cell"])
 def test_the_command_in_the_file_trains_the_cell(name: str, tmp_path: Path) -> None:
     source = (EXAMPLES / f"{name}.py").read_text()
     (command,) = re.findall(r"python train.py (--implementation \S+)", source)
     option, implementation = command.split()
     arguments = (option, ROOT / implementation, "--dataset", "digits", "--epochs", 6)
-    done = run(*arguments, "--run-dir", tmp_path / "run", folder=tmp_path)
+    done = run_here(*arguments, "--run-dir", tmp_path / "run", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert metrics(tmp_path / "run")["test_accuracy"] > 0.8
 

@@ -91,9 +91,8 @@ def test_the_wheel_contains_every_file_of_the_packages(wheel: Path) -> None:
 
 @pytest.mark.slow
 def test_every_command_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    where = run(
-        installed, "-c", "import scratch_cells; print(scratch_cells.__file__)", folder=tmp_path
-    )
+    find = "import importlib.util; print(importlib.util.find_spec('scratch_cells').origin)"
+    where = run(installed, "-c", find, folder=tmp_path)
     assert where.startswith(str(installed.parents[1]))
     options = ("--dataset", "digits", "--epochs", 1, "--hidden-size", 8, "--run-dir", "run")
     printed = run(installed, "-m", "train", *options, folder=tmp_path)

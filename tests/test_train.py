@@ -21,7 +21,7 @@ from sequenced_mnist.batches import Batch
 from shared_interface import SequenceClassifier
 from tests.helpers.mnist_files import TRAIN_IMAGES, write_mnist
 from tests.helpers.paths import ROOT
-from tests.helpers.runs import ENVIRONMENT, TRAIN, metrics, run, small
+from tests.helpers.runs import ENVIRONMENT, TRAIN, metrics, run, run_here, small
 from train import train
 from training_loop.commands.options import parse_options
 from training_loop.config import Config
@@ -30,6 +30,8 @@ from training_loop.model import build_model
 from training_loop.predict import accuracy, predict
 from training_loop.runtime.accelerator import start_accelerator
 from training_loop.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("blank_plots")
 
 FILES = {
     ".lock",
@@ -165,7 +167,7 @@ def test_an_invalid_argument_gives_one_line_and_status_2(
 def test_a_damaged_file_gives_one_line_and_status_2(tmp_path: Path) -> None:
     path = write_mnist(tmp_path) / TRAIN_IMAGES
     path.write_bytes(path.read_bytes()[:1000])
-    done = run("--data-dir", tmp_path, "--run-dir", tmp_path / "run", folder=tmp_path)
+    done = run_here("--data-dir", tmp_path, "--run-dir", tmp_path / "run", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"train.py: error: {path} is truncated: 1000 bytes")

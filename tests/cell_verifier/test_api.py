@@ -12,7 +12,7 @@ from cell_verifier import verify
 @pytest.mark.parametrize("library", [nn, scratch_cells, builtin_models], ids=lambda m: m.__name__)
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("suffix", ["", "Cell"])
-def test_cells_and_layers_of_torch_and_of_this_project_are_equal(library, kind, suffix) -> None:  # type: ignore[no-untyped-def]
+def test_cells_and_layers_of_torch_and_of_this_project_are_equal(library, kind, suffix) -> None:
     report = verify(getattr(library, kind.upper() + suffix), kind)
     assert report.verdict == "equal", str(report)
     assert all(check.passed for check in report.checks), str(report)
@@ -31,7 +31,7 @@ def test_the_callers_settings_are_restored() -> None:
 
 def test_what_the_users_code_prints_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     class Prints(nn.RNNCell):
-        def forward(self, x, h=None):  # type: ignore[no-untyped-def]
+        def forward(self, x, h=None):
             print("x is", x.shape)
             return super().forward(x, h)
 
@@ -62,7 +62,7 @@ def test_an_unexpected_error_of_the_verifier_is_unchecked(monkeypatch: pytest.Mo
 
 def test_an_unknown_recurrence_raises_value_error() -> None:
     with pytest.raises(ValueError, match="against is 'gated'"):
-        verify(nn.LSTM, against="gated")  # type: ignore[arg-type]
+        verify(nn.LSTM, against="gated")
 
 
 class Raises(nn.Module):
@@ -70,7 +70,7 @@ class Raises(nn.Module):
         super().__init__()
         self.w = nn.Linear(input_size, hidden_size)
 
-    def forward(self, x, h):  # type: ignore[no-untyped-def]
+    def forward(self, x, h):
         return torch.tanh(self.w(x) + self.unknown(h))
 
 
@@ -87,9 +87,7 @@ def raises_in_constructor(input_size: int, hidden_size: int) -> nn.Module:
         (lambda: None, ["<lambda>(8, 6) raises", "TypeError"]),
     ],
 )
-def test_a_module_that_cannot_run_is_unchecked_with_its_own_error(  # type: ignore[no-untyped-def]
-    make, words: list[str]
-) -> None:
+def test_a_module_that_cannot_run_is_unchecked_with_its_own_error(make, words: list[str]) -> None:
     report = verify(make, "rnn")
     assert report.verdict == "unchecked"
     for each in words:

@@ -57,6 +57,7 @@ def test_the_guide_shows_the_current_reports_of_its_cells() -> None:
     assert differences_hidden(page) == differences_hidden(with_reports(page))
 
 
+@pytest.mark.slow
 def test_the_results_page_shows_the_current_table() -> None:
     page = RESULTS.read_text(encoding="utf-8")
     assert page == with_table(page), "python -m tests.cell_verifier.cells.table writes it"

@@ -237,7 +237,7 @@ def test_the_reason_gives_the_users_error_and_line(failure: str, tmp_path: Path)
     assert "\n" not in report.reason
 
 
-def in_this_process(target: str):  # type: ignore[no-untyped-def]
+def in_this_process(target: str):
     from cell_verifier.worker import judge_here
 
     return judge_here(target, "lstm")

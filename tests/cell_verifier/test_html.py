@@ -13,8 +13,8 @@ def tags_of(html: str) -> list[str]:
     """The start and end tags, in order."""
     found: list[str] = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: found.append(tag)  # type: ignore[method-assign]
-    parser.handle_endtag = lambda tag: found.append(f"/{tag}")  # type: ignore[method-assign]
+    parser.handle_starttag = lambda tag, attrs: found.append(tag)
+    parser.handle_endtag = lambda tag: found.append(f"/{tag}")
     parser.feed(html)
     return found
 
@@ -28,7 +28,7 @@ def test_a_report_is_a_table_with_a_row_for_each_check() -> None:
 
 def test_a_mistake_and_its_fix_are_shown() -> None:
     case = next(each for each in WRONG if each.mistakes == ("missing-output-tanh",))
-    html = verify(case.make(), case.against)._repr_html_()  # type: ignore[arg-type]
+    html = verify(case.make(), case.against)._repr_html_()
     assert "missing-output-tanh" in html
     assert "FAILED" in html
 

@@ -82,7 +82,7 @@ CASES: list[tuple[type[nn.Module], Against, str, tuple[str, ...], tuple[str, ...
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0].__name__)
-def test_a_published_cell_gets_its_verdict_its_mistakes_and_its_reason(case) -> None:  # type: ignore[no-untyped-def]
+def test_a_published_cell_gets_its_verdict_its_mistakes_and_its_reason(case) -> None:
     make, against, verdict, mistakes, words = case
     report: Report = verify(make, against)
     assert (report.verdict, report.mistakes) == (verdict, mistakes), str(report)

@@ -31,7 +31,8 @@ from tests.helpers.paths import ROOT
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "run")
+    """A run with the fewest panels."""
+    return write_run(tmp_path / "run", cell="rnn", num_layers=1)
 
 
 def weights_of(layer: nn.Module) -> dict[str, Any]:
@@ -128,7 +129,8 @@ def test_damaged_weights_give_one_line_or_are_loaded(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_model_that_has_diverged_can_be_shown(value: float, run: Path, tmp_path: Path) -> None:
+def test_a_model_that_has_diverged_can_be_shown(value: float, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
     weights = load_file(run / "model.safetensors")
     save_file({name: weight * value for name, weight in weights.items()}, run / "model.safetensors")
     show(Arguments(run=run, png=tmp_path / "a.png", npz=tmp_path / "a.npz"))

@@ -1,7 +1,10 @@
 """Runs of train.py for tests: in processes of their own, and small ones in the test's process."""
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from training_loop.commands.options import parse_options
 from training_loop.config import Config
 from training_loop.runs.folder import MODEL
 from training_loop.runs.run import METRICS
+from training_loop.runtime import startup
 from training_loop.trainer import Trainer
 
 TRAIN = ROOT / "train.py"
@@ -35,6 +39,25 @@ def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(*arguments), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
     )
+
+
+def run_here(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which has imported torch: a new one takes seconds to do so."""
+    out, err = io.StringIO(), io.StringIO()
+    status: Any = 0
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patched.chdir(folder)
+        patched.setattr(sys, "argv", command(*arguments)[1:])
+        patched.setattr(startup, "tune_malloc", lambda: None)  # it would last longer than the run
+        try:
+            runpy.run_path(str(TRAIN), run_name="__main__")
+        except SystemExit as exit:
+            status = exit.code or 0
+    return subprocess.CompletedProcess(command(*arguments), status, out.getvalue(), err.getvalue())
 
 
 def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:

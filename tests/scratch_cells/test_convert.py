@@ -207,7 +207,7 @@ def test_a_conversion_keeps_the_mode_of_every_module() -> None:
 
 def test_a_replaced_forward_cannot_be_converted() -> None:
     layer = nn.GRU(3, 4)
-    layer.forward = lambda x: x  # type: ignore[assignment, method-assign, misc]
+    layer.forward = lambda x: x
     with pytest.raises(TypeError, match="cannot convert GRU: its forward was replaced"):
         from_torch(layer)
 

@@ -97,7 +97,7 @@ def test_a_layer_of_a_cell_can_be_pickled_and_copied(cell_class: Any) -> None:
         assert torch.equal(copied(x)[0], layer(x)[0])
 
 
-class NamedLayer(layer_of(GRUCell)):  # type: ignore[misc]
+class NamedLayer(layer_of(GRUCell)):
     """A subclass of a layer class that layer_of returned."""
 
 

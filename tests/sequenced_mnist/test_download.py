@@ -116,7 +116,7 @@ def test_existing_files_do_not_change(mirror: Mirror, tmp_path: Path) -> None:
 def test_a_failed_download_leaves_no_files(
     mirror: Mirror, tmp_path: Path, broken: str, archive: bytes | None
 ) -> None:
-    mirror.archives[f"{broken}.gz"] = archive  # type: ignore[assignment]
+    mirror.archives[f"{broken}.gz"] = archive
     with pytest.raises(DownloadError) as error:
         download("MNIST", tmp_path, expected_files(tmp_path))
     assert "\n" not in str(error.value)

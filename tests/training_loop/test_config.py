@@ -135,7 +135,7 @@ def test_the_layer_is_named_by_the_users_options() -> None:
 
 def test_a_configuration_is_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Config().epochs = 3  # type: ignore[misc]
+        Config().epochs = 3
 
 
 def test_every_hyperparameter_of_a_recipe_is_an_option_without_a_default() -> None:

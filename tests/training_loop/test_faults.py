@@ -24,7 +24,7 @@ from tests.helpers.runs import (
     assert_same_results,
     interrupt,
     metrics,
-    run,
+    run_here,
     saved,
     small,
     start,
@@ -44,6 +44,8 @@ from training_loop.runs.checkpoint import (
 )
 from training_loop.runs.folder import new_folder
 from training_loop.trainer import DivergedError, Trainer
+
+pytestmark = pytest.mark.usefixtures("blank_plots")
 
 
 @pytest.fixture
@@ -203,9 +205,9 @@ def test_a_completely_full_disk_gives_one_line_and_the_run_can_be_resumed(tmp_pa
     try:
         # The first checkpoint (0.8 MB) fits; later ones also contain Adam's moments.
         options = ("--dataset", "digits", "--epochs", 1, "--run-dir", disk / "run")
-        first = run(*options, folder=tmp_path)
+        first = run_here(*options, folder=tmp_path)
         fill(disk / "filling")
-        second = run("--resume", disk / "run", folder=tmp_path)
+        second = run_here("--resume", disk / "run", folder=tmp_path)
         full = f"train.py: error: run_dir is {disk / 'run'}: cannot write there (No space left on"
         for done in (first, second):
             assert done.returncode == 2
@@ -216,7 +218,7 @@ def test_a_completely_full_disk_gives_one_line_and_the_run_can_be_resumed(tmp_pa
         )
         (disk / "filling").unlink()
         subprocess.run(["mount", "-o", "remount,size=30m", str(disk)], check=True)
-        last = run("--resume", disk / "run", folder=tmp_path)
+        last = run_here("--resume", disk / "run", folder=tmp_path)
         assert (last.returncode, last.stderr) == (0, "")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -274,7 +276,7 @@ def test_a_folder_in_use_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_finished_run_cannot_be_resumed(tmp_path: Path) -> None:
     folder = train(small(tmp_path))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    done = run("--resume", folder, folder=tmp_path)
+    done = run_here("--resume", folder, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"train.py: error: resume is {folder}: the run is finished; "
@@ -306,7 +308,7 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_command_prints_the_step_and_largest_gradient_of_a_diverged_run(tmp_path: Path) -> None:
     options = ("--cell", "rnn", "--recipe", "tutorial", "--learning-rate", 3e38)
-    done = run("--dataset", "digits", *options, "--run-dir", "run", folder=tmp_path)
+    done = run_here("--dataset", "digits", *options, "--run-dir", "run", folder=tmp_path)
     assert done.returncode == 2
     assert re.fullmatch(
         r"train\.py: error: training loss is nan at step 2; the largest gradient of the step "
@@ -460,7 +462,7 @@ def test_an_output_that_ends_leaves_a_run_that_can_be_resumed(tmp_path: Path) ->
         r"resume with --resume run\n|train\.py: error: cannot write the output: Broken pipe\n",
         error,
     )
-    assert run("--resume", "run", folder=tmp_path).returncode == 0
+    assert run_here("--resume", "run", folder=tmp_path).returncode == 0
 
 
 @pytest.mark.slow

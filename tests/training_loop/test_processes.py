@@ -7,12 +7,19 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from tests.helpers.runs import ENVIRONMENT, TRAIN, metrics, wait_for, weights
+from command_line.errors import ConfigError
+from tests.helpers.runs import ENVIRONMENT, TRAIN, command, metrics, wait_for, weights
+from train import train
+from training_loop.commands.options import parse_options
 from training_loop.runs.checkpoint import read_latest
+from training_loop.runtime import processes
+
+pytestmark = pytest.mark.usefixtures("blank_plots")
 
 # A batch of 13 cannot be split evenly among two processes, and the last batch has 3 images.
 OPTIONS = ("--dataset", "digits", "--hidden-size", 8, "--batch-size", 13, "--device", "cpu")
@@ -31,6 +38,27 @@ def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:
     )
 
 
+def start_by_hand(*arguments: tuple[object, ...], folder: Path) -> list[subprocess.Popen[str]]:
+    """Start train.py with each of the arguments, as on several machines."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        subprocess.Popen(
+            command(*own),
+            cwd=folder,
+            env=ENVIRONMENT
+            | rendezvous
+            | {"WORLD_SIZE": str(len(arguments)), "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, own in enumerate(arguments)
+    ]
+
+
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     with process:
         try:
@@ -43,14 +71,13 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 @pytest.fixture(scope="module")
 def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
     """Output and run folder of two processes; run folder of one process with the same batches."""
-    from train import train
-    from training_loop.commands.options import parse_options
-
     folder = tmp_path_factory.mktemp("processes")
-    status, printed, error = finish(
-        start(*OPTIONS, "--epochs", 2, "--run-dir", "two", folder=folder)
-    )
-    assert status == 0, error
+    arguments = (*OPTIONS, "--epochs", 2, "--run-dir", "two")
+    printed = ""
+    for process in start_by_hand(arguments, arguments, folder=folder):
+        status, out, error = finish(process)
+        assert status == 0, error
+        printed += out
     one = [*map(str, OPTIONS), "--epochs", "2", "--run-dir", str(folder / "one")]
     return printed, folder / "two", train(parse_options(one).config)
 
@@ -115,41 +142,56 @@ def test_a_killed_process_ends_the_run_which_can_be_resumed(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("option", "line"),
-    [
-        (["--learning-rate", "0.5"], "learning_rate is 0.005 in process 0 and 0.5 in process 1"),
-        (["--epochs", "2"], "epochs is 1 in process 0 and 2 in process 1"),
-        (["--validation"], "validation is False in process 0 and True in process 1"),
-    ],
-)
-def test_processes_with_different_options_stop_with_one_line_each(
-    option: list[str], line: str, tmp_path: Path
-) -> None:
-    """Started by hand, as on two machines."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = [sys.executable, str(TRAIN), *map(str, OPTIONS), "--epochs", "1", "--run-dir", "run"]
-    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    processes = [
-        subprocess.Popen(
-            common + extra,
-            cwd=tmp_path,
-            env=ENVIRONMENT | rendezvous | {"RANK": rank, "LOCAL_RANK": rank},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank, extra in (("0", []), ("1", option))
-    ]
-    for process in processes:
+def test_processes_with_different_options_stop_with_one_line_each(tmp_path: Path) -> None:
+    line = "learning_rate is 0.005 in process 0 and 0.5 in process 1"
+    arguments = (*OPTIONS, "--epochs", 1, "--run-dir", "run")
+    for process in start_by_hand(arguments, (*arguments, "--learning-rate", 0.5), folder=tmp_path):
         status, out, error = finish(process)
         assert (status, out) == (2, "")
         (printed,) = [each for each in error.splitlines() if "train.py: error" in each]
         assert printed == f"train.py: error: {line}: start every process with the same options"
         assert "Traceback" not in error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "num_images", "line"),
+    [
+        (["--learning-rate", "0.5"], 9, "learning_rate is 0.005 in process 0 and 0.5 in process 1"),
+        (["--epochs", "2"], 9, "epochs is 1 in process 0 and 2 in process 1"),
+        (["--validation"], 9, "validation is False in process 0 and True in process 1"),
+        ([], 8, "number of training images is 9 in process 0 and 8 in process 1"),
+    ],
+)
+def test_every_option_that_changes_the_model_must_be_the_same(
+    option: list[str], num_images: int, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, str]] = []
+    calls: list[str] = []
+    accelerator = SimpleNamespace(
+        num_processes=2,
+        wait_for_everyone=lambda: calls.append("wait"),
+        end_training=lambda: calls.append("end"),
+    )
+    for extra, count in (([], 9), (option, num_images)):
+        config = parse_options([*map(str, OPTIONS), "--epochs", "1", *extra]).config
+        monkeypatch.setattr(processes, "gather_object", lambda own: [sent.extend(own) or own[0]])
+        processes.require_same_options(accelerator, config.resolved("digits", "cpu"), count)
+    monkeypatch.setattr(processes, "gather_object", lambda own: sent)
+    with pytest.raises(ConfigError) as error:
+        processes.require_same_options(accelerator, config.resolved("digits", "cpu"), count)
+    assert str(error.value) == f"{line}: start every process with the same options"
+    assert calls == ["wait", "end"]
+
+
+def test_folders_may_differ_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, str]] = []
+    monkeypatch.setattr(processes, "gather_object", lambda own: sent.extend(own) or sent)
+    for folder in ("one", "two"):
+        arguments = [*map(str, OPTIONS), "--run-dir", folder, "--data-dir", folder]
+        config = parse_options(arguments).config.resolved("digits", "cpu")
+        processes.require_same_options(SimpleNamespace(num_processes=2), config, 9)
+    assert len(sent) == 2
 
 
 def is_train(pid: int) -> bool:

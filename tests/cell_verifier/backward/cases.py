@@ -55,4 +55,4 @@ WRONG = [Case(file, tuple(ids.split(" and ")), changes) for ids, file, changes i
 def report_of(case: Case) -> BackwardReport:
     """The report on a case, computed once."""
     forward, backward = case.functions()
-    return verify_backward(forward, backward, against=case.against)  # type: ignore[arg-type]
+    return verify_backward(forward, backward, against=case.against)

@@ -58,7 +58,7 @@ class RNNCell(nn.Module):
 def report_of(file: str, *changes: tuple[str, str]) -> Report:
     if file == "rnn_function":
         return verify(type("MyCell", (RNNCell,), {"changes": changes}), against="rnn")
-    return verify(layer(file, changes), against=file.partition("_")[0])  # type: ignore[arg-type]
+    return verify(layer(file, changes), against=file.partition("_")[0])
 
 
 @pytest.mark.parametrize("file", ["rnn_function", "gru_function", "lstm_function"])

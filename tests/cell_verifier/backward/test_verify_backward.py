@@ -58,7 +58,7 @@ def test_a_bias_may_have_an_axis_of_size_one() -> None:
 
 
 def test_samples_may_be_columns() -> None:
-    def forward(xt: Any, a_prev: Any, Wax: Any, Waa: Any, ba: Any) -> Any:  # noqa: N803
+    def forward(xt: Any, a_prev: Any, Wax: Any, Waa: Any, ba: Any) -> Any:  # noqa: N803  # a user's names
         a_next = np.tanh(Wax @ xt + Waa @ a_prev + ba)
         return a_next, (xt, a_prev, Wax, Waa, a_next)
 
@@ -211,12 +211,12 @@ def reason_of(forward: Callable[..., Any], backward: Any = None, **options: Any)
 
 def test_an_unknown_kind_raises() -> None:
     with pytest.raises(ValueError, match="against is 'elman': expected one of rnn, gru, lstm"):
-        verify_backward(rnn, rnn_backward, against="elman")  # type: ignore[arg-type]
+        verify_backward(rnn, rnn_backward, against="elman")
 
 
 def test_an_error_of_the_forward_pass_has_its_line() -> None:
     def forward(x: Any, h: Any, w: Any, u: Any, b: Any) -> Any:
-        return undefined_name  # noqa: F821
+        return undefined_name  # noqa: F821  # the error under test
 
     reason = reason_of(forward, rnn_backward)
     assert reason.startswith("the forward pass raises: test_verify_backward.py:")

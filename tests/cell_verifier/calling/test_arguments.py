@@ -8,11 +8,11 @@ from cell_verifier.calling.assignments import parse_assignments
 from cell_verifier.errors import CannotCheckError
 
 
-def sizes_last(n_layers, output_dim, input_dim, hidden_dim, device="cuda", bidirectional=True):  # type: ignore[no-untyped-def]
+def sizes_last(n_layers, output_dim, input_dim, hidden_dim, device="cuda", bidirectional=True):
     return n_layers, output_dim, input_dim, hidden_dim, device, bidirectional
 
 
-def unknown_third(i, h, flavour):  # type: ignore[no-untyped-def]
+def unknown_third(i, h, flavour):
     return i, h, flavour
 
 

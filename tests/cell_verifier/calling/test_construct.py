@@ -51,4 +51,4 @@ def test_options_via_kwargs_are_accepted_but_not_declared() -> None:
 
 def test_a_result_that_is_not_a_module_cannot_be_checked() -> None:
     with pytest.raises(CannotCheckError, match="returns a int"):
-        construct_module(lambda input_size, hidden_size: 7, FLOAT64)  # type: ignore[arg-type, return-value]
+        construct_module(lambda input_size, hidden_size: 7, FLOAT64)

@@ -34,7 +34,7 @@ def test_a_state_is_converted_to_the_layers_shape_and_back(
 class Echo(nn.Module):
     """Returns its arguments."""
 
-    def forward(self, *arguments):  # type: ignore[no-untyped-def]
+    def forward(self, *arguments):
         return arguments
 
 

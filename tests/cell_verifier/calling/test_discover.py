@@ -56,7 +56,7 @@ class StateFirst(nn.Module):
         super().__init__()
         self.cell = nn.GRUCell(I, H)
 
-    def forward(self, h, x):  # type: ignore[no-untyped-def]
+    def forward(self, h, x):
         h = self.cell(x, h)
         return 2 * h, h
 
@@ -75,7 +75,7 @@ class KeywordState(nn.Module):
         super().__init__()
         self.cell = nn.RNNCell(I, H)
 
-    def forward(self, x, *, hidden):  # type: ignore[no-untyped-def]
+    def forward(self, x, *, hidden):
         return self.cell(x, hidden)
 
 
@@ -97,7 +97,7 @@ class LastOnly(nn.Module):
         super().__init__()
         self.layer = nn.GRU(I, H)
 
-    def forward(self, x):  # type: ignore[no-untyped-def]
+    def forward(self, x):
         return self.layer(x)[1][0]
 
 
@@ -110,7 +110,7 @@ def test_a_layer_without_an_initial_state_is_called_without_one() -> None:
 
 def test_a_second_argument_with_a_number_as_default_is_not_a_state() -> None:
     class Reversible(nn.Module):
-        def forward(self, x, reverse=False):  # type: ignore[no-untyped-def]
+        def forward(self, x, reverse=False):
             return x
 
     assert not may_take_state(Reversible())

@@ -69,7 +69,7 @@ CASES = [*RIGHT, *WRONG, *OUTSIDE]
 @cache
 def report_of(case: Case) -> Report:
     """The verifier's report on a case, computed once."""
-    return verify(case.make(), case.against)  # type: ignore[arg-type]
+    return verify(case.make(), case.against)
 
 
 def is_as_expected(case: Case) -> bool:

@@ -9,7 +9,7 @@ from cell_verifier import verify
 class DetachedWeight(nn.RNNCell):
     """Its outputs are correct; one weight receives no gradient."""
 
-    def forward(self, x, h):  # type: ignore[no-untyped-def, override]
+    def forward(self, x, h):
         recurrent = nn.functional.linear(h, self.weight_hh.detach(), self.bias_hh)
         return torch.tanh(nn.functional.linear(x, self.weight_ih, self.bias_ih) + recurrent)
 
@@ -25,7 +25,7 @@ def test_a_missing_gradient_is_a_difference() -> None:
 class ChangesItsInput(nn.RNNCell):
     """Its outputs are correct; it changes the caller's input in place."""
 
-    def forward(self, x, h):  # type: ignore[no-untyped-def, override]
+    def forward(self, x, h):
         new = super().forward(x.clone(), h)
         x.detach().add_(1.0)
         return new
@@ -46,7 +46,7 @@ class DependsOnTheCallBefore(nn.RNN):
         super().__init__(input_size, hidden_size)
         self.small_before = False
 
-    def forward(self, x, h=None):  # type: ignore[no-untyped-def, override]
+    def forward(self, x, h=None):
         output, state = super().forward(x, h)
         output = output * 1.1 if self.small_before else output
         self.small_before = x.size(1) == 2

@@ -23,7 +23,7 @@ def test_all_three_are_compared_for_a_layer_that_takes_them(layer: type[nn.Modul
 
 def test_a_layer_that_takes_none_of_them_gets_no_check() -> None:
     class Strict(nn.RNNCell):
-        def forward(self, x, h):  # type: ignore[no-untyped-def]
+        def forward(self, x, h):
             if x.dim() != 2:
                 raise ValueError("x must be (B, I)")
             return super().forward(x, h)
@@ -33,24 +33,24 @@ def test_a_layer_that_takes_none_of_them_gets_no_check() -> None:
 
 
 class WrongPacked(nn.GRU):
-    def forward(self, x, h=None):  # type: ignore[no-untyped-def, override]
+    def forward(self, x, h=None):
         output, final = super().forward(x, h)
         return output, torch.zeros_like(final) if isinstance(x, PackedSequence) else final
 
 
 class WrongUnbatched(nn.RNN):
-    def forward(self, x, h=None):  # type: ignore[no-untyped-def, override]
+    def forward(self, x, h=None):
         output, final = super().forward(x, h)
         return (output.flip(0) if isinstance(x, torch.Tensor) and x.dim() == 2 else output), final
 
 
 class WrongUnbatchedCell(nn.GRUCell):
-    def forward(self, x, h=None):  # type: ignore[no-untyped-def, override]
+    def forward(self, x, h=None):
         return super().forward(x, h) + (x.dim() == 1)
 
 
 class WrongProjection(nn.LSTM):
-    def forward(self, x, hx=None):  # type: ignore[no-untyped-def, override]
+    def forward(self, x, hx=None):
         output, state = super().forward(x, hx)
         return (2 * output if self.proj_size else output), state
 

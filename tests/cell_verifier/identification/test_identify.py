@@ -20,7 +20,7 @@ class GateLinears(nn.Module):
         for letter in "ifgo":
             setattr(self, f"W_{letter}", nn.Linear(input_size + hidden_size, hidden_size))
 
-    def forward(self, x, state):  # type: ignore[no-untyped-def]
+    def forward(self, x, state):
         h, c = state
         i, f, g, o = (getattr(self, f"W_{k}")(torch.cat([x, h], 1)) for k in self.roles)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -81,7 +81,7 @@ class OneVector(nn.Module):
         with torch.no_grad():
             self.flat.copy_(torch.cat([part.flatten() for part in module.parameters()]))
 
-    def forward(self, x, state):  # type: ignore[no-untyped-def]
+    def forward(self, x, state):
         parts = self.flat.split([torch.Size(s).numel() for s in self.shapes])
         weights = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
         h, c = torch.lstm_cell(x, state, *weights)
@@ -105,7 +105,7 @@ class TensorWeights(nn.Module):
         super().__init__()
         self.w = torch.randn(hidden_size, input_size + hidden_size)
 
-    def forward(self, x, h):  # type: ignore[no-untyped-def]
+    def forward(self, x, h):
         return torch.tanh(torch.cat([x, h], 1) @ self.w.T)
 
 
@@ -123,7 +123,7 @@ class Extra(nn.RNNCell):
         super().__init__(input_size, hidden_size)
         self.slope = nn.Parameter(torch.ones(1))
 
-    def forward(self, x, h):  # type: ignore[no-untyped-def, override]
+    def forward(self, x, h):
         return self.slope * super().forward(x, h)
 
 
@@ -140,7 +140,7 @@ class BatchAxisInFront(nn.Module):
         super().__init__()
         self.cell = nn.GRUCell(input_size, hidden_size)
 
-    def forward(self, x, h):  # type: ignore[no-untyped-def]
+    def forward(self, x, h):
         h, hs = h[:, 0], []
         for t in range(x.size(1)):
             h = self.cell(x[:, t], h)

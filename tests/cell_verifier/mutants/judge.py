@@ -50,7 +50,7 @@ def judge(mutant: Mutant, folder: Path, number: int) -> Outcome:
     path = folder / f"mutant_{number}.py"
     path.write_text(mutant.source, encoding="utf-8")
     kind = mutant.against
-    report = verify(load_object(f"{path}:My{kind.upper()}"), kind)  # type: ignore[arg-type]
+    report = verify(load_object(f"{path}:My{kind.upper()}"), kind)
     lines = tuple(location.line for location in report.locations)
     return Outcome(mutant, report.verdict, lines, report.seconds, str(report))
 

@@ -137,7 +137,7 @@ def _mutate(node: ast.AST, choice: int, names: set[str], root: ast.stmt) -> str:
         node.attr = (ACTIVATIONS[node.attr], "relu")[choice]
         return "another activation"
     if isinstance(node, ast.Call) and _activation(node) and choice == 0:
-        inner = node.args[0] if node.args else node.func.value  # type: ignore[attr-defined]
+        inner = node.args[0] if node.args else node.func.value
         _replace(root, node, inner)
         return "no activation"
     if isinstance(node, ast.Attribute) and _is_parameter(node) and choice < 3:

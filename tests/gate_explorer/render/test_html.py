@@ -166,18 +166,29 @@ class OpenPage:
         assert [url for url in self.requests if not url.startswith("data:")] == [self.path.as_uri()]
 
 
-@pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def opened(
+@pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def page_of_one_model(
     request: pytest.FixtureRequest,
     browser: Any,
     observations: dict[str, Observation],
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OpenPage]:
-    path = tmp_path / "explorer.html"
+    path = tmp_path_factory.mktemp("page") / "explorer.html"
     path.write_text(render_page([observations["LSTM"]], "an image"), encoding="utf-8")
     shown = OpenPage(browser, path, request.param)
     yield shown
     shown.tab.close()
+
+
+@pytest.fixture
+def opened(page_of_one_model: OpenPage) -> OpenPage:
+    """The page at the top, with the slider, the menu and the mouse where they were at first."""
+    tab = page_of_one_model.tab
+    tab.fill("#slider", tab.get_attribute("#slider", "value"))
+    tab.select_option("select", "0")
+    tab.mouse.move(0, 0)
+    tab.evaluate("scrollTo(0, 0)")
+    return page_of_one_model
 
 
 # The middle of a row as plotly draws it and the middle of the marker, both in pixels of the page.

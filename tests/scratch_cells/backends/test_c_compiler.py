@@ -1,4 +1,4 @@
-"""Compiling, caching and loading the C kernels, in processes of their own."""
+"""Compiling, caching and loading the C kernels."""
 
 import ctypes
 import os
@@ -6,12 +6,16 @@ import shutil
 import stat
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import scratch_cells
 from scratch_cells.backends import c_compiler
 from scratch_cells.backends.c_compiler import SOURCE, check_sequence_args, load_library
 from tests.helpers.backends import needs_c
@@ -42,12 +46,42 @@ def start_process(cache: Path, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def run_layer(cache: Path, **environment: str) -> tuple[str, str]:
-    """stdout and stderr of a process that runs a layer."""
-    process = start_process(cache, **environment)
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """stdout and stderr of a process, which succeeds."""
     out, err = process.communicate()
     assert process.returncode == 0, err
     return out.strip(), err
+
+
+RunLayer = Callable[..., tuple[str, list[str]]]
+
+
+@pytest.fixture
+def run_layer(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunLayer]:
+    """Runs a layer in this process, which loads the library as a new process does."""
+
+    def run(cache: Path, **environment: str) -> tuple[str, list[str]]:
+        """The backend that runs the layer, and the warnings."""
+        for name, value in {"XDG_CACHE_HOME": str(cache), **environment}.items():
+            monkeypatch.setenv(name, value)
+        load_library.cache_clear()
+        layer, plain = (scratch_cells.LSTM(3, 20, backend=b) for b in ("auto", "plain"))
+        plain.load_state_dict(layer.state_dict())
+        x = torch.randn(5, 2, 3)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            output = layer(x)[0]
+        torch.testing.assert_close(output, plain(x)[0], rtol=0, atol=1e-6)
+        return layer.backend_for(x).name, [str(warning.message) for warning in caught]
+
+    yield run
+    load_library.cache_clear()
+
+
+@pytest.fixture
+def unoptimized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile in a quarter of the time."""
+    monkeypatch.setattr(c_compiler, "OPTIONS", (*c_compiler.OPTIONS, "-O0"))
 
 
 def path_with_gcc(folder: Path, script: str) -> str:
@@ -60,12 +94,11 @@ def path_with_gcc(folder: Path, script: str) -> str:
 
 
 @pytest.mark.slow
-def test_processes_share_one_cached_library(tmp_path: Path) -> None:
+def test_processes_share_one_cached_library(tmp_path: Path, run_layer: RunLayer) -> None:
     """Processes that start at the same time each load a complete library."""
-    processes = [start_process(tmp_path) for _ in range(4)]
+    processes = [start_process(tmp_path) for _ in range(2)]
     for process in processes:
-        out, err = process.communicate()
-        assert (process.returncode, out, err) == (0, "c\n", "")
+        assert finish(process) == ("c", "")
     folder = tmp_path / "recurrent-by-hand"
     (library,) = folder.iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -73,50 +106,54 @@ def test_processes_share_one_cached_library(tmp_path: Path) -> None:
     path = path_with_gcc(
         tmp_path / "bin", f'case "$*" in *-E*) exec {shutil.which("gcc")} "$@";; esac; exit 1'
     )
-    assert run_layer(tmp_path, PATH=path) == ("c", "")
+    assert run_layer(tmp_path, PATH=path) == ("c", [])
     assert library.stat().st_mtime_ns == modified
 
 
-def test_without_gcc_bptt_runs(tmp_path: Path) -> None:
-    assert run_layer(tmp_path, PATH=str(tmp_path)) == ("bptt", "")
+def test_without_gcc_bptt_runs(tmp_path: Path, run_layer: RunLayer) -> None:
+    assert run_layer(tmp_path, PATH=str(tmp_path)) == ("bptt", [])
 
 
 def test_a_failing_gcc_gives_one_warning_with_its_message(tmp_path: Path) -> None:
     path = path_with_gcc(tmp_path / "bin", 'echo "c_kernels.c: no space left" >&2; exit 1')
-    out, err = run_layer(tmp_path, PATH=path)
+    out, err = finish(start_process(tmp_path, PATH=path))
     assert out == "bptt"
     message = "the C backend is not available: c_kernels.c: no space left. A slower backend"
     assert err.count(message) == 1
     assert list((tmp_path / "recurrent-by-hand").glob("*")) == []
 
 
-def test_a_cache_folder_that_cannot_be_created_gives_a_warning(tmp_path: Path) -> None:
+def test_a_cache_folder_that_cannot_be_created_gives_a_warning(
+    tmp_path: Path, run_layer: RunLayer
+) -> None:
     (tmp_path / "file").touch()
-    out, err = run_layer(tmp_path / "file")
-    assert out == "bptt"
-    assert "the C backend is not available" in err
-    assert "Not a directory" in err
+    backend, (warning,) = run_layer(tmp_path / "file")
+    assert backend == "bptt"
+    assert "the C backend is not available" in warning
+    assert "Not a directory" in warning
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["echo >&2", "true"])
 def test_a_gcc_that_fails_without_a_message_gives_its_exit_status(
-    command: str, tmp_path: Path
+    command: str, tmp_path: Path, run_layer: RunLayer
 ) -> None:
-    out, err = run_layer(tmp_path, PATH=path_with_gcc(tmp_path / "bin", f"{command}; exit 1"))
-    assert out == "bptt"
-    assert "the C backend is not available: Command " in err
-    assert "returned non-zero exit status 1" in err
+    path = path_with_gcc(tmp_path / "bin", f"{command}; exit 1")
+    backend, (warning,) = run_layer(tmp_path, PATH=path)
+    assert backend == "bptt"
+    assert "the C backend is not available: Command " in warning
+    assert "returned non-zero exit status 1" in warning
 
 
-def test_a_cache_folder_that_others_can_write_to_is_not_used(tmp_path: Path) -> None:
+def test_a_cache_folder_that_others_can_write_to_is_not_used(
+    tmp_path: Path, run_layer: RunLayer
+) -> None:
     """Code is loaded from that folder."""
     folder = tmp_path / "recurrent-by-hand"
     folder.mkdir()
     folder.chmod(0o777)
-    out, err = run_layer(tmp_path)
-    assert out == "bptt"
-    assert f"other users can write to {folder}: remove it, or set XDG_CACHE_HOME" in err
+    backend, (warning,) = run_layer(tmp_path)
+    assert backend == "bptt"
+    assert f"other users can write to {folder}: remove it, or set XDG_CACHE_HOME" in warning
     assert list(folder.iterdir()) == []
 
 
@@ -159,49 +196,89 @@ def damage(library: Path, how: str) -> None:
         library.write_bytes(damaged[how])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "how",
-    [
-        "truncated",
-        "one byte less",
-        "one byte more",
-        "zeros inside",
-        "one bit",
-        "empty",
-        "garbage",
-        "link",
-        "pipe",
-    ],
+DAMAGES = (
+    "truncated",
+    "one byte less",
+    "one byte more",
+    "zeros inside",
+    "one bit",
+    "empty",
+    "garbage",
+    "link",
+    "pipe",
 )
+
+LOAD_EACH = """
+import os, sys, torch
+from scratch_cells.backends import c_compiler
+c_compiler.OPTIONS += ("-O0",)
+for folder in sys.argv[1:]:
+    os.environ["XDG_CACHE_HOME"] = folder
+    library, reason = c_compiler.load_library.__wrapped__(torch.float32)
+    print(os.path.basename(folder), "is not loaded" if library is None else "is loaded", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a complete library, in a cache folder."""
+    cache = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(cache))
+        patched.setattr(c_compiler, "OPTIONS", (*c_compiler.OPTIONS, "-O0"))
+        assert load_library.__wrapped__(torch.float32)[0] is not None
+    (path,) = (cache / "recurrent-by-hand").iterdir()
+    return path
+
+
+def damaged_copy(compiled: Path, how: str, cache: Path) -> Path:
+    """A cache folder's library, which is damaged."""
+    path = cache / compiled.parent.name / compiled.name
+    path.parent.mkdir(mode=0o700, parents=True)
+    shutil.copy(compiled, path)
+    damage(path, how)
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(compiled: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], str]:
+    """A cache folder for each of DAMAGES; stdout and stderr of a process that loads from each."""
+    folder = tmp_path_factory.mktemp("damaged")
+    for how in DAMAGES:
+        damaged_copy(compiled, how, folder / how)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_EACH, *(str(folder / how) for how in DAMAGES)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return folder, done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_library_is_compiled_again(
-    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    how: str, compiled: Path, loaded: tuple[Path, list[str], str]
 ) -> None:
     """Loading it would end the process, by SIGBUS or SIGSEGV."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (library, _), folder = load_library.__wrapped__(torch.float32), tmp_path / "recurrent-by-hand"
-    assert library is not None
-    (path,) = folder.iterdir()
-    expected = path.read_bytes()
-    damage(path, how)
-    assert run_layer(tmp_path) == ("c", "")
-    assert list(folder.iterdir()) == [path]
-    assert path.read_bytes() == expected
+    folder, printed, error = loaded
+    assert f"{how} is loaded" in printed, f"the last one: {printed[-1:]}"
+    assert error == ""
+    (path,) = (folder / how / "recurrent-by-hand").iterdir()
+    assert path.name == compiled.name
+    assert path.read_bytes() == compiled.read_bytes()
 
 
 def test_a_folder_in_place_of_the_library_gives_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unoptimized: None
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    load_library.__wrapped__(torch.float32)
-    (path,) = (tmp_path / "recurrent-by-hand").iterdir()
-    damage(path, "folder")
+    damaged_copy(compiled, "folder", tmp_path)
     with pytest.warns(UserWarning, match=f"{WARNING}.*Is a directory"):
         assert load_library.__wrapped__(torch.float32)[0] is None
 
 
 def test_the_library_is_on_the_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unoptimized: None
 ) -> None:
     order: list[str] = []
     fsync, replace = os.fsync, Path.replace
@@ -241,7 +318,7 @@ def test_a_gcc_that_hangs_is_ended_with_what_it_started(
     ],
 )
 def test_whatever_gcc_does_gives_one_line(
-    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unoptimized: None
 ) -> None:
     """And a slower backend runs."""
     monkeypatch.setenv("PATH", path_with_gcc(tmp_path / "bin", script))
@@ -256,7 +333,7 @@ def test_whatever_gcc_does_gives_one_line(
 
 @pytest.mark.parametrize("relative", ["cache", ".", "./a", "~"])
 def test_a_relative_cache_folder_is_ignored(
-    relative: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    relative: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unoptimized: None
 ) -> None:
     """According to the XDG standard: code would be loaded from the current folder."""
     (tmp_path / "here").mkdir()
@@ -286,39 +363,47 @@ def run(kind):
     x = torch.randn(50, 40, 64, dtype=torch.float64)
     assert layer.backend_for(x).name == "c"
     layer(x)[0].sum().backward()
-for kind in ("RNN", "GRU", "LSTM"):
-    run(kind)
 threading.stack_size(64 * 1024)
-for kind in ("RNN", "GRU", "LSTM"):
-    thread = threading.Thread(target=run, args=(kind,))
-    thread.start()
-    thread.join()
-print("done")
+for threads in 1, 2:
+    torch.set_num_threads(threads)
+    for kind in ("RNN", "GRU", "LSTM"):
+        run(kind)
+        thread = threading.Thread(target=run, args=(kind,))
+        thread.start()
+        thread.join()
+    print("threads", torch.get_num_threads(), flush=True)
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("threads", ["1", "2"])
-@pytest.mark.parametrize("size", ["64K", "48K"])
-def test_a_small_stack_is_enough(size: str, threads: str) -> None:
+@cache
+def run_with_stack(size: str) -> tuple[list[str], str]:
+    """stdout and stderr of a process whose OpenMP threads have a stack of this size."""
     done = subprocess.run(
         [sys.executable, "-c", SMALL_STACK],
         cwd=ROOT,
-        env={**os.environ, "OMP_STACKSIZE": size, "OMP_NUM_THREADS": threads},
+        env={**os.environ, "OMP_STACKSIZE": size, "OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["64K", "48K"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_small_stack_is_enough(threads: int, size: str) -> None:
+    printed, error = run_with_stack(size)
+    assert f"threads {threads}" in printed, error
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can change the owner of a folder")
-def test_a_cache_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
+def test_a_cache_folder_of_another_user_is_not_used(tmp_path: Path, run_layer: RunLayer) -> None:
     folder = tmp_path / "recurrent-by-hand"
     folder.mkdir(mode=0o700)
     os.chown(folder, 12345, 12345)
-    out, err = run_layer(tmp_path)
-    assert out == "bptt"
-    assert f"other users can write to {folder}" in err
+    backend, (warning,) = run_layer(tmp_path)
+    assert backend == "bptt"
+    assert f"other users can write to {folder}" in warning
 
 
 def test_a_user_without_a_home_folder_gets_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,10 +430,10 @@ def test_another_openmp_runtime_gives_a_warning(monkeypatch: pytest.MonkeyPatch)
         assert load_library.__wrapped__(torch.float32)[0] is None
 
 
-def test_a_processor_without_avx2_runs_bptt(tmp_path: Path) -> None:
+def test_a_processor_without_avx2_runs_bptt(tmp_path: Path, run_layer: RunLayer) -> None:
     gcc = shutil.which("gcc")
     path = path_with_gcc(tmp_path / "bin", f'exec {gcc} $(echo "$*" | sed s/-march=native//)')
-    assert run_layer(tmp_path, PATH=path) == ("bptt", "")
+    assert run_layer(tmp_path, PATH=path) == ("bptt", [])
 
 
 @pytest.mark.parametrize("double", [(), ("-DDOUBLE",)])
@@ -410,7 +495,7 @@ def test_no_access_is_out_of_bounds_and_no_behaviour_undefined(tmp_path: Path) -
     [("h_before, *h_after", "h_after, *h_before"), ("int64_t T, B", "int64_t B, T")],
 )
 def test_swapped_fields_of_the_c_structure_are_detected(
-    first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unoptimized: None
 ) -> None:
     source = SOURCE.read_text("utf-8")
     assert source.count(f"{first},") == 1

@@ -47,7 +47,7 @@ if triton.__version__.startswith("3.6."):  # torch 2.11's
         "Triton 3.6 cannot interpret loops with NumPy 1.25 or later", allow_module_level=True
     )
 
-import triton.language as tl  # noqa: E402
+import triton.language as tl  # noqa: E402  # after the check of the versions
 
 TRITON_LAYERS = layers_with("triton")
 tanh = kernels.tanh  # a global, so that a kernel of this file can call it
@@ -206,7 +206,7 @@ def test_autocast_equals_a_bfloat16_cell(kind: str) -> None:
 
 
 @triton.jit
-def apply_tanh(a, y, N: tl.constexpr):  # noqa: N803
+def apply_tanh(a, y, N: tl.constexpr):  # noqa: N803  # as in kernels of Triton
     at = tl.arange(0, N)
     tl.store(y + at, tanh(tl.load(a + at)))
 

@@ -13,6 +13,8 @@ from train import train
 from training_loop.commands import compare as module
 from training_loop.commands.compare import compare
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from command_line.errors import ConfigError
-from tests.helpers.runs import interrupt, metrics, run, saved, small
+from tests.helpers.runs import interrupt, metrics, run, run_here, saved, small
 from train import train
 from training_loop.commands.evaluate import evaluate
 from training_loop.config import Config
+
+pytestmark = pytest.mark.usefixtures("blank_plots")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_code_that_only_the_folder_names_is_not_executed(
         text = (folder / "config.json").read_text()
         (folder / "config.json").write_text(text.replace(target, module))
         target = module
-    done = run(option, folder, folder=tmp_path)
+    done = run_here(option, folder, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"train.py: error: {folder} was trained with {target}, which would be executed: "

@@ -10,6 +10,8 @@ from tests.helpers.runs import interrupt, metrics, saved, small, weights
 from train import train
 from training_loop.reports.tensorboard import TensorBoardWriter
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:

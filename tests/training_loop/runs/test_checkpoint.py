@@ -22,7 +22,7 @@ from tests.helpers.runs import (
     assert_same_results,
     interrupt,
     metrics,
-    run,
+    run_here,
     saved,
     small,
     start,
@@ -36,6 +36,8 @@ from training_loop.runs.checkpoint import CURRENT, PREVIOUS, read_latest
 from training_loop.runs.run import Run
 from training_loop.runtime.signals import StoppedAtOnce
 from training_loop.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("blank_plots")
 
 # Dropout draws from the generator, one-cycle changes the learning rate, an epoch has 29 steps.
 OPTIONS: dict[str, Any] = {"epochs": 2, "dropout": 0.3, "hidden_size": 8, "bidirectional": True}
@@ -250,13 +252,14 @@ def test_a_run_killed_at_random_moments_resumes_bit_exactly(tmp_path: Path) -> N
             goal = reached[-1] + moment.randint(4, 50)
             while read_latest(folder)[0].step < goal:
                 assert process.poll() is None
+                time.sleep(0.005)
             time.sleep(moment.uniform(0, 0.05))  # during a step, a write, a test
             process.kill()
         assert process.returncode == -signal.SIGKILL
         reached.append(read_latest(folder)[0].step)
         arguments = ["--resume", folder]
     assert reached[-1] < 8 * 29
-    done = run("--resume", folder, folder=tmp_path)
+    done = run_here("--resume", folder, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert_same_results(folder, uninterrupted)
 

@@ -18,6 +18,8 @@ from training_loop.runs.checkpoint import CURRENT, PREVIOUS
 from training_loop.runs.folder import MODEL
 from training_loop.runs.run import CONFIG
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 
 class Disk:
     """Records which content and which names of a run's folder are on the disk.
