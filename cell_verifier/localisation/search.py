@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 import torch
@@ -222,7 +223,12 @@ def fits(term: Term, slot: Slot) -> bool:
         return True
     if slot.shape.numel() != torch.Size(whole).numel():
         return False
-    return arrange(term.values.new_zeros(()).expand(whole), slot.shape) is not None
+    return _can_be_arranged(torch.Size(whole), slot.shape)
+
+
+@cache
+def _can_be_arranged(values: torch.Size, shape: torch.Size) -> bool:
+    return arrange(torch.zeros(()).expand(values), shape) is not None
 
 
 def _actual_values(

@@ -515,6 +515,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_ddp_and_fully_shard_give_the_same_step(tmp_path: Path) -> None:
     """Or one line that names the remedy, for a cell, which its layer does not call as a module."""
     command = [sys.executable, "-W", "ignore", "-c", SHARDED, str(tmp_path / "store")]

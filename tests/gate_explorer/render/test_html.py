@@ -325,6 +325,7 @@ def test_three_models_are_shown_side_by_side(
     shown.tab.close()
 
 
+@pytest.mark.slow
 def test_a_page_of_784_steps_opens_within_five_seconds(browser: Any, tmp_path: Path) -> None:
     image = torch.randint(256, (28, 28), dtype=torch.uint8)
     model = classifier(nn, "GRU", input_size=1)

@@ -255,6 +255,7 @@ def loaded(compiled: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder, done.stdout.splitlines(), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_library_is_compiled_again(
     how: str, compiled: Path, loaded: tuple[Path, list[str], str]
@@ -436,6 +437,7 @@ def test_a_processor_without_avx2_runs_bptt(tmp_path: Path, run_layer: RunLayer)
     assert run_layer(tmp_path, PATH=path) == ("bptt", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("double", [(), ("-DDOUBLE",)])
 @pytest.mark.parametrize("narrow", [(), ("-mno-avx512f",)])
 def test_the_compiler_gives_no_warnings(double: Any, narrow: Any, tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_bfloat16_equals_float32_within_its_rounding(kind: str) -> None:
 # --- equal to the reference loop -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @each_kind
 def test_values_and_gradients_equal_the_reference_loop(kind: str, reverse: bool) -> None:
