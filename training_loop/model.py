@@ -86,7 +86,7 @@ def describe_backend(config: Config, layer: nn.Module, sequences: Tensor) -> str
         layer: its recurrent layer, scratch, builtin or the user's.
         sequences: a batch of its input, on its device.
     """
-    if isinstance(layer, RecurrentStack):
+    if isinstance(layer, RecurrentStack) and type(layer).forward is RecurrentStack.forward:
         if config.compile:
             return "plain: torch.compile compiles the loop"
         return str(layer.backend_for(sequences))
