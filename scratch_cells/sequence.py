@@ -32,6 +32,10 @@ class Sequence(ABC):
     def restore(self, data: Tensor) -> Tensor | PackedSequence:
         """Convert time-major ``data``, with any number of features, to the input's layout."""
 
+    def take_mask(self, mask: Tensor) -> Tensor:
+        """Convert a mask over time steps and sequences to (T, B). Not for packed sequences."""
+        raise NotImplementedError
+
     def take_state(self, part: Tensor) -> Tensor:
         """Convert a part of the user's state to (layers * directions, B, size).
 
@@ -50,6 +54,9 @@ class Batched(Sequence):
 
     batch_first: bool = False
 
+    def take_mask(self, mask: Tensor) -> Tensor:
+        return mask.transpose(0, 1) if self.batch_first else mask
+
     def restore(self, data: Tensor) -> Tensor:
         return data.transpose(0, 1) if self.batch_first else data
 
@@ -57,6 +64,9 @@ class Batched(Sequence):
 @dataclass(frozen=True)
 class Unbatched(Sequence):
     """Input (T, I); ``batch_first`` has no effect."""
+
+    def take_mask(self, mask: Tensor) -> Tensor:
+        return mask.unsqueeze(1)
 
     def restore(self, data: Tensor) -> Tensor:
         return data.squeeze(1)

@@ -158,7 +158,7 @@ each_cell = pytest.mark.parametrize("cell_class", GALLERY, ids=lambda cell: cell
 
 
 def random_cell(cell_class: type[Cell], sizes: tuple[int, int], bias: bool = True) -> Cell:
-    """In evaluation mode, with every weight random: the initial ones may be 0 or 1."""
+    """In evaluation mode, with every weight random: the initial ones are often 0 or 1."""
     cell = cell_class(*sizes, bias, dtype=torch.float64).eval()
     with torch.no_grad():
         for weight in cell.parameters():
