@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from examples.follow_a_unit import detectors
 from tests.helpers.paths import ROOT
-from tests.helpers.runs import ENVIRONMENT, metrics, run
+from tests.helpers.runs import ENVIRONMENT, metrics, run, small
+from train import train
 
 EXAMPLES = ROOT / "examples"
 
@@ -51,3 +54,21 @@ def test_verify_a_cell_works_on_the_command_line() -> None:
     done = run_module(*command.split())
     assert (done.returncode, done.stderr) == (1, "")
     assert "missing-output-tanh" in done.stdout
+
+
+def test_follow_a_unit_finds_a_unit_and_draws_it(tmp_path: Path) -> None:
+    config = small(tmp_path)
+    train(config)
+    done = run_module("examples.follow_a_unit", str(config.run_dir), str(tmp_path / "unit.png"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(
+        r"unit \d+ of the last layer detects \d: [+-]\d+\.\d deviations\n", done.stdout
+    )
+    assert (tmp_path / "unit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_score_of_a_unit_is_the_difference_of_the_means_in_deviations() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    final = torch.tensor([[5.0, 0.0], [6.0, 1.0], [7.0, 2.0], [0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    scores = detectors(final, labels)
+    torch.testing.assert_close(scores, torch.tensor([[5.0, 0.0], [-5.0, 0.0]]))
