@@ -26,6 +26,7 @@ from scratch_cells.backends.eligibility import (
     operand_problem,
     operands_of,
 )
+from scratch_cells.backends.custom_operator import apply_operator, operator_problem
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
 from scratch_cells.unroll import unroll
@@ -59,6 +60,9 @@ CANDIDATES = {
 
 BACKENDS = tuple(CANDIDATES)
 """The values of the argument ``backend``."""
+
+OPERATOR_BACKENDS = ("auto", "bptt", "c")
+"""Those whose kernels run inside the operator while ``torch.compile`` records."""
 
 BPTT_DTYPES = (torch.float32, torch.float64)
 
@@ -103,6 +107,11 @@ def select_backend(
         ValueError: ``backend`` is not one of BACKENDS.
     """
     check_backend(backend, BACKENDS)
+    if torch.compiler.is_compiling() and batch_sizes is None and backend in OPERATOR_BACKENDS:
+        problem = operator_problem(cell, input)
+        if problem is None:
+            run = partial(apply_operator, cell, input, state, backend)
+            return Selection("operator", "torch.compile or torch.export is tracing", run)
     name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
     if name == "plain":
         return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))
