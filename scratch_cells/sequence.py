@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.validation import check_batch_sizes, check_input_dim
+from scratch_cells.validation import check_batch_sizes, check_input_dim, check_not_symbolic
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,14 @@ def time_major(name: str, input: Tensor | PackedSequence, batch_first: bool) -> 
 
     Raises:
         ValueError: the input is neither 2-D nor 3-D.
+        TypeError: the input is a symbol of ``torch.fx.symbolic_trace``.
         IndexError, RuntimeError: the batch sizes of a PackedSequence are wrong.
     """
     if isinstance(input, PackedSequence):
         batch_sizes = check_batch_sizes(input.batch_sizes, len(input.data))
         data = input.data[: sum(batch_sizes)]
         return Packed(data, batch_sizes[0], batch_sizes, packed=input)
+    check_not_symbolic(name, input)
     check_input_dim(name, input)
     if input.dim() == 2:
         return Unbatched(input.unsqueeze(1), batch=1)

@@ -14,6 +14,7 @@ from scratch_cells.backends import c_backend, torch_backend, triton_backend
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.cell_kernel import CellKernel
+from scratch_cells.backends.custom_operator import apply_operator, is_recorded, operator_problem
 from scratch_cells.backends.eligibility import (
     CELL_CLASSES,
     LAYOUTS,
@@ -26,7 +27,6 @@ from scratch_cells.backends.eligibility import (
     operand_problem,
     operands_of,
 )
-from scratch_cells.backends.custom_operator import apply_operator, operator_problem
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
 from scratch_cells.unroll import unroll
@@ -107,11 +107,11 @@ def select_backend(
         ValueError: ``backend`` is not one of BACKENDS.
     """
     check_backend(backend, BACKENDS)
-    if torch.compiler.is_compiling() and batch_sizes is None and backend in OPERATOR_BACKENDS:
+    if is_recorded() and batch_sizes is None and backend in OPERATOR_BACKENDS:
         problem = operator_problem(cell, input)
         if problem is None:
             run = partial(apply_operator, cell, input, state, backend)
-            return Selection("operator", "torch.compile or torch.export is tracing", run)
+            return Selection("operator", "torch records the operations", run)
     name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
     if name == "plain":
         return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))

@@ -51,6 +51,11 @@ constant_cell_problem = torch.compiler.assume_constant_result(cell_problem)
 """``cell_problem`` while ``torch.compile`` records: evaluated once, not recorded."""
 
 
+def is_recorded() -> bool:
+    """Whether torch records the operations: ``torch.compile``, ``export`` or ``jit.trace``."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+
+
 def operator_problem(cell: Cell, input: Tensor) -> str | None:
     """Why the operator does not compute what the reference loop computes, or None if it does."""
     if kind_of(cell) is None:
@@ -74,10 +79,11 @@ def apply_operator(
     """
     kind = str(kind_of(cell))
     input, w_ih, w_hh, b_ih, b_hh, *initial = operands_of(cell, input, state)  # type: ignore[assignment]
-    # An exported program is for inference: its gradient, if wanted, repeats the forward pass.
+    # An exported or traced program is for inference: its gradient repeats the forward pass.
     operands = [each for each in (input, w_ih, w_hh, *initial) if each is not None]
     save = (
-        not torch.compiler.is_exporting()
+        torch.compiler.is_compiling()
+        and not torch.compiler.is_exporting()
         and torch.is_grad_enabled()
         and any(each.requires_grad for each in operands)
     )
