@@ -45,7 +45,7 @@ CONSTRUCTOR_ARGUMENTS = (
     "bidirectional",
 )
 
-NOT_MOVED = ("mode", "backend", "output_size", "cells")
+NOT_MOVED = ("mode", "backend", "checkpoint_every", "output_size", "cells")
 """Attributes of one of the two implementations alone."""
 
 HOOKS = (

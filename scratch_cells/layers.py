@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from scratch_cells.backends import BACKENDS, Selection, select_backend
 from scratch_cells.cell import Cell, map_state, parts, whole
+from scratch_cells.chunks import recomputing, restarting
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
 from scratch_cells.parameters import (
@@ -28,11 +29,13 @@ from scratch_cells.sequence import Packed, Sequence, time_major
 from scratch_cells.unroll import Unroll
 from scratch_cells.validation import (
     check_backend,
+    check_checkpoint_every,
     check_devices,
     check_input,
     check_layer_arguments,
     check_no_projection,
     check_nonlinearity,
+    check_reset,
     check_state,
     check_state_dim,
     check_state_dtype,
@@ -69,6 +72,9 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             operations a step and a hand-written gradient), ``"c"`` and ``"triton"`` (one GPU
             kernel); where one of these does not apply, the reference loop runs.
             ``backend_for`` reports which one runs, and why.
+        checkpoint_every: if given, training keeps the state of every ``checkpoint_every``-th time
+            step only, and computes the other values again in the backward pass: less memory for
+            more time. It has no effect on packed sequences.
         cell_options: further arguments of ``cell_class``.
 
     Raises:
@@ -92,11 +98,14 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         dtype: torch.dtype | None = None,
         *,
         backend: str = "auto",
+        checkpoint_every: int | None = None,
         **cell_options: Any,
     ) -> None:
         super().__init__()
         check_backend(backend, BACKENDS)
+        check_checkpoint_every(checkpoint_every)
         self.backend = backend
+        self.checkpoint_every = checkpoint_every
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -128,10 +137,28 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         return self.cell_class(input_size, self.hidden_size, self.bias, **options)
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: State | None = None
+        self,
+        input: Tensor | PackedSequence,
+        hx: State | None = None,
+        *,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, State]:
-        """Read a sequence: see ``RecurrentLayer.forward``."""
-        return self.run(input, hx, self._run_cell)
+        """Read a sequence: see ``RecurrentLayer.forward``.
+
+        Args:
+            input, hx: as there.
+            reset: where a new sequence begins inside the input, bool, with the shape of ``input``
+                without its last dimension. There the state is zeros again, in all layers and both
+                directions, as if the parts were read by separate calls.
+        """
+        unroll: Unroll = self._run_cell
+        if self.checkpoint_every is not None:
+            unroll = recomputing(unroll, self.checkpoint_every)
+        if reset is not None:
+            sequence = time_major(type(self).__name__, input, self.batch_first)
+            check_reset(reset, input)
+            unroll = restarting(unroll, sequence.take_mask(reset).to(sequence.data.device))
+        return self.run(input, hx, unroll)
 
     def backend_for(self, input: Tensor | PackedSequence, state: State | None = None) -> Selection:
         """Which backend would run ``layer(input, state)``, without running it.

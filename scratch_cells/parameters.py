@@ -201,7 +201,7 @@ class TorchNamedModule(nn.Module):
 
     def computing_with_own_values(self) -> Any:
         """A context in which the ``nn.Linear``s have the values of this module's attributes."""
-        return nullcontext() if self.share_weights() else _replaced(self._own_values())
+        return nullcontext() if self.share_weights() else replaced(self._own_values())
 
     # Where torch.nn.Module reads or writes the registered parameters
 
@@ -298,13 +298,20 @@ def remove_second_names(
             state_dict.pop(prefix + path, None)
 
 
+def parameters_of(module: nn.Module) -> list[tuple[nn.Module, str, Any]]:
+    """Every registered parameter in a module, in its present state, for ``replaced``."""
+    return [
+        (each, name, value) for each in module.modules() for name, value in each._parameters.items()
+    ]
+
+
 @contextmanager
-def _replaced(values: list[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
+def replaced(values: list[tuple[nn.Module, str, Any]]) -> Iterator[None]:
     """A context in which the parameters of modules have other values."""
     before = [module._parameters.get(name, MISSING) for module, name, _ in values]
     try:
         for module, name, value in values:
-            module._parameters[name] = value  # type: ignore[assignment]  # any Tensor, as in functional_call
+            module._parameters[name] = value
         yield
     finally:
         for (module, name, _), parameter in zip(values, before, strict=True):

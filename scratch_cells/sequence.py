@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.validation import check_batch_sizes, check_input_dim
+from scratch_cells.validation import check_batch_sizes, check_input_dim, check_not_symbolic
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Sequence(ABC):
     def restore(self, data: Tensor) -> Tensor | PackedSequence:
         """Convert time-major ``data``, with any number of features, to the input's layout."""
 
+    def take_mask(self, mask: Tensor) -> Tensor:
+        """Convert a mask over time steps and sequences to (T, B). Not for packed sequences."""
+        raise NotImplementedError
+
     def take_state(self, part: Tensor) -> Tensor:
         """Convert a part of the user's state to (layers * directions, B, size).
 
@@ -50,6 +54,9 @@ class Batched(Sequence):
 
     batch_first: bool = False
 
+    def take_mask(self, mask: Tensor) -> Tensor:
+        return mask.transpose(0, 1) if self.batch_first else mask
+
     def restore(self, data: Tensor) -> Tensor:
         return data.transpose(0, 1) if self.batch_first else data
 
@@ -57,6 +64,9 @@ class Batched(Sequence):
 @dataclass(frozen=True)
 class Unbatched(Sequence):
     """Input (T, I); ``batch_first`` has no effect."""
+
+    def take_mask(self, mask: Tensor) -> Tensor:
+        return mask.unsqueeze(1)
 
     def restore(self, data: Tensor) -> Tensor:
         return data.squeeze(1)
@@ -101,12 +111,14 @@ def time_major(name: str, input: Tensor | PackedSequence, batch_first: bool) -> 
 
     Raises:
         ValueError: the input is neither 2-D nor 3-D.
+        TypeError: the input is a symbol of ``torch.fx.symbolic_trace``.
         IndexError, RuntimeError: the batch sizes of a PackedSequence are wrong.
     """
     if isinstance(input, PackedSequence):
         batch_sizes = check_batch_sizes(input.batch_sizes, len(input.data))
         data = input.data[: sum(batch_sizes)]
         return Packed(data, batch_sizes[0], batch_sizes, packed=input)
+    check_not_symbolic(name, input)
     check_input_dim(name, input)
     if input.dim() == 2:
         return Unbatched(input.unsqueeze(1), batch=1)

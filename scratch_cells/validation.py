@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 
 def check_layer_arguments(
@@ -276,4 +277,54 @@ def _check_cell_state(name: str, part: Tensor, size: int, input: Tensor) -> None
     if part.size(-1) != size:
         raise RuntimeError(
             f"{name} has inconsistent hidden_size: got {part.size(-1)}, expected {size}"
+        )
+
+
+def check_checkpoint_every(every: int | None) -> None:
+    """Validate ``checkpoint_every``.
+
+    Raises:
+        TypeError, ValueError: it is neither None nor a positive int.
+    """
+    if every is None:
+        return
+    if not isinstance(every, int) or isinstance(every, bool):
+        raise TypeError(
+            f"checkpoint_every should be of type int or None, got: {type(every).__name__}"
+        )
+    if every <= 0:
+        raise ValueError(f"checkpoint_every must be greater than zero, got: {every}")
+
+
+def check_reset(reset: Tensor, input: Tensor | PackedSequence) -> None:
+    """Validate ``reset``, given the input of the layer.
+
+    Raises:
+        TypeError: ``reset`` is not a bool tensor.
+        ValueError: its shape does not fit, or the input is packed.
+    """
+    if isinstance(input, PackedSequence):
+        raise ValueError(
+            "reset: the input is packed; pack the parts as separate sequences, without reset"
+        )
+    if not isinstance(reset, Tensor) or reset.dtype != torch.bool:
+        found = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
+        raise TypeError(f"reset should be a tensor of dtype torch.bool, got: {found}")
+    if reset.shape != input.shape[:-1]:
+        raise ValueError(
+            f"reset: expected shape {tuple(input.shape[:-1])}, that of the input without its last "
+            f"dimension, got {tuple(reset.shape)}"
+        )
+
+
+def check_not_symbolic(name: str, input: Any) -> None:
+    """Raise if ``torch.fx.symbolic_trace`` calls the layer with a symbol in the place of a tensor.
+
+    Raises:
+        TypeError: it does.
+    """
+    if isinstance(input, torch.fx.Proxy):
+        raise TypeError(
+            f"{name}: torch.fx.symbolic_trace cannot record a layer whose operations depend on the "
+            "input; use torch.export, or a torch.fx.Tracer whose is_leaf_module returns True for it"
         )

@@ -11,7 +11,7 @@ State = Tensor | tuple[Tensor, ...]
 """The state between two time steps: h, or for an LSTM the pair (h, c)."""
 
 
-def final_hidden(state: State, directions: int) -> Tensor:
+def final_hidden(state: State | list[State], directions: int) -> Tensor:
     """Return the last layer's final hidden state, with both directions concatenated.
 
     For one direction this equals ``output[:, -1]`` (with ``batch_first``). For two directions
@@ -20,13 +20,15 @@ def final_hidden(state: State, directions: int) -> Tensor:
 
     Args:
         state: final state of a layer: h_n of shape (layers * directions, batch, size), or a tuple
-            whose first part is h_n. Without the batch dimension for unbatched input.
+            whose first part is h_n. Without the batch dimension for unbatched input. For layers of
+            different sizes, a list with the final state of each layer.
         directions: 1, or 2 for a bidirectional layer.
 
     Returns:
         (batch, directions * size), or (directions * size,) for unbatched input.
     """
-    h_n = state[0] if isinstance(state, tuple) else state
+    last = state[-1] if isinstance(state, list) else state
+    h_n = last[0] if isinstance(last, tuple) else last
     return torch.cat(h_n[-directions:].unbind(0), dim=-1)
 
 

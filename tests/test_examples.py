@@ -1,70 +1,31 @@
-"""examples/: every command in the files works, and the cells equal their equations."""
+"""examples/: the commands in the files work. The cells are tested in test_gallery.py."""
 
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
-from examples.custom_cell import UGRNNCell
-from examples.minimal_gated_cell import MinimalGatedCell
-from scratch_cells import Cell, layer_of, trace
+from examples.follow_a_unit import detectors
 from tests.helpers.paths import ROOT
-from tests.helpers.runs import ENVIRONMENT, metrics, run_here
+from tests.helpers.runs import ENVIRONMENT, metrics, run_here, small
+from train import train
 
 EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("blank_plots")
-@pytest.mark.parametrize("name", ["custom_cell", "minimal_gated_cell"])
-def test_the_command_in_the_file_trains_the_cell(name: str, tmp_path: Path) -> None:
-    source = (EXAMPLES / f"{name}.py").read_text()
+def test_the_command_in_the_file_trains_the_cell(tmp_path: Path) -> None:
+    source = (EXAMPLES / "custom_cell.py").read_text()
     (command,) = re.findall(r"python train.py (--implementation \S+)", source)
     option, implementation = command.split()
     arguments = (option, ROOT / implementation, "--dataset", "digits", "--epochs", 6)
     done = run_here(*arguments, "--run-dir", tmp_path / "run", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert metrics(tmp_path / "run")["test_accuracy"] > 0.8
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    return 1 / (1 + torch.exp(-x))
-
-
-def update_gate_rnn(x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor, d: Tensor) -> Tensor:
-    a = x @ w.T + b + h @ u.T + d
-    c, g = a[:, :4].tanh(), sigmoid(a[:, 4:] + 1)
-    return g * h + (1 - g) * c
-
-
-def minimal_gated_unit(x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor, d: Tensor) -> Tensor:
-    f = sigmoid(x @ w[:4].T + b[:4] + h @ u[:4].T + d[:4])
-    n = torch.tanh(x @ w[4:].T + b[4:] + (f * h) @ u[4:].T + d[4:])
-    return (1 - f) * h + f * n
-
-
-@pytest.mark.parametrize(
-    ("cell_class", "equations"),
-    [(UGRNNCell, update_gate_rnn), (MinimalGatedCell, minimal_gated_unit)],
-)
-@pytest.mark.parametrize("bias", [True, False])
-def test_the_cell_equals_its_equations(
-    cell_class: type[Cell], equations: Callable[..., Tensor], bias: bool
-) -> None:
-    torch.manual_seed(0)
-    layer = layer_of(cell_class)(3, 4, bias=bias, dtype=torch.float64)
-    x = torch.randn(5, 2, 3, dtype=torch.float64)
-    weights = [layer.weight_ih_l0, layer.weight_hh_l0]
-    biases = [layer.bias_ih_l0, layer.bias_hh_l0] if bias else [x.new_zeros(8), x.new_zeros(8)]
-    h = x.new_zeros(2, 4)
-    for x_t, hidden in zip(x, trace(layer, x).of().hidden, strict=True):
-        h = equations(x_t, h, *weights, *biases)
-        torch.testing.assert_close(hidden, h, rtol=1e-12, atol=1e-12)
 
 
 def run_module(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,3 +55,22 @@ def test_verify_a_cell_works_on_the_command_line() -> None:
     done = run_module(*command.split())
     assert (done.returncode, done.stderr) == (1, "")
     assert "missing-output-tanh" in done.stdout
+
+
+@pytest.mark.usefixtures("blank_plots")
+def test_follow_a_unit_finds_a_unit_and_draws_it(tmp_path: Path) -> None:
+    config = small(tmp_path)
+    train(config)
+    done = run_module("examples.follow_a_unit", str(config.run_dir), str(tmp_path / "unit.png"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(
+        r"unit \d+ of the last layer detects \d: [+-]\d+\.\d deviations\n", done.stdout
+    )
+    assert (tmp_path / "unit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_score_of_a_unit_is_the_difference_of_the_means_in_deviations() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    final = torch.tensor([[5.0, 0.0], [6.0, 1.0], [7.0, 2.0], [0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    scores = detectors(final, labels)
+    torch.testing.assert_close(scores, torch.tensor([[5.0, 0.0], [-5.0, 0.0]]))

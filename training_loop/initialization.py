@@ -56,6 +56,8 @@ def initialize_biases(
         return
     b_ih = getattr(layer, weight_hh.replace("weight_hh", "bias_ih"))
     b_hh = getattr(layer, weight_hh.replace("weight_hh", "bias_hh"))
+    if b_ih is None:  # a cell of the user's own without biases
+        return
     b_ih.zero_()
     b_hh.zero_()
     by_gate = gates(*b_ih.chunk(len(gates._fields)))  # type: ignore[attr-defined]  # of a NamedTuple

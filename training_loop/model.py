@@ -86,9 +86,9 @@ def describe_backend(config: Config, layer: nn.Module, sequences: Tensor) -> str
         layer: its recurrent layer, scratch, builtin or the user's.
         sequences: a batch of its input, on its device.
     """
-    if isinstance(layer, RecurrentStack):
+    if isinstance(layer, RecurrentStack) and type(layer).forward is RecurrentStack.forward:
         if config.compile:
-            return "plain: torch.compile compiles the loop"
+            return "operator: torch.compile records one operator for each cell"
         return str(layer.backend_for(sequences))
     return "torch.nn" if isinstance(layer, nn.RNNBase) else "the layer's own"
 

@@ -14,6 +14,7 @@ from scratch_cells.backends import c_backend, torch_backend, triton_backend
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.cell_kernel import CellKernel
+from scratch_cells.backends.custom_operator import apply_operator, is_recorded, operator_problem
 from scratch_cells.backends.eligibility import (
     CELL_CLASSES,
     LAYOUTS,
@@ -60,6 +61,9 @@ CANDIDATES = {
 BACKENDS = tuple(CANDIDATES)
 """The values of the argument ``backend``."""
 
+OPERATOR_BACKENDS = ("auto", "bptt", "c")
+"""Those whose kernels run inside the operator while ``torch.compile`` records."""
+
 BPTT_DTYPES = (torch.float32, torch.float64)
 
 REQUESTED = "requested"
@@ -103,6 +107,11 @@ def select_backend(
         ValueError: ``backend`` is not one of BACKENDS.
     """
     check_backend(backend, BACKENDS)
+    if is_recorded() and batch_sizes is None and backend in OPERATOR_BACKENDS:
+        problem = operator_problem(cell, input)
+        if problem is None:
+            run = partial(apply_operator, cell, input, state, backend)
+            return Selection("operator", "torch records the operations", run)
     name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
     if name == "plain":
         return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))

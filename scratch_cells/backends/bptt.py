@@ -50,12 +50,12 @@ def apply_bptt(
     ):
         outputs, *final = BPTTFunction.apply(kind, kernel_class, reverse, *operands)
     else:
-        _, buffers = _forward(kernel_class, operands, False, reverse)
+        _, buffers = forward_by_kernel(kernel_class, operands, False, reverse)
         outputs, final = buffers.outputs(), buffers.final_state()
     return outputs, whole(final)
 
 
-def _forward(
+def forward_by_kernel(
     kernel_class: type[CellKernel], operands: Operands, needs_backward: bool, reverse: bool
 ) -> tuple[CellKernel, SequenceBuffers]:
     """The kernel, and the buffers after the forward pass."""
@@ -90,7 +90,7 @@ class BPTTFunction(torch.autograd.Function):
         reverse: bool,
         *operands: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        kernel, buffers = _forward(kernel_class, list(operands), True, reverse)
+        kernel, buffers = forward_by_kernel(kernel_class, list(operands), True, reverse)
         outputs, final = buffers.outputs(), buffers.final_state()
         layout = kernel_class.layout
         ctx.kind, ctx.kernel_class = kind, kernel_class
@@ -123,7 +123,7 @@ class BPTTFunction(torch.autograd.Function):
             d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned
         )
         if _is_exact_backward(ctx, saved, d_returned):
-            gradients = _backward_by_kernel(ctx, saved, d_returned)
+            gradients = backward_by_kernel(ctx, saved, d_returned)
         else:
             _check_unpacked(ctx, saved[:-4])
             gradients = gradient_by_reference_loop(ctx, saved[:-4], computed, d_returned)
@@ -182,8 +182,8 @@ def _is_batched(gradient: Tensor) -> bool:
     return functorch.is_legacy_batchedtensor(gradient) or functorch.is_batchedtensor(gradient)
 
 
-def _backward_by_kernel(
-    ctx: Any, saved: tuple[Tensor, ...], d_returned: tuple[Tensor | None, ...]
+def backward_by_kernel(
+    ctx: Any, saved: tuple[Any, ...], d_returned: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
     """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
     input, w_ih, w_hh, *state, h, c, gates, extra = saved

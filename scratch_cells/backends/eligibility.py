@@ -6,7 +6,7 @@ counts as a problem, and the reference loop runs.
 """
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter, eq
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -166,8 +166,9 @@ def _module_problem(module: nn.Module, name: str) -> str | None:
     cls: type = type(module)
     methods = GETTERS[cls](cls)
     if methods != ORIGINALS[cls]:
-        index = list(map(eq, methods, ORIGINALS[cls])).index(False)
-        return f"{METHODS_OF[cls][index]} of {cls.__name__} is replaced"
+        for method, now, original in zip(METHODS_OF[cls], methods, ORIGINALS[cls], strict=True):
+            if now != original and not _is_replaced_by_export(method, now):
+                return f"{method} of {cls.__name__} is replaced"
     for hidden in PARTS[cls]:
         if hidden in attributes and (hidden in module._parameters or hidden in module._modules):
             return f"an attribute hides {hidden} of {name}"
@@ -177,6 +178,15 @@ def _module_problem(module: nn.Module, name: str) -> str | None:
         kind = next(kind for hooks, kind in HOOKS.items() if attributes[hooks])
         return f"a {kind} is registered on {name}"
     return None
+
+
+def _is_replaced_by_export(method: str, now: Any) -> bool:
+    """Whether ``torch.export`` has replaced a method of all modules, to record what is used."""
+    return (
+        method in ("__call__", "__getattr__")
+        and torch.compiler.is_exporting()
+        and str(getattr(now, "__module__", "")).startswith("torch.")
+    )
 
 
 def _function_problem() -> str | None:

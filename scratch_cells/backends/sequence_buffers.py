@@ -7,7 +7,7 @@ from typing import Self
 from torch import Tensor
 
 from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
-from scratch_cells.backends.cell_kernel import Block, CellKernel
+from scratch_cells.backends.cell_kernel import Block, CellKernel, CellLayout
 
 BLOCK_ELEMENTS = 2**19
 """Elements in the gates of one block: 2 MiB in float32, about the size of a core's cache."""
@@ -54,10 +54,7 @@ class SequenceBuffers:
         layout = kernel_class.layout
         time = len(input)
         batch, size = h_0.shape
-        steps = time
-        if kernel_class.uses_blocks:
-            step_elements = max(1, batch * size * layout.gate_count)
-            steps = min(time, max(1, BLOCK_ELEMENTS // step_elements))
+        steps = steps_of_a_block(kernel_class, time, batch, size)
         rows = time if needs_backward else steps
 
         def buffer(rows: int, count: int = 1) -> Tensor:
@@ -99,6 +96,13 @@ class SequenceBuffers:
         last = 0 if self.reverse else -1
         return [buffer[last].clone() for buffer in (self.h, self.c) if len(buffer)]
 
+    def saved(self, layout: CellLayout) -> list[Tensor]:
+        """The buffers that the gradient needs: h, c, gates and extra, those that the cell has."""
+        saved = [self.h]
+        saved += [self.c] if layout.has_cell_state else []
+        saved += [] if layout.gates_are_states else [self.gates]
+        return saved + ([self.extra] if layout.saves_extra else [])
+
     def blocks(self) -> list[tuple[slice, Block]]:
         """Each block with its place in the sequence, in the order of the forward pass."""
         time = len(self.h) - 1
@@ -124,6 +128,14 @@ class SequenceBuffers:
             extra=_part(self.extra, own),
             needs_backward=self.needs_backward,
         )
+
+
+def steps_of_a_block(kernel_class: type[CellKernel], time: int, batch: int, size: int) -> int:
+    """Number of time steps in a block, for a sequence of (time, batch) and ``size`` units."""
+    if not kernel_class.uses_blocks:
+        return time
+    step_elements = max(1, batch * size * kernel_class.layout.gate_count)
+    return min(time, max(1, BLOCK_ELEMENTS // step_elements))
 
 
 def _after(h: Tensor, reverse: bool) -> Tensor:

@@ -78,7 +78,7 @@ def test_a_backend_for_a_layer_without_backends_is_an_error(implementation: str)
     [
         ({"backend": "plain"}, "plain: requested"),
         ({"backend": "bptt"}, "bptt: requested"),
-        ({"compile": True}, "plain: torch.compile compiles the loop"),
+        ({"compile": True}, "operator: torch.compile records one operator for each cell"),
         ({"implementation": "builtin"}, "torch.nn"),
     ],
 )

@@ -1,0 +1,256 @@
+"""A cell over a sequence as one operator, for ``torch.compile`` and ``torch.export``.
+
+A compiler that records the reference loop repeats the body of the loop once for each time step: it
+takes minutes for a long sequence, and the result is right for one length only. A recorded operator
+has the same size for every length. It runs the kernels of the CPU backends, forward and backward.
+
+    sequence            x, weights, state -> outputs, final state, and what the gradient needs
+    sequence_gradient   gradients of those, and what was saved -> gradients of x, weights, state
+
+Each has a *fake* implementation, which computes shapes alone, with symbols for the sizes.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scratch_cells.backends import c_backend, torch_backend
+from scratch_cells.backends.bptt import backward_by_kernel, forward_by_kernel
+from scratch_cells.backends.c_backend import c_is_slower, c_problem
+from scratch_cells.backends.cell_kernel import CellKernel
+from scratch_cells.backends.eligibility import (
+    LAYOUTS,
+    Operands,
+    autocast_is_on,
+    cell_problem,
+    kind_of,
+    operand_problem,
+    operands_of,
+)
+from scratch_cells.backends.sequence_buffers import steps_of_a_block
+from scratch_cells.cell import Cell, whole
+from shared_interface import State
+
+C_KERNELS: dict[str, type[CellKernel]] = {
+    "rnn_tanh": c_backend.CRNNTanhKernel,
+    "rnn_relu": c_backend.CRNNReLUKernel,
+    "gru": c_backend.CGRUKernel,
+    "lstm": c_backend.CLSTMKernel,
+}
+TORCH_KERNELS: dict[str, type[CellKernel]] = {
+    "rnn_tanh": torch_backend.RNNTanhKernel,
+    "rnn_relu": torch_backend.RNNReLUKernel,
+    "gru": torch_backend.GRUKernel,
+    "lstm": torch_backend.LSTMKernel,
+}
+DTYPES = (torch.float32, torch.float64)
+
+constant_cell_problem = torch.compiler.assume_constant_result(cell_problem)
+"""``cell_problem`` while ``torch.compile`` records: evaluated once, not recorded."""
+
+
+def is_recorded() -> bool:
+    """Whether torch records the operations: ``torch.compile``, ``export`` or ``jit.trace``."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+
+
+def operator_problem(cell: Cell, input: Tensor) -> str | None:
+    """Why the operator does not compute what the reference loop computes, or None if it does."""
+    if kind_of(cell) is None:
+        return f"there is no kernel for {type(cell).__name__}"
+    problem: str | None = constant_cell_problem(cell, kind_of(cell))
+    if problem is not None:
+        return problem
+    if input.device.type != "cpu" or input.dtype not in DTYPES:
+        return f"the operator is for float32 and float64 on the CPU, not {input.dtype}"
+    return "autocast is on" if autocast_is_on(input) else None
+
+
+def apply_operator(
+    cell: Cell, input: Tensor, state: State, backend: str, reverse: bool
+) -> tuple[Tensor, State]:
+    """Run a cell over a sequence by the operator; return what ``unroll`` returns.
+
+    Args:
+        cell, input, state, reverse: see ``unroll``.
+        backend: ``"auto"``, ``"c"`` or ``"bptt"``.
+    """
+    kind = str(kind_of(cell))
+    input, w_ih, w_hh, b_ih, b_hh, *initial = operands_of(cell, input, state)  # type: ignore[assignment]
+    # An exported or traced program is for inference: its gradient repeats the forward pass.
+    operands = [each for each in (input, w_ih, w_hh, *initial) if each is not None]
+    save = (
+        torch.compiler.is_compiling()
+        and not torch.compiler.is_exporting()
+        and torch.is_grad_enabled()
+        and any(each.requires_grad for each in operands)
+    )
+    outputs, *rest = sequence(
+        input, w_ih, w_hh, b_ih, b_hh, initial, f"{kind} {backend}", reverse, save
+    )
+    return outputs, whole(rest[: len(initial)])
+
+
+@torch.library.custom_op("recurrent_by_hand::sequence", mutates_args=())
+def sequence(
+    input: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    state: list[Tensor],
+    kernel: str,
+    reverse: bool,
+    save: bool,
+) -> list[Tensor]:
+    """The outputs, the final state and, with ``save``, the buffers that the gradient needs.
+
+    Args:
+        input, w_ih, w_hh, b_ih, b_hh, state: the operands.
+        kernel: the kind of the cell and the backend, such as ``"lstm auto"``.
+        reverse: see ``unroll``.
+        save: whether a backward pass follows.
+
+    Raises:
+        RuntimeError: an operand does not have the shape, dtype or device of the others.
+    """
+    operands: Operands = [input, w_ih, w_hh, b_ih, b_hh, *state]
+    kind = kernel.partition(" ")[0]
+    problem = operand_problem(kind, operands)
+    if problem is not None:
+        raise RuntimeError(f"recurrent_by_hand::sequence: {problem}")
+    _, buffers = forward_by_kernel(_kernel_class(kernel, operands), operands, save, reverse)
+    results = [buffers.outputs(), *buffers.final_state()]
+    return results + buffers.saved(LAYOUTS[kind]) if save else results
+
+
+@sequence.register_fake
+def _(
+    input: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    state: list[Tensor],
+    kernel: str,
+    reverse: bool,
+    save: bool,
+) -> list[Tensor]:
+    layout = LAYOUTS[kernel.partition(" ")[0]]
+    time, batch, size = input.size(0), input.size(1), w_hh.size(1)
+    results = [input.new_empty(time, batch, size), *(part.new_empty(batch, size) for part in state)]
+    if save:
+        results.append(input.new_empty(time + 1, batch, size))
+        if layout.has_cell_state:
+            results.append(input.new_empty(time + 1, batch, size))
+        if not layout.gates_are_states:
+            results.append(input.new_empty(time, batch, layout.gate_count * size))
+        if layout.saves_extra:
+            results.append(input.new_empty(time, batch, size))
+    return results
+
+
+@torch.library.custom_op("recurrent_by_hand::sequence_gradient", mutates_args=())
+def sequence_gradient(
+    d_returned: list[Tensor],
+    saved: list[Tensor],
+    input: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    state: list[Tensor],
+    kernel: str,
+    reverse: bool,
+) -> list[Tensor]:
+    """The gradients of x, W_ih, W_hh, of a bias each if there is one, and of the initial state.
+
+    Args:
+        d_returned: gradients of the outputs and of the parts of the final state.
+        saved: what ``sequence`` saved; empty to repeat the forward pass.
+        input, w_ih, w_hh, b_ih, b_hh, state, kernel, reverse: as for ``sequence``.
+    """
+    operands: Operands = [input, w_ih, w_hh, b_ih, b_hh, *state]
+    kind = kernel.partition(" ")[0]
+    layout = LAYOUTS[kind]
+    kernel_class = _kernel_class(kernel, operands)
+    if not saved:
+        _, buffers = forward_by_kernel(kernel_class, operands, True, reverse)
+        saved = buffers.saved(layout)
+    rest = iter(saved)
+    h = next(rest)
+    c = next(rest) if layout.has_cell_state else None
+    gates = (h[:-1] if reverse else h[1:]) if layout.gates_are_states else next(rest)
+    extra = next(rest) if layout.saves_extra else None
+    ctx = SimpleNamespace(
+        kernel_class=kernel_class,
+        reverse=reverse,
+        steps=steps_of_a_block(kernel_class, len(input), *state[0].shape),
+        has_biases=(b_ih is not None, b_hh is not None),
+        needs_input_grad=[True] * (3 + len(operands)),
+    )
+    everything = (input, w_ih, w_hh, *state, h, c, gates, extra)
+    gradients = backward_by_kernel(ctx, everything, tuple(d_returned))
+    return [gradient.contiguous() for gradient in gradients if gradient is not None]
+
+
+@sequence_gradient.register_fake
+def _(
+    d_returned: list[Tensor],
+    saved: list[Tensor],
+    input: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    state: list[Tensor],
+    kernel: str,
+    reverse: bool,
+) -> list[Tensor]:
+    given = [each for each in (input, w_ih, w_hh, b_ih, b_hh, *state) if each is not None]
+    return [each.new_empty(each.shape) for each in given]
+
+
+def _kernel_class(kernel: str, operands: Operands) -> type[CellKernel]:
+    """The kernel that ``select_backend`` would choose for these operands on the CPU."""
+    kind, _, backend = kernel.partition(" ")
+    input, w_ih, w_hh, *_ = operands
+    assert input is not None
+    assert w_ih is not None
+    assert w_hh is not None
+    if backend == "bptt" or c_problem(input) is not None:
+        return TORCH_KERNELS[kind]
+    if backend == "auto" and c_is_slower(w_ih.numel() + w_hh.numel(), input.size(1)):
+        return TORCH_KERNELS[kind]
+    return C_KERNELS[kind]
+
+
+def _save_for_gradient(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    input, w_ih, w_hh, b_ih, b_hh, state, ctx.kernel, ctx.reverse, _ = inputs
+    ctx.parts = len(state)
+    ctx.has_biases = b_ih is not None, b_hh is not None
+    ctx.save_for_backward(input, w_ih, w_hh, b_ih, b_hh, *state, *output[1 + len(state) :])
+
+
+def _gradient(ctx: Any, d_output: list[Tensor | None]) -> tuple[Any, ...]:
+    input, w_ih, w_hh, b_ih, b_hh, *rest = ctx.saved_tensors
+    state, saved = rest[: ctx.parts], rest[ctx.parts :]
+    shape = (*input.shape[:2], w_hh.size(1))
+    shapes = [shape, *(part.shape for part in state)]
+    d_returned = [
+        input.new_zeros(shape) if d is None else d
+        for d, shape in zip(d_output, shapes, strict=False)
+    ]
+    gradients = iter(
+        sequence_gradient(
+            d_returned, saved, input, w_ih, w_hh, b_ih, b_hh, state, ctx.kernel, ctx.reverse
+        )
+    )
+    first = [next(gradients) for _ in range(3)]
+    biases = [next(gradients) if has_bias else None for has_bias in ctx.has_biases]
+    return *first, *biases, list(gradients), None, None, None
+
+
+sequence.register_autograd(_gradient, setup_context=_save_for_gradient)

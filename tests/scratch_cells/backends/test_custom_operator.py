@@ -1,0 +1,251 @@
+"""A cell as one operator, under torch.compile, torch.export and torch.jit.trace."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounterWithBackend
+
+import scratch_cells
+from scratch_cells.backends.custom_operator import sequence
+from scratch_cells.layers import RecurrentStack
+from tests.helpers.paths import ROOT
+
+KINDS = ("RNN", "GRU", "LSTM")
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(autouse=True)
+def forget_compiled_code() -> Iterator[None]:
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def build(kind: str, **options: Any) -> RecurrentStack:
+    torch.manual_seed(0)
+    layer: RecurrentStack = getattr(scratch_cells, kind)(3, 4, dtype=torch.float64, **options)
+    return layer
+
+
+def parts(state: Any) -> tuple[Tensor, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+def values_and_gradients(call: Callable[..., Any], layer: nn.Module, x: Tensor) -> list[Tensor]:
+    x = x.clone().requires_grad_()
+    output, state = call(x)
+    loss = output.sin().sum() + sum((part * part).sum() for part in parts(state))
+    return [output, *parts(state), *torch.autograd.grad(loss, [x, *layer.parameters()])]
+
+
+def assert_same(ours: list[Tensor], right: list[Tensor]) -> None:
+    for got, expected in zip(ours, right, strict=True):
+        torch.testing.assert_close(got, expected, **EXACT)
+
+
+# The operator itself
+
+
+@pytest.mark.parametrize("kind", ["rnn_tanh", "rnn_relu", "gru", "lstm"])
+@pytest.mark.parametrize("backend", ["auto", "bptt"])
+@pytest.mark.parametrize("save", [False, True])
+def test_the_operator_is_registered_as_torch_demands(kind: str, backend: str, save: bool) -> None:
+    """Schema, fake implementation and gradient, by torch's own checks."""
+    gates = {"lstm": 4, "gru": 3}.get(kind, 1)
+    w_ih, w_hh = torch.randn(gates * 4, 3), torch.randn(gates * 4, 4)
+    b = torch.randn(gates * 4)
+    state = [torch.randn(2, 4) for _ in range(2 if kind == "lstm" else 1)]
+    operands = [torch.randn(5, 2, 3), w_ih, w_hh, b]
+    for operand in [*operands, *state]:
+        operand.requires_grad_()
+    arguments = (*operands, None, state, f"{kind} {backend}", True, save)
+    utilities = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(sequence, arguments, test_utils=utilities)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"w_hh": torch.randn(4, 5)}, "shape"),
+        ({"w_ih": torch.randn(4, 3, dtype=torch.float64)}, "float64"),
+        ({"state": [torch.randn(3, 4)]}, "the hidden state has shape"),
+        ({"state": []}, "parts"),
+        ({"b_ih": torch.randn(3)}, "input_to_hidden.bias has shape"),
+    ],
+)
+def test_the_operator_raises_for_operands_that_do_not_fit(change: Any, words: str) -> None:
+    operands = {"input": torch.randn(5, 2, 3), "w_ih": torch.randn(4, 3)}
+    operands |= {"w_hh": torch.randn(4, 4), "b_ih": None, "b_hh": None}
+    operands |= {"state": [torch.randn(2, 4)]} | change
+    with pytest.raises(RuntimeError, match=words):
+        sequence(**operands, kernel="rnn_tanh auto", reverse=False, save=False)
+
+
+# torch.compile
+
+
+@pytest.mark.slow
+@each_kind
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_compiled_layer_is_right_at_every_length_without_recompilation(
+    kind: str, bidirectional: bool
+) -> None:
+    layer = build(kind, num_layers=2, bidirectional=bidirectional, batch_first=True)
+    counter, counts = CompileCounterWithBackend("aot_eager"), set()
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend=counter)
+    for time, batch in ((5, 2), (9, 2), (40, 3), (3, 7)):
+        x = torch.randn(batch, time, 3, dtype=torch.float64)
+        assert_same(values_and_gradients(compiled, layer, x), values_and_gradients(layer, layer, x))
+        counts.add(counter.frame_count)
+    assert len(counts) == 1
+
+
+@each_kind
+def test_a_compiled_layer_without_gradient_is_right(kind: str) -> None:
+    layer = build(kind, bias=False)
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend="aot_eager")
+    with torch.no_grad():
+        for time in (1, 6):
+            x = torch.randn(time, 2, 3, dtype=torch.float64)
+            assert_same([compiled(x)[0]], [layer(x)[0]])
+
+
+@pytest.mark.parametrize("change", ["hook", "step", "own cell"])
+def test_a_changed_cell_is_compiled_as_it_is(change: str) -> None:
+    class Doubled(scratch_cells.GRUCell):
+        def update(self, gates: Any, h: Tensor) -> Tensor:
+            return 2 * super().update(gates, h)
+
+    layer = build("GRU")
+    if change == "hook":
+        layer.cells[0].hidden_to_hidden.register_forward_hook(lambda *given: 2 * given[-1])
+    elif change == "step":
+        layer.cells[0].step = lambda projected, h: projected[:, :4] + h  # type: ignore[method-assign]
+    else:
+        layer = scratch_cells.layer_of(Doubled)(3, 4, dtype=torch.float64)
+    compiled = torch.compile(layer, fullgraph=True, backend="eager")
+    x = torch.randn(3, 2, 3, dtype=torch.float64)
+    assert_same([compiled(x)[0]], [layer(x)[0]])
+
+
+# torch.export
+
+
+@each_kind
+@settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    layers=st.integers(1, 2),
+    bidirectional=st.booleans(),
+    bias=st.booleans(),
+    batch_first=st.booleans(),
+    exported_at=st.integers(2, 6),
+    run_at=st.lists(st.integers(1, 30), min_size=1, max_size=3),
+    seed=st.integers(0, 999),
+)
+def test_an_exported_layer_is_right_at_every_length_and_batch(
+    kind: str,
+    layers: int,
+    bidirectional: bool,
+    bias: bool,
+    batch_first: bool,
+    exported_at: int,
+    run_at: list[int],
+    seed: int,
+) -> None:
+    options = {"num_layers": layers, "bidirectional": bidirectional, "bias": bias}
+    layer = build(kind, **options, batch_first=batch_first)
+    program = export(layer, exported_at, batch_first)
+    torch.manual_seed(seed)
+    for time in (1, 2048 if seed % 4 == 0 else 2, *run_at):
+        for batch in (1, 3):
+            shape = (batch, time, 3) if batch_first else (time, batch, 3)
+            x = torch.randn(shape, dtype=torch.float64)
+            output, state = program.module()(x)
+            right, right_state = layer(x)
+            assert_same([output, *parts(state)], [right, *parts(right_state)])
+
+
+def export(layer: nn.Module, time: int, batch_first: bool = False) -> torch.export.ExportedProgram:
+    T, B = torch.export.Dim("T", min=1, max=4096), torch.export.Dim("B", min=1)  # noqa: N806
+    x = torch.randn((2, time, 3) if batch_first else (time, 2, 3), dtype=torch.float64)
+    return torch.export.export(
+        layer, (x,), dynamic_shapes=({0: B, 1: T} if batch_first else {0: T, 1: B},)
+    )
+
+
+def test_the_size_of_an_exported_program_does_not_depend_on_the_length() -> None:
+    sizes = {len(export(build("LSTM"), time).graph.nodes) for time in (2, 50)}
+    assert len(sizes) == 1
+
+
+def test_an_exported_layer_can_be_trained() -> None:
+    layer = build("LSTM", num_layers=2)
+    module = export(layer, 5).module()
+    x = torch.randn(7, 3, 3, dtype=torch.float64)
+    leaf = x.clone().requires_grad_()
+    output, _ = module(leaf)
+    output.sin().sum().backward()
+    right = x.clone().requires_grad_()
+    layer(right)[0].sin().sum().backward()
+    assert leaf.grad is not None
+    assert right.grad is not None
+    torch.testing.assert_close(leaf.grad, right.grad, **EXACT)
+    for name, weight in layer.named_parameters():
+        torch.testing.assert_close(module.get_parameter(name).grad, weight.grad, **EXACT)
+
+
+def test_an_exported_program_runs_in_a_new_process(tmp_path: Path) -> None:
+    layer = build("GRU", bidirectional=True)
+    torch.export.save(export(layer, 4), tmp_path / "layer.pt2")
+    x = torch.randn(17, 5, 3, dtype=torch.float64)
+    torch.save({"x": x, "right": layer(x)[0]}, tmp_path / "case.pt")
+    code = (
+        "import sys, torch, scratch_cells\n"
+        "program, case = torch.export.load(sys.argv[1]), torch.load(sys.argv[2])\n"
+        "output, _ = program.module()(case['x'])\n"
+        "torch.testing.assert_close(output, case['right'], rtol=1e-12, atol=1e-12)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "layer.pt2"), str(tmp_path / "case.pt")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# torch.jit.trace and torch.fx
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@each_kind
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_traced_layer_is_right_at_every_length_and_batch(kind: str, bidirectional: bool) -> None:
+    layer = build(kind, num_layers=2, bidirectional=bidirectional, batch_first=True)
+    traced = torch.jit.trace(layer, torch.randn(2, 5, 3, dtype=torch.float64))
+    for time, batch in ((5, 2), (9, 3), (1, 1)):
+        x = torch.randn(batch, time, 3, dtype=torch.float64)
+        assert_same(values_and_gradients(traced, layer, x), values_and_gradients(layer, layer, x))
+
+
+def test_symbolic_trace_raises_one_clear_error() -> None:
+    with pytest.raises(TypeError, match=r"use torch\.export"):
+        torch.fx.symbolic_trace(nn.Sequential(build("GRU")))
+
+
+def test_a_tracer_that_keeps_the_layer_whole_works() -> None:
+    class Tracer(torch.fx.Tracer):
+        def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+            return isinstance(module, RecurrentStack) or super().is_leaf_module(module, name)
+
+    model = nn.Sequential(build("GRU"))
+    graph = torch.fx.GraphModule(model, Tracer().trace(model))
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    assert_same([graph(x)[0]], [model(x)[0]])
