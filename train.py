@@ -14,15 +14,17 @@ python train.py --evaluate runs/NAME
 python train.py --compare runs/NAME runs/OTHER
 """
 
-import dataclasses
-from pathlib import Path
+from command_line.imports import clean_imports, fast_imports
 
-from command_line.errors import printable
-from command_line.imports import fast_imports
-from command_line.program import clean_exit
-from training_loop.commands.options import PROGRAM, Options, parse_options
-from training_loop.config import DATA_DIR, Config
-from training_loop.runtime.startup import tune_malloc
+with clean_imports("train.py", __name__):  # from here on, Ctrl-C gives one line
+    import dataclasses
+    from pathlib import Path
+
+    from command_line.errors import printable
+    from command_line.program import clean_exit
+    from training_loop.commands.options import PROGRAM, Options, parse_options
+    from training_loop.config import DATA_DIR, Config
+    from training_loop.runtime.startup import tune_malloc
 
 
 def train(config: Config, resume: bool = False) -> Path:
@@ -37,6 +39,7 @@ def train(config: Config, resume: bool = False) -> Path:
 
     Raises:
         ConfigError, DataError, ImplementationError: an option, a file or a folder cannot be used.
+        DivergedError: the loss is not finite, or far above that of guessing at the end of the run.
         Stopped: Ctrl-C or SIGTERM has stopped the run; a checkpoint has been written.
     """
     with fast_imports(PROGRAM):  # imported here, because --help does not need them
@@ -48,13 +51,14 @@ def train(config: Config, resume: bool = False) -> Path:
         from training_loop.loop import train_epoch
         from training_loop.model import build_model, count_parameters, describe_backend
         from training_loop.predict import accuracy, predict
+        from training_loop.reports.compilation import CompilationReport
         from training_loop.reports.saturation import can_trace
         from training_loop.runs.folder import open_folder
         from training_loop.runs.run import Run
         from training_loop.runtime.accelerator import describe, start_accelerator
         from training_loop.runtime.processes import require_same_options
         from training_loop.runtime.signals import stop_on_signals
-        from training_loop.trainer import Trainer
+        from training_loop.trainer import DivergedError, Trainer
 
     accelerator = start_accelerator(config.device, config.precision)
 
@@ -89,33 +93,33 @@ def train(config: Config, resume: bool = False) -> Path:
         config = dataclasses.replace(config, run_dir=folder)
         trainer = Trainer(config, accelerator, model, train_set.num_images)
         run = Run(folder, trainer, resume)
-        for line in images.note, run.warning:
-            if line:
-                report(line)
-        report(
-            f"data    {images.name}: {train_set.num_images} training and {test_set.num_images} "
-            f"{config.split} images, by {config.sequence}: "
-            f"{train_set.time} steps of {train_set.features}"
-        )
-        report(
-            f"model   {config.layer}, {config.num_layers} x {config.hidden_size}, "
-            f"{count_parameters(model)} parameters, seed {config.seed}, {config.recipe} recipe"
-        )
-        report(f"device  {describe(accelerator)}")
-        with accelerator.autocast():
-            backend = describe_backend(config, model.layer, next(iter(train_set)).sequences)
-        report(f"backend {backend}")
-        if config.compile:
-            report("compile the first training step and the first test can take minutes each")
-
         with run.checkpoint_on_interrupt():
+            for line in images.note, run.warning:
+                if line:
+                    report(line)
+            report(
+                f"data    {images.name}: {train_set.num_images} training and "
+                f"{test_set.num_images} {config.split} images, by {config.sequence}: "
+                f"{train_set.time} steps of {train_set.features}"
+            )
+            report(
+                f"model   {config.layer}, {config.num_layers} x {config.hidden_size}, "
+                f"{count_parameters(model)} parameters, seed {config.seed}, {config.recipe} recipe"
+            )
+            report(f"device  {describe(accelerator)}")
+            with accelerator.autocast():
+                backend = describe_backend(config, model.layer, next(iter(train_set)).sequences)
+            report(f"backend {backend}")
+            compilation = CompilationReport(config.compile and accelerator.is_main_process)
+
             while trainer.epoch <= config.epochs:
-                train_epoch(trainer, run, train_set, stop)
+                train_epoch(trainer, run, train_set, stop, compilation)
                 run.save()  # so that a resumed run continues with the test
 
-                logits = predict(
-                    accelerator, trainer.model, stop.iterate(test_set), test_set.num_images
-                )
+                with compilation.watch("test", f"test of epoch {trainer.epoch}"):
+                    logits = predict(
+                        accelerator, trainer.model, stop.iterate(test_set), test_set.num_images
+                    )
                 epoch = trainer.end_epoch(accuracy(logits, test_set.labels))
                 run.log_epoch(test_set)
                 report(
@@ -127,16 +131,17 @@ def train(config: Config, resume: bool = False) -> Path:
                     report(f"warning epoch {epoch.number} {trainer.divergence}")
             run.finish(images, logits)
 
-    report(
-        f"result  {images.name}: {config.split} accuracy {100 * trainer.epochs[-1].accuracy:.2f} % "
-        f"after epoch {config.epochs} ({config.layer}, {config.sequence}, "
-        f"{trainer.seconds:.1f} s) -> {folder}"
-    )
-    if trainer.divergence:
-        report(f"warning the run has {trainer.divergence}")
+            report(
+                f"result  {images.name}: {'diverged, ' if trainer.divergence else ''}"
+                f"{config.split} accuracy {100 * epoch.accuracy:.2f} % after epoch "
+                f"{config.epochs} ({config.layer}, {config.sequence}, {trainer.seconds:.1f} s) "
+                f"-> {folder}"
+            )
     if accelerator.is_main_process:
         for index, line in enumerate(next_commands(folder, can_trace(model.layer))):
             report(f"{'' if index else 'next':8}{line}")
+    if trainer.divergence:
+        raise DivergedError(f"the run has {trainer.divergence}")
     return folder
 
 

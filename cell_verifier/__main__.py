@@ -1,8 +1,8 @@
 """Verify a recurrent cell or layer: python -m cell_verifier FILE.py:NAME --against lstm"""
 
-from command_line.imports import exit_on_ctrl_c
+from command_line.imports import clean_imports
 
 if __name__ == "__main__":
-    with exit_on_ctrl_c("cell_verifier"):
+    with clean_imports("cell_verifier"):
         from cell_verifier.command import run
     run()

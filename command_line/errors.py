@@ -5,12 +5,19 @@ prints it without a traceback and ends the program with that status. Any other e
 defect of the program and keeps its traceback.
 """
 
+import sys
 import traceback
 from functools import cache
 from pathlib import Path
 from signal import SIGINT
 
 ROOT = Path(__file__).resolve().parents[1]
+USAGE_ERROR = 2
+"""Exit status if an argument, a file or a folder cannot be used. It is tyro's, too."""
+
+PACKAGES = {"sklearn": "scikit-learn"}
+"""The modules that have another name than the package that contains them."""
+
 CALLERS = ("command_line", "cell_verifier", "shared_interface", "training_loop")
 """Packages of this project that call the user's code; no error is located in them."""
 
@@ -21,7 +28,7 @@ class ConfigError(Exception):
     The message is one line: the option, its value, the rule and the remedy.
     """
 
-    exit_status = 2
+    exit_status = USAGE_ERROR
 
 
 class Stopped(BaseException):
@@ -70,6 +77,18 @@ def is_lost_connection(error: BaseException) -> bool:
     if not isinstance(error, RuntimeError):
         return False
     return type(error).__name__.startswith("Dist") or "/gloo/" in str(error)
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """What to do about a package that is not installed; empty if the module is this project's."""
+    module = (error.name or "").partition(".")[0]
+    if not module or (ROOT / module).is_dir():
+        return ""
+    package = PACKAGES.get(module, module)
+    return (
+        f"the package {package} is missing: install it with "
+        f"{sys.executable} -m pip install {package}, or everything with make"
+    )
 
 
 class OutputError(ConfigError):

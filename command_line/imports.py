@@ -1,4 +1,8 @@
-"""Imports of torch and of what needs it: late, fast, and interruptible by Ctrl-C."""
+"""Imports of a command: late and fast where torch is needed, interruptible by Ctrl-C, and one line
+for a missing package.
+
+This module imports only what is fast to import, so that a command can import it first.
+"""
 
 import gc
 import importlib
@@ -8,6 +12,30 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+
+@contextmanager
+def clean_imports(program: str, module: str = "__main__") -> Iterator[None]:
+    """For the first imports of a command: one line for Ctrl-C and for a missing package.
+
+    Args:
+        program: name of the command in the message.
+        module: ``__name__`` of the file; no effect if it is imported by another program.
+    """
+    if module != "__main__":
+        yield
+        return
+    try:
+        with exit_on_ctrl_c(program):
+            yield
+    except ModuleNotFoundError as error:
+        from command_line.errors import USAGE_ERROR, missing_package
+
+        message = missing_package(error)
+        if not message:
+            raise
+        print(f"{program}: error: {message}", file=sys.stderr, flush=True)
+        raise SystemExit(USAGE_ERROR) from None
 
 
 @contextmanager

@@ -13,18 +13,18 @@ import tyro
 
 from command_line.argument_errors import explain, list_without_values
 from command_line.errors import (
-    ROOT,
+    USAGE_ERROR,
     ConfigError,
     LostProcessError,
     Stopped,
     is_lost_connection,
+    missing_package,
     printable,
 )
 from command_line.output import checked_output, discard_output
 
 Options = TypeVar("Options")
 
-USAGE_ERROR = 2  # tyro's exit status for arguments that it cannot parse
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -105,21 +105,13 @@ def _users_error(error: Exception) -> Exception:
     The system's errors have an ``errno``. They concern a file, the disk or a limit, which the user
     can change, whichever line of the program raises them.
     """
-    if isinstance(error, ModuleNotFoundError) and error.name and not _is_ours(error.name):
-        return ConfigError(
-            f"the package {error.name} is missing: install it with "
-            f"{sys.executable} -m pip install {error.name}, or everything with make"
-        )
+    if isinstance(error, ModuleNotFoundError) and (message := missing_package(error)):
+        return ConfigError(message)
     if not isinstance(error, OSError) or error.errno is None:
         return error
     if error.filename is None:
         return ConfigError(f"the system reports: {error.strerror}")
     return ConfigError(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}")
-
-
-def _is_ours(module: str) -> bool:
-    """True for a module of this project: that it is missing is a defect."""
-    return (ROOT / module.partition(".")[0]).is_dir()
 
 
 def _exit(line: str, status: int) -> None:

@@ -6,7 +6,7 @@ python train.py --implementation examples/recurrent_dropout_lstm.py:RecurrentDro
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from scratch_cells import LSTMCell

@@ -1,11 +1,11 @@
 """Show what a recurrent layer computes: python -m gate_explorer runs/NAME --index 7"""
 
-from command_line.imports import exit_on_ctrl_c, fast_imports
+from command_line.imports import clean_imports, fast_imports
 
 PROGRAM = "gate_explorer"
 
 if __name__ == "__main__":
-    with exit_on_ctrl_c(PROGRAM):
+    with clean_imports(PROGRAM):
         from command_line.program import clean_exit, parse_arguments
         from gate_explorer.arguments import Arguments
     with clean_exit(PROGRAM):

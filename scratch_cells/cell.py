@@ -68,6 +68,8 @@ class Cell(TorchNamedModule, ABC):
         output_size: int | None = None,
     ) -> None:
         super().__init__()
+        self.provider: tuple[TorchNamedModule, ...] = ()
+        """The layer, while it provides a weight of this cell; in a tuple: not a submodule."""
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
@@ -117,6 +119,12 @@ class Cell(TorchNamedModule, ABC):
         state = self.zero_state(input) if hx is None else hx
         with self.computing_with_own_values():
             return self.step(self.project(input), state)
+
+    def computing_with_own_values(self) -> Any:
+        """As the base class; a layer with a parametrized weight provides the weight's value."""
+        if self.provider:
+            return self.provider[0].computing_with_own_values()
+        return super().computing_with_own_values()
 
     @property
     def state_sizes(self) -> tuple[int, ...]:

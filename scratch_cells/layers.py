@@ -312,6 +312,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         if len(self._provided) != provided:
             for cell in cells:
                 cell.share_weights()
+                cell.provider = (self,) if self._provided else ()
         return all(were_the_same)
 
     def _cells(self) -> list[Cell]:

@@ -215,7 +215,8 @@ class TorchNamedModule(nn.Module):
         if place is not None:
             self.share_weights()
             if name not in self._parameters and name not in self._provided:
-                return getattr(_submodule(self, place[1]), place[2])
+                with self.computing_with_own_values():
+                    return getattr(_submodule(self, place[1]), place[2])
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:

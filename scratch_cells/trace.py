@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from scratch_cells.backends import check_cell_devices
 from scratch_cells.cell import Cell, hidden, parts
 from scratch_cells.convert import from_torch
 from scratch_cells.layers import RecurrentStack
@@ -112,6 +113,7 @@ def trace(layer: nn.Module, input: Tensor | PackedSequence, state: State | None 
 
     Raises:
         TypeError: ``layer`` is not such a layer.
+        RuntimeError, ValueError: input or state has a wrong shape, dtype or device, as in a call.
     """
     scratch = layer if isinstance(layer, RecurrentStack) else from_torch(layer)
     if not isinstance(scratch, RecurrentStack):
@@ -185,6 +187,7 @@ class StepRecorder:
         batch_sizes: tuple[int, ...] | None,
         reverse: bool,
     ) -> tuple[Tensor, State]:
+        check_cell_devices(cell, input, state)
         gates: list[tuple[Tensor, ...]] = []
 
         def step(projected: Tensor, state: Any) -> Any:

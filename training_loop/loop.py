@@ -1,6 +1,7 @@
 """The training pass of one epoch: a step on every batch, with metrics and checkpoints."""
 
 from sequenced_mnist import Batches
+from training_loop.reports.compilation import CompilationReport
 from training_loop.reports.progress import progress_bar
 from training_loop.runs.run import Run
 from training_loop.runtime.contention import ThreadMonitor
@@ -8,7 +9,9 @@ from training_loop.runtime.signals import StopFlag
 from training_loop.trainer import LOG_EVERY, Trainer
 
 
-def train_epoch(trainer: Trainer, run: Run, train_set: Batches, stop: StopFlag) -> None:
+def train_epoch(
+    trainer: Trainer, run: Run, train_set: Batches, stop: StopFlag, compilation: CompilationReport
+) -> None:
     """Train on the remaining batches of the current epoch.
 
     Args:
@@ -16,6 +19,7 @@ def train_epoch(trainer: Trainer, run: Run, train_set: Batches, stop: StopFlag) 
         run: receives metrics and writes checkpoints.
         train_set: training images; each epoch has its own order.
         stop: checked between two steps.
+        compilation: reports the steps that compile the model.
 
     Raises:
         ConfigError: the run has diverged, or a checkpoint cannot be written.
@@ -32,7 +36,8 @@ def train_epoch(trainer: Trainer, run: Run, train_set: Batches, stop: StopFlag) 
     ):
         monitor, warned = ThreadMonitor(), not run.is_main_process or trainer.step > 0
         for batch in stop.iterate(train_set.shuffled(config.seed, trainer.epoch, done)):
-            trainer.take_step(batch)
+            with compilation.watch("step", f"training step {trainer.step + 1}"):
+                trainer.take_step(batch)
             if trainer.step % LOG_EVERY == 0:
                 metrics = trainer.metrics()
                 show(metrics)

@@ -122,10 +122,19 @@ def select_backend(
 def _run_loop(
     cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
 ) -> tuple[Tensor, State]:
-    """The reference loop. Tensors on several devices raise, unless something may move them."""
+    """The reference loop."""
+    check_cell_devices(cell, input, state)
+    return unroll(cell, input, state, batch_sizes, reverse)
+
+
+def check_cell_devices(cell: Cell, input: Tensor, state: State) -> None:
+    """Check that all tensors of a call are on one device, unless something may move them.
+
+    Raises:
+        RuntimeError: they are on several devices; the message is torch.nn's.
+    """
     if not context_problem() and type(cell) in CELL_CLASSES and not modification(cell):
         check_devices(input, parts(state), cell.parameters())
-    return unroll(cell, input, state, batch_sizes, reverse)
 
 
 def _decide(

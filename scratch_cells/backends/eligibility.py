@@ -27,7 +27,15 @@ from shared_interface import State
 CELL_CLASSES = (RNNCell, GRUCell, LSTMCell, ProjectedLSTMCell)
 """This package's classes of cells. The last one has no kernel."""
 
-NOT_RUN = ("__init__", "make_weights", "reset_parameters", "torch_names", "extra_repr", "bias")
+NOT_RUN = (
+    "__init__",
+    "make_weights",
+    "reset_parameters",
+    "torch_names",
+    "extra_repr",
+    "bias",
+    "computing_with_own_values",
+)
 """What a class of cells defines, but no step of it runs."""
 
 METHODS = {

@@ -60,7 +60,8 @@ def test_reports_are_complete() -> None:
 
 
 # cpu_offload looks up the weight of each nn.Linear under its path in the model, and a state_dict
-# has the weight under torch.nn's name only.
+# has the weight under torch.nn's name only. It works if it is given the weights under both names:
+# test_cpu_offload_works_with_the_weights_under_both_names.
 LIMITS = {"offloaded_weights"}
 
 

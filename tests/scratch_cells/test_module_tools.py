@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
@@ -104,3 +105,33 @@ class NamedLayer(layer_of(GRUCell)):
 def test_a_subclass_of_a_layer_of_a_cell_can_be_pickled() -> None:
     layer = pickle.loads(pickle.dumps(NamedLayer(3, 4)))
     assert type(layer) is NamedLayer
+
+
+@KINDS
+def test_cpu_offload_works_with_the_weights_under_both_names(kind: str) -> None:
+    model = nn.ModuleDict({"rnn": getattr(scratch_cells, kind)(3, 4, 2, bidirectional=True)})
+    x = torch.randn(5, 2, 3)
+    weights = dict(model.named_parameters(remove_duplicate=False))
+    with torch.no_grad():
+        expected = model["rnn"](x)[0]
+        cpu_offload(model, torch.device("cpu"), state_dict=weights)
+        for _ in range(2):
+            torch.testing.assert_close(model["rnn"](x)[0], expected)
+            assert all(weight.is_meta for weight in model.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook")
+@pytest.mark.parametrize("batch", [4, 5])
+@KINDS
+def test_opacus_raises_as_for_torchs_layers(kind: str, batch: int) -> None:
+    """It handles a layer with parameters as one module, whose output must be one tensor.
+
+    It takes dim 0 for the batch, so a layer that is time-major inside could give wrong gradients
+    where the sequence has as many time steps as the batch has samples: it must raise there, too.
+    """
+    grad_sample = pytest.importorskip("opacus.grad_sample")
+    for package in (scratch_cells, nn):
+        layer = getattr(package, kind)(3, 4, batch_first=True)
+        wrapped = grad_sample.GradSampleModule(layer, batch_first=True)
+        with pytest.raises(TypeError, match=r"only integer tensors|can't multiply sequence"):
+            wrapped(torch.randn(batch, 4, 3))[0].sum().backward()

@@ -16,6 +16,7 @@ from torch.nn.utils import parameters_to_vector, parametrizations, prune, vector
 from torch.nn.utils.parametrize import cached, register_parametrization, remove_parametrizations
 
 import scratch_cells
+from scratch_cells.cell import parts, whole
 from tests.helpers.paths import ROOT
 
 CELLS = ["RNNCell", "GRUCell", "LSTMCell"]
@@ -300,6 +301,35 @@ def test_a_tool_acts_on_a_linear(kind: str, tool: str) -> None:
     TOOLS[tool][1](linear, "weight")
     assert names(layer)[:2] == ["weight_ih_l0", "weight_hh_l0"]
     assert_shared(layer)
+
+
+@each_layer
+@pytest.mark.parametrize("tool", ["parametrization", "pruning"])
+def test_a_cell_can_be_called_while_its_layer_provides_a_weight(kind: str, tool: str) -> None:
+    """A weight that a tool has taken over by the layer's name is not in the nn.Linear any more."""
+    layer = getattr(scratch_cells, kind)(3, 4, 2, bidirectional=True, **FLOAT64)
+    cell, x = layer.cells[1], torch.randn(2, 3, **FLOAT64)
+    name = "weight_hh_l0_reverse"
+    if tool == "pruning":
+        prune.l1_unstructured(layer, name, 0.5)
+    else:
+        register_parametrization(layer, name, nn.Tanh())
+    layer.backend_for(x.expand(1, 2, 3))  # as any use of the layer
+    assert torch.equal(cell.weight_hh, getattr(layer, name))
+    state = parts(cell.zero_state(x))
+    state = tuple(part + 0.5 for part in state)
+    expected = layer(x.unsqueeze(0), whole([part.expand(4, 2, 4) for part in state]))[1]
+    for got, part in zip(parts(cell(x, whole(state))), parts(expected), strict=True):
+        torch.testing.assert_close(got, part[1], **EXACT)
+    if tool == "pruning":
+        prune.remove(layer, name)
+    else:
+        copied = copy.deepcopy(layer)  # a pruned module cannot be copied
+        assert copied.cells[1].provider[0] is copied
+        remove_parametrizations(layer, name)
+    for got, part in zip(parts(cell(x, whole(state))), parts(expected), strict=True):
+        torch.testing.assert_close(got, part[1], **EXACT)
+    assert not cell.provider
 
 
 @each_layer

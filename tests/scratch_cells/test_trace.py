@@ -1,5 +1,7 @@
 """A trace has the layer's output, and its gates equal the equations."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -142,3 +144,20 @@ def test_in_jupyter_a_trace_is_a_table_with_a_row_for_each_gate_and_state(kind: 
     assert html.count("<tr>") == 1 + 4 * len(names)
     assert all(f"<td>{name}</td>" in html for name in names)
     assert "<td>(4, 1, 2)</td>" in html
+
+
+@pytest.mark.parametrize("package", [scratch_cells, nn])
+@pytest.mark.parametrize("weight", ["weight_ih_l0", "weight_hh_l1", "bias_hh_l0"])
+def test_tensors_on_several_devices_are_an_error_as_in_a_call(weight: str, package: Any) -> None:
+    """Without a check, torch's F.linear reads memory that was never written."""
+    x = torch.randn(5, 2, 3)
+    words = "Input and parameter tensors are not at the same device, found input tensor at "
+    layer = package.LSTM(3, 4, 2)
+    with pytest.raises(RuntimeError, match=f"^{words}meta and parameter tensor at cpu$"):
+        trace(layer, x.to("meta"))
+    setattr(layer, weight, nn.Parameter(getattr(layer, weight).to("meta")))
+    with pytest.raises(RuntimeError, match=f"^{words}cpu and parameter tensor at meta$"):
+        trace(layer, x)
+    state = (torch.zeros(2, 2, 4, device="meta"), torch.zeros(2, 2, 4))
+    with pytest.raises(RuntimeError, match=r"^Input and hidden tensors are not at the"):
+        trace(package.LSTM(3, 4, 2), x, state)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from command_line.errors import (
     ConfigError,
     LostProcessError,
+    OutputError,
     Stopped,
     is_lost_connection,
     type_and_message,
@@ -182,7 +183,7 @@ class Run:
 
         Raises:
             Stopped: re-raised with what was saved.
-            DivergedError, ConfigError: re-raised with the latest checkpoint.
+            DivergedError, ConfigError, OutputError: re-raised with the latest checkpoint.
             LostProcessError: another process of the run has ended.
         """
         resume = f"resume with {self._command('--resume')}"
@@ -195,6 +196,8 @@ class Run:
             raise Stopped(stopped.signal, f"saved after step {self.saved_step}, {resume}") from None
         except DivergedError as error:
             raise DivergedError(f"{error}; {self._latest()}") from error
+        except OutputError as error:
+            raise OutputError(f"{error}; {self._on_disk()}") from error
         except ConfigError as error:
             if not checkpoint.exists(self.folder):
                 raise ConfigError(f"{error}; {self.folder} has no checkpoint any more") from error

@@ -42,10 +42,14 @@ OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
     "a dimension more": lambda t: t.unsqueeze(0),
     "sparse": Tensor.to_sparse,
 }
+CHANGE_VALUES = ("expanded", "one element", "negated")
 UNPACK: dict[str, Callable[[Tensor], Tensor]] = {
-    **{name: change for name, change in LAYOUTS.items() if name not in ("expanded", "one element")},
+    **{name: change for name, change in LAYOUTS.items() if name not in CHANGE_VALUES},
+    "negated twice": lambda t: torch._neg_view(-t),
     "copied": Tensor.clone,
 }
+"""What hooks for saved tensors return: the same values in other memory. No program can rely on the
+gradient of changed values: it depends on which tensors an implementation saves."""
 
 
 class Halved(TorchFunctionMode):
@@ -187,6 +191,12 @@ def test_unusual_calls_do_what_the_reference_loop_does(
         return
     assert isinstance(got, list), got
     assert len(got) == len(expected)
+    if other is not None and other[1] == "meta":
+        # Only what may move the weights, such as a hook, makes the loop compute here. It does not
+        # move them, and torch's F.linear reads memory that was never written.
+        got, expected = [[part.shape for part in result] for result in (got, expected)]
+        assert got == expected
+        return
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
 
