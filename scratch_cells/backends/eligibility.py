@@ -237,9 +237,10 @@ def autocast_is_on(tensor: Any) -> bool:
 
 def operand_problem(kind: str, operands: Operands) -> str | None:
     """An operand that is not a plain tensor, or not of the common device, dtype and size."""
-    input, _, w_hh, *_ = operands
+    input, w_ih, w_hh, *_ = operands
     assert input is not None
-    assert w_hh is not None
+    if w_ih is None or w_hh is None:
+        return "a weight is None"
     if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
         shapes = _expected_shapes(LAYOUTS[kind], input, w_hh)
         dtype = input.dtype

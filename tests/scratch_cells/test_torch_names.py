@@ -554,3 +554,13 @@ def test_ddp_and_fully_shard_give_the_same_step(tmp_path: Path) -> None:
     (line,) = result.stdout.splitlines()
     assert line.startswith("cells.0 was sharded by fully_shard")
     assert "call fully_shard with the layer" in line
+
+
+@each_layer
+@pytest.mark.parametrize("backend", ["auto", "plain", "c"])
+@pytest.mark.parametrize("weight", ["weight_ih_l0", "weight_hh_l1"])
+def test_a_weight_that_is_none_raises_type_error(weight: str, backend: str, kind: str) -> None:
+    layer = getattr(scratch_cells, kind)(3, 4, 2, backend=backend)
+    setattr(layer, weight, None)
+    with pytest.raises(TypeError, match="must be Tensor, not NoneType"):
+        layer(torch.randn(5, 2, 3))
