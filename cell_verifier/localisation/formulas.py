@@ -106,4 +106,8 @@ ACTIVATIONS = (
     ("tanh", torch.tanh),
     ("σ", torch.sigmoid),
     ("relu", torch.relu),
+    ("hardtanh", torch.nn.functional.hardtanh),
+    ("hardsigmoid", torch.nn.functional.hardsigmoid),
+    ("softmax", lambda values: torch.softmax(values, -1)),
+    ("sin", torch.sin),
 )
