@@ -44,7 +44,7 @@ def candidates_for(bench: Bench, group: SlotGroup) -> list[Candidate]:
     ]
 
 
-STATE_PAIRS = (("h", "c"), ("c", "h"), ("h'", "c'"), ("c'", "h'"), ("c_0", "h_0"))
+STATE_PAIRS = (("h", "c"), ("c", "h"), ("h'", "c'"), ("c'", "h'"), ("h_0", "c_0"), ("c_0", "h_0"))
 
 
 def fits(term: Term, slot: Slot) -> bool:

@@ -35,6 +35,7 @@ from cell_verifier.localisation.source import (
     statement_at,
     unpacking_line,
 )
+from cell_verifier.localisation.two_operands import mistakes_in_operands
 from cell_verifier.reference.simulate import max_relative_difference
 
 MAX_SECONDS = 6.0
@@ -61,8 +62,28 @@ def locate(identification: Identification) -> tuple[Location, ...]:
     if bench is None:
         return ()
     swapped = exchanged_arguments(bench, findings)
-    findings = findings if swapped is None else (swapped,)
-    return tuple(dict.fromkeys(_location(bench, each) for each in findings))
+    if swapped is not None:
+        return (_location(bench, swapped),)
+    locations = [_location(bench, each) for each in findings]
+    if len(findings) == 1:
+        before = [_location(bench, each) for each in mistakes_in_operands(bench, findings[0])]
+        lines = {each.line for each in before}
+        if len(lines) > 1 or not locations[0].computes:
+            locations = before or locations
+    return _one_for_each_statement(locations)
+
+
+def _one_for_each_statement(locations: Sequence[Location]) -> tuple[Location, ...]:
+    """The locations; two mistakes in the same statement become one location with both texts."""
+    by_place: dict[tuple[str, int], Location] = {}
+    for each in locations:
+        known = by_place.get((each.file, each.line))
+        if known is not None and known != each:
+            computes = f"{known.computes} and {each.computes}" if each.computes else ""
+            both = f"{known.expected} and {each.expected} (two mistakes on this line)"
+            each = replace(known, computes=computes if known.computes else "", expected=both)
+        by_place[each.file, each.line] = each
+    return tuple(by_place.values())
 
 
 def _location_in_gradients(bench: Bench) -> tuple[Location, ...]:

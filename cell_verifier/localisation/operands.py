@@ -49,6 +49,8 @@ def line_of_value(bench: Bench, finding: Finding) -> tuple[str, int] | None:
     slot, *more = finding.group.slots
     if more or not slot.is_argument or slot.first.name == "call":
         return None
+    if _is_part_of_expected(bench, finding):
+        return None
     name, frame = slot.variable, slot.first.frames[0]
     function = function_at(frame.file, frame.line)
     if not name or function is None or function.name != frame.code.co_name:
@@ -63,6 +65,16 @@ def line_of_value(bench: Bench, finding: Finding) -> tuple[str, int] | None:
     if name in parameters_of(function) and callers:
         return callers[0].file, callers[0].line
     return None
+
+
+def _is_part_of_expected(bench: Bench, finding: Finding) -> bool:
+    """Whether the operand is right and an operation on it is missing: ``c`` for ``f ⊙ c``."""
+    actual, expected = finding.actual[0], finding.candidate[0].name.split()
+    return actual is not None and any(
+        term.name in expected and equal(actual, term.values)
+        for term in bench.terms.all
+        if term.name != finding.candidate[0].name
+    )
 
 
 def _computing_lines(operations: list[Operation], slot: Slot) -> set[int]:

@@ -116,6 +116,19 @@ def test_two_independent_mistakes_are_two_locations(tmp_path: Path) -> None:
     assert "torch.nn's values on these lines together" in str(report)
 
 
+def test_two_mistakes_that_meet_in_a_sum_are_two_locations(tmp_path: Path) -> None:
+    text = FURTHER_STYLES["lstm_addmm_unbind"].read_text(encoding="utf-8")
+    text = text.replace("forget.sigmoid() * mem", "forget.sigmoid() * hid")
+    text = text.replace("enter.sigmoid() * cand", "leave.sigmoid() * cand")
+    path = tmp_path / "my_cell.py"
+    path.write_text(text, encoding="utf-8")
+    report = verify(load_object(f"{path}:MyLSTM"), "lstm")
+    assert [(each.computes, each.expected) for each in report.locations] == [
+        ("f ⊙ h", "f ⊙ c"),
+        ("o", "i = σ(a_i)"),
+    ]
+
+
 def test_swapped_names_in_an_unpacking_are_not_confused_with_a_swapped_update(
     tmp_path: Path,
 ) -> None:
