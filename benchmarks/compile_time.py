@@ -35,7 +35,8 @@ else:
     backend = "plain" if name == "loop" else "auto"
     layer = scratch_cells.LSTM(28, 64, batch_first=True, backend=backend)
 head = nn.Linear(64, 10)
-step = torch.compile(lambda x: head(layer(x)[0][:, -1]).square().mean(), fullgraph=name != "torch.nn")
+whole = name != "torch.nn"
+step = torch.compile(lambda x: head(layer(x)[0][:, -1]).square().mean(), fullgraph=whole)
 warm = torch.compile(lambda x: (x * 2).sum())
 warm(torch.randn(3, requires_grad=True)).backward()  # the compiler's own start is not measured
 x = torch.randn(8, steps, 28)

@@ -36,7 +36,9 @@ def gradients_of(result: RunResult, probe: Probe, parameters: Mapping[str, Tenso
         return dict.fromkeys(wanted)
     with default_dtype(FLOAT32 if probe.x.dtype == torch.float32 else FLOAT64):
         # for a backward pass written by hand that allocates its own tensors
-        gradients = torch.autograd.grad(combination, list(wanted.values()), allow_unused=True)
+        gradients = torch.autograd.grad(
+            combination, list(wanted.values()), allow_unused=True, retain_graph=True
+        )
     return dict(zip(wanted, gradients, strict=True))
 
 

@@ -12,7 +12,7 @@ from cell_verifier.calling.construct import default_dtype
 from cell_verifier.identification.subject import Subject
 from cell_verifier.localisation.recorder import Interventions, Operation, run
 from cell_verifier.localisation.slots import SlotGroup, interventions_for
-from cell_verifier.localisation.terms import Term, Terms, compute_terms
+from cell_verifier.localisation.terms import Term, Terms, compute_terms, in_order
 from cell_verifier.reference.probes import Probe
 from cell_verifier.reference.simulate import RunResult
 
@@ -37,7 +37,7 @@ class Bench:
     Attributes:
         subject: the user's module and its correspondence.
         seed: of the probe.
-        deadline: when the search stops, by ``time.monotonic()``.
+        deadline: when the search stops, by ``time.thread_time()``.
         before: interventions that every run makes, for a module with another mistake.
     """
 
@@ -83,6 +83,7 @@ class Bench:
         with torch.no_grad():
             return self.subject.experiment(self.base).run_torch()
 
+    @cached_property
     def operations(self) -> list[Operation]:
         """The operations of a run; empty if the module raises."""
         return self._run(Interventions(), record=True)[1]
@@ -110,8 +111,10 @@ class Bench:
     def agreement_of(self, name: str, part: Tensor) -> Tensor:
         """For each candidate, whether one observed tensor equals torch.nn's."""
         wanted = self.expected[name].unsqueeze(-3)  # (..., 1, SAMPLES, width)
+        if part.size(-2) != GROUPS * SAMPLES:
+            return torch.zeros(GROUPS, dtype=torch.bool)
         got = part.unflatten(-2, (GROUPS, SAMPLES))
-        if got.shape[-1] != wanted.shape[-1] or got.size(0) != wanted.size(0):
+        if got.shape[:-3] != wanted.shape[:-3] or got.shape[-1] != wanted.shape[-1]:
             return torch.zeros(GROUPS, dtype=torch.bool)
         difference = (got - wanted).abs().nan_to_num(nan=torch.inf).amax((0, -2, -1))
         tolerance = self.subject.precision.match * max(1.0, float(wanted.abs().max()))
@@ -134,7 +137,7 @@ class Bench:
     def own(self, candidate: Candidate) -> Candidate:
         """The same terms with the values of this bench."""
         by_name = {term.name: term for term in self.candidates}
-        return tuple(by_name[term.name] for term in candidate)
+        return tuple(in_order(by_name[term.name], term.order) for term in candidate)
 
     def _run(
         self, interventions: Interventions, *, record: bool

@@ -79,7 +79,13 @@ def _two_products(terms: list[Term]) -> Formulas:
     parts = [(n, v) for n, v in _short(terms) if len(n) <= 2 or n.startswith("1 -")]
     parts = [(_in_brackets(n), v) for n, v in parts if not n.startswith("x")]
     pairs = [(n, m) for n in range(len(parts)) for m in range(n, len(parts))]
-    products = [(f"{parts[n][0]} ⊙ {parts[m][0]}", parts[n][1] * parts[m][1]) for n, m in pairs]
+    products = [
+        (
+            " ⊙ ".join(sorted((parts[n][0], parts[m][0]), key=_factor_order)),
+            parts[n][1] * parts[m][1],
+        )
+        for n, m in pairs
+    ]
     products += parts
     for n, (name, values) in enumerate(products):
         for other, more in products[n:]:
@@ -113,4 +119,8 @@ ACTIVATIONS = (
     ("tanh", torch.tanh),
     ("σ", torch.sigmoid),
     ("relu", torch.relu),
+    ("hardtanh", torch.nn.functional.hardtanh),
+    ("hardsigmoid", torch.nn.functional.hardsigmoid),
+    ("softmax", lambda values: torch.softmax(values, -1)),
+    ("sin", torch.sin),
 )

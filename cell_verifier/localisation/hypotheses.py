@@ -22,25 +22,29 @@ from cell_verifier.parameters.correspondence import Correspondence
 MAX_CORRESPONDENCES = 48
 """Correspondences that are compared, the most likely first; bounds the time."""
 
-MAX_HYPOTHESES = 2
-"""Hypotheses for which lines are searched."""
+MAX_BY_SCORE = 2
+"""Hypotheses for which lines are searched, in addition to that of the names."""
 
 
 def hypotheses(subject: Subject) -> list[Subject]:
-    """The subject under each likely hypothesis; the subject itself if it is identified."""
+    """The subject under each likely hypothesis; the subject itself if it is identified.
+
+    First that of the names, then those under which the operations compute the most terms.
+    """
     if subject.explained:
         return [subject]
     scored: list[tuple[int, Subject]] = []
     correspondences = _correspondences(subject)
     for convention in _conventions(subject):
         called = replace(subject, convention=convention)
-        operations = Bench(called).operations()
+        operations = Bench(called).operations
         signatures = _signatures([each for op in operations for each in op.results])
-        for correspondence in correspondences:
-            other = replace(called, correspondence=correspondence)
-            scored.append((_score(other, signatures), other))
+        considered = [replace(called, correspondence=each) for each in correspondences]
+        scored += [(_score(each, signatures), each) for each in considered]
     scored.sort(key=lambda pair: -pair[0])  # stable: the most likely stays first
-    return [each for _, each in scored[:MAX_HYPOTHESES]]
+    best = [each for _, each in scored[:MAX_BY_SCORE]]
+    likely = [replace(best[0], correspondence=correspondences[0]), *best]
+    return [each for n, each in enumerate(likely) if each not in likely[:n]]
 
 
 def _conventions(subject: Subject) -> list[Convention]:

@@ -1,7 +1,8 @@
 """Locate the mistakes of a module that differs from torch.nn's."""
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -9,16 +10,36 @@ from cell_verifier.calling.conventions import LayerConvention
 from cell_verifier.identification.identify import Identification
 from cell_verifier.identification.subject import Subject
 from cell_verifier.localisation.bench import Bench
-from cell_verifier.localisation.formulas import formula_of
+from cell_verifier.localisation.gradients import find_gradient_operation
 from cell_verifier.localisation.hypotheses import hypotheses
 from cell_verifier.localisation.location import Location
-from cell_verifier.localisation.search import Finding, find_operations
-from cell_verifier.localisation.source import appending_line, statement_at
-from cell_verifier.localisation.terms import Term
+from cell_verifier.localisation.operands import (
+    exchanged_arguments,
+    line_of_value,
+    reverses_list,
+    wrong_operands,
+)
+from cell_verifier.localisation.recorder import CALL
+from cell_verifier.localisation.search import (
+    Finding,
+    computes,
+    find_operation,
+    find_pair,
+    lacks_activation,
+)
+from cell_verifier.localisation.source import (
+    appending_line,
+    function_at,
+    line_without_gradients,
+    parameters_of,
+    statement_at,
+    unpacking_line,
+)
+from cell_verifier.localisation.two_operands import mistakes_in_operands
 from cell_verifier.reference.simulate import max_relative_difference
 
 MAX_SECONDS = 6.0
-"""The search for lines stops after this time; a usual cell takes about half a second."""
+"""The search for lines stops after this time on the processor; a usual cell takes half a second."""
 
 
 def locate(identification: Identification) -> tuple[Location, ...]:
@@ -30,13 +51,111 @@ def locate(identification: Identification) -> tuple[Location, ...]:
     subject = _with_output_compared(identification.subject)
     if subject.axis_error:
         return ()
-    deadline = time.monotonic() + MAX_SECONDS
-    for hypothesis in hypotheses(subject):
-        bench = Bench(hypothesis, deadline=deadline)
-        findings = find_operations(bench)
+    deadline = time.thread_time() + MAX_SECONDS
+    benches = [Bench(each, deadline=deadline) for each in hypotheses(subject)]
+    if benches[0].is_right():
+        return _location_in_gradients(benches[0])
+    benches = [each for each in benches if not each.is_right()]
+    bench, findings = _best_single(benches)
+    if bench is None:
+        bench, findings = _first_pair(benches)
+    if bench is None:
+        return ()
+    swapped = exchanged_arguments(bench, findings)
+    if swapped is not None:
+        return (_location(bench, swapped),)
+    locations = [_location(bench, each) for each in findings]
+    if len(findings) == 1:
+        before = [_location(bench, each) for each in mistakes_in_operands(bench, findings[0])]
+        lines = {each.line for each in before}
+        if len(lines) > 1 or not locations[0].computes:
+            locations = before or locations
+    return _one_for_each_statement(locations)
+
+
+def _one_for_each_statement(locations: Sequence[Location]) -> tuple[Location, ...]:
+    """The locations; two mistakes in the same statement become one location with both texts."""
+    by_place: dict[tuple[str, int], Location] = {}
+    for each in locations:
+        known = by_place.get((each.file, each.line))
+        if known is not None and known != each:
+            computes = f"{known.computes} and {each.computes}" if each.computes else ""
+            both = f"{known.expected} and {each.expected} (two mistakes on this line)"
+            each = replace(known, computes=computes if known.computes else "", expected=both)
+        by_place[each.file, each.line] = each
+    return tuple(by_place.values())
+
+
+def _location_in_gradients(bench: Bench) -> tuple[Location, ...]:
+    """The line that stops or changes a gradient in a module whose outputs are right."""
+    finding = find_gradient_operation(bench.subject, bench.deadline)
+    if finding is None:
+        return ()
+    frame, name = finding.group.frame, ", ".join(term.name for term in finding.terms)
+    line = line_without_gradients(frame.file, frame.line)
+    statement = statement_at(frame.file, line)
+    computes = f"{name}, with another gradient than torch.nn's"
+    expected = f"{name}, through which the gradient flows back"
+    return (
+        Location(
+            frame.file,
+            statement.line,
+            statement.end_line,
+            statement.text,
+            computes,
+            expected,
+            proved=True,
+        ),
+    )
+
+
+Found = tuple[Bench | None, tuple[Finding, ...]]
+
+
+def _best_single(benches: Sequence[Bench]) -> Found:
+    """The best single operation under any hypothesis, and its bench."""
+    found: list[tuple[Quality, Bench, Finding]] = []
+    for bench in benches:
+        finding = find_operation(bench)
+        if finding is not None:
+            found.append((_quality(bench, finding), bench, finding))
+            if found[-1][0] == BEST:
+                break
+    if not found:
+        return None, ()
+    _, bench, finding = min(found, key=lambda each: each[0])
+    return bench, (finding,)
+
+
+def _first_pair(benches: Sequence[Bench]) -> Found:
+    for bench in benches:
+        findings = find_pair(bench)
         if findings:
-            return tuple(dict.fromkeys(_location(bench, each) for each in findings))
-    return ()
+            return bench, findings
+    return None, ()
+
+
+@dataclass(frozen=True, order=True)
+class Quality:
+    """How little a finding explains; lower is better.
+
+    Attributes:
+        is_state: whether the right h' is put in for an unknown value. In the last operation of a
+            step, that is a proof under every hypothesis.
+        unknown: whether it is unknown what the operation computes.
+    """
+
+    is_state: bool
+    unknown: bool
+
+
+BEST = Quality(is_state=False, unknown=False)
+
+
+def _quality(bench: Bench, finding: Finding) -> Quality:
+    unknown = not computes(bench, finding)
+    is_state = [term.name for term in finding.candidate] == ["h'"]
+    return Quality(is_state and unknown, unknown)
 
 
 def _with_output_compared(subject: Subject) -> Subject:
@@ -72,42 +191,50 @@ def agreement(identification: Identification) -> str:
 
 
 def _location(bench: Bench, finding: Finding) -> Location:
-    frame = finding.group.frame
-    line = frame.line
-    if finding.group.slots[0].first.name in ("stack", "cat") and finding.is_sequence:
-        line = appending_line(frame.file, line)
-    elif finding.copy_line:
-        line = finding.copy_line
-    statement = statement_at(frame.file, line)
+    finding, (file, line) = _most_telling(bench, finding)
+    statement = statement_at(file, line)
     return Location(
-        frame.file,
+        file,
         statement.line,
         statement.end_line,
         statement.text,
-        _computes(bench, finding),
+        computes(bench, finding),
         _should_compute(finding),
         proved=True,
     )
 
 
-def _computes(bench: Bench, finding: Finding) -> str:
-    """What the operation computes, or "" if a part of it is unknown."""
-    formulas = []
-    for actual, term in zip(finding.actual, finding.candidate, strict=True):
-        found = "" if actual is None else formula_of(actual, _vocabulary(bench, term))
-        if not found:
-            return ""
-        formulas.append(found)
-    return ", ".join(formulas)
+def _most_telling(bench: Bench, finding: Finding) -> tuple[Finding, tuple[str, int]]:
+    """The finding, or that on its wrong operand, and the place that it accuses."""
+    operands = list(wrong_operands(bench, finding))
+    for operand in operands:
+        place = line_of_value(bench, operand)
+        if place is not None:
+            return operand, place
+    if not computes(bench, finding):
+        for operand in operands:
+            if computes(bench, operand) and not lacks_activation(bench, operand):
+                return operand, _place(bench, operand)
+    return finding, _place(bench, finding)
+
+
+def _place(bench: Bench, finding: Finding) -> tuple[str, int]:
+    """The file and the line that a finding accuses."""
+    frame, first = finding.group.frame, finding.group.slots[0].first
+    if first.name == CALL:
+        function = function_at(frame.file, frame.line)
+        names = set(parameters_of(function)) if function else set()
+        return frame.file, unpacking_line(function, names) if function else frame.line
+    if first.name in ("stack", "cat") and finding.is_sequence:
+        if reverses_list(bench, finding):
+            return frame.file, frame.line
+        return frame.file, appending_line(frame.file, frame.line)
+    if finding.copy_line:
+        return frame.file, finding.copy_line
+    return line_of_value(bench, finding) or (frame.file, frame.line)
 
 
 def _should_compute(finding: Finding) -> str:
     if len(finding.candidate) == 1:
         return finding.candidate[0].equation
     return ", ".join(term.name for term in finding.candidate)
-
-
-def _vocabulary(bench: Bench, term: Term) -> tuple[Term, ...]:
-    if term.values.dim() == 2:  # the state before the first or after the last step
-        return ()
-    return (*bench.terms.all, *bench.terms.stacked)

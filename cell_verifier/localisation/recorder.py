@@ -24,6 +24,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 RETURN = "return"
 """The name of the operation that stands for a ``return`` statement of the module."""
 
+CALL = "call"
+"""The name of the operation that stands for a call of the module, with its arguments."""
+
 Values = list[Tensor]
 Replace = Callable[[Values], Values]
 """What takes the place of the tensors that an operation receives or returns."""
@@ -54,8 +57,11 @@ class Operation:
         frames: the user's frames, the innermost first; at least one.
         site: the place in the code, frames of libraries included.
         inner_site: the part of ``site`` up to the innermost frame of the user's code.
-        arguments: the shapes of the tensors that it receives.
+        arguments: the tensors that it receives, before any replacement and any change in place.
+        names: for each argument, the user's variable that holds it, or "".
+        identities: for each argument, then for each result, the same integer for the same tensor.
         results: the tensors that it returns, before any replacement.
+        key: the only integer in the index of ``a[key] = b``, or None.
     """
 
     index: int
@@ -63,8 +69,15 @@ class Operation:
     frames: tuple[UserFrame, ...]
     site: tuple[Any, ...]
     inner_site: tuple[Any, ...]
-    arguments: tuple[torch.Size, ...]
+    arguments: Values
+    names: tuple[str, ...]
+    identities: tuple[tuple[int, ...], tuple[int, ...]]
     results: Values
+    key: int | None = None
+
+    @property
+    def argument_shapes(self) -> tuple[torch.Size, ...]:
+        return tuple(each.shape for each in self.arguments)
 
 
 @dataclass
@@ -98,6 +111,7 @@ class Recorder(TorchFunctionMode):
         self.record = record
         self.operations: list[Operation] = []
         self.count = 0
+        self.alive: Values = []  # so that the identities stay unique
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -105,13 +119,15 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         index = self.count
         self.count += 1
+        received = leaves((args, kwargs)) if self.record else []
+        before = _copies(received)
         replace_arguments = self.interventions.arguments.get(index)
         if replace_arguments is not None:
             nested = (args, kwargs)
             args, kwargs = rebuild(nested, replace_arguments(leaves(nested)))
         out = func(*args, **kwargs)
         if self.record:
-            self._keep(index, _name(func), leaves((args, kwargs)), leaves(out))
+            self._keep(index, _name(func), received, before, leaves(out), key=_key(func, args))
         replace = self.interventions.results.get(index)
         return out if replace is None else _replaced(_name(func), args, out, replace)
 
@@ -119,30 +135,48 @@ class Recorder(TorchFunctionMode):
         self,
         index: int,
         name: str,
+        received: Values,
         arguments: Values,
         results: Values,
         own: tuple[UserFrame, ...] = (),
+        key: int | None = None,
     ) -> None:
-        frames, site, inner = (own, (own[0].position,), 1) if own else _user_frames()
-        if frames:
-            self.operations.append(
-                Operation(
-                    index,
-                    name,
-                    frames,
-                    (name, *site),
-                    (name, *site[:inner]),
-                    tuple(each.shape for each in arguments),
-                    [each.detach().clone() for each in results],
-                )
+        place: UserPlace = (own, (own[0].position,), 1, {}) if own else _user_frames()
+        frames, site, inner, variables = place
+        if not frames:
+            return
+        self.alive += [*received, *results]
+        self.operations.append(
+            Operation(
+                index,
+                name,
+                frames,
+                (name, *site),
+                (name, *site[:inner]),
+                arguments,
+                tuple(_variable_of(each, variables) for each in received),
+                (tuple(map(id, received)), tuple(map(id, results))),
+                _copies(results),
+                key,
             )
+        )
+
+    def on_call(self, frame: UserFrame | None, nested: Any) -> Any:
+        """Record and replace what the module receives."""
+        index = self.count
+        self.count += 1
+        received = leaves(nested)
+        if self.record and frame is not None:
+            self._keep(index, CALL, received, _copies(received), [], (frame,))
+        replace = self.interventions.arguments.get(index)
+        return nested if replace is None else rebuild(nested, replace(received))
 
     def on_return(self, frame: UserFrame | None, out: Any) -> Any:
         """Record and replace what the module returns."""
         index = self.count
         self.count += 1
         if self.record and frame is not None:
-            self._keep(index, RETURN, [], leaves(out), (frame,))
+            self._keep(index, RETURN, [], [], leaves(out), (frame,))
         replace = self.interventions.results.get(index)
         return out if replace is None else rebuild(out, replace(leaves(out)))
 
@@ -154,8 +188,11 @@ def run(
     interventions: Interventions | None = None,
     *,
     record: bool = False,
+    grad: bool = False,
 ) -> tuple[RunResult, list[Operation]]:
     """Run the module with interventions; with ``record``, also return its operations.
+
+    With ``grad``, gradients can be computed with respect to the probe and the parameters.
 
     Raises:
         Exception: whatever the module raises.
@@ -168,15 +205,23 @@ def run(
         with torch._C.DisableTorchFunction():  # the recorder's own operations do not count
             return recorder.on_return(lines.last if lines else None, out)
 
-    handle = module.register_forward_hook(hook)
+    def pre_hook(module: nn.Module, arguments: Any, options: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            return recorder.on_call(lines.header if lines else None, (arguments, options))
+
+    handles = (
+        module.register_forward_hook(hook),
+        module.register_forward_pre_hook(pre_hook, with_kwargs=True),
+    )
     if lines:
         sys.setprofile(lines)
     try:
-        with torch.no_grad(), recorder:
-            return convention.run(module, probe.copy()), recorder.operations
+        with torch.set_grad_enabled(grad), recorder:
+            return convention.run(module, probe if grad else probe.copy()), recorder.operations
     finally:
         sys.setprofile(before)
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 class _ReturnLines:
@@ -187,26 +232,59 @@ class _ReturnLines:
         self.code = forward if forward and is_users_file(forward.co_filename) else None
         self.last: UserFrame | None = None
 
+    @property
+    def header(self) -> UserFrame | None:
+        """The line of ``def forward``."""
+        code = self.code
+        return code and UserFrame(code.co_filename, code.co_firstlineno, code, -2)
+
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "return" and frame.f_code is self.code:
             # One instruction for all returns: it is the same statement at every time step.
             self.last = UserFrame(frame.f_code.co_filename, frame.f_lineno, frame.f_code, -1)
 
 
-def _user_frames() -> tuple[tuple[UserFrame, ...], tuple[Any, ...], int]:
-    """The user's frames, the whole site, and its length up to the innermost user's frame."""
+def _copies(tensors: Values) -> Values:
+    """The values as they are now, for code that changes its tensors in place."""
+    return [each.detach().clone() for each in tensors]
+
+
+def _key(func: Any, args: tuple[Any, ...]) -> int | None:
+    """The only integer in the index of an assignment to an element."""
+    if _name(func) != "__setitem__":
+        return None
+    parts = args[1] if isinstance(args[1], tuple) else (args[1],)
+    integers = [each for each in parts if isinstance(each, int)]
+    return integers[0] if len(integers) == 1 else None
+
+
+def _variable_of(tensor: Tensor, variables: Mapping[str, Any]) -> str:
+    """The name of the variable that holds a tensor, or ""."""
+    return next((name for name, value in variables.items() if value is tensor), "")
+
+
+UserPlace = tuple[tuple[UserFrame, ...], tuple[Any, ...], int, Mapping[str, Any]]
+
+
+def _user_frames() -> UserPlace:
+    """The user's frames, the whole site, its length up to the innermost user's frame, its locals.
+
+    The site of an operation is every frame between it and the verifier.
+    """
     frame: FrameType | None = sys._getframe(3)
     frames: list[UserFrame] = []
     site: list[Any] = []
     inner = 0
+    variables: Mapping[str, Any] = {}
     while frame is not None and not _is_ours(frame.f_code.co_filename):
         code = frame.f_code
         site.append((code, frame.f_lasti))
         if is_users_file(code.co_filename):
+            variables = variables if frames else dict(frame.f_locals)
             frames.append(UserFrame(code.co_filename, frame.f_lineno, code, frame.f_lasti))
             inner = inner or len(site)
         frame = frame.f_back
-    return tuple(frames), tuple(site), inner
+    return tuple(frames), tuple(site), inner, variables
 
 
 @cache

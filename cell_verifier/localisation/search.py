@@ -3,8 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -16,18 +14,19 @@ from cell_verifier.localisation.bench import (
     Bench,
     Candidate,
 )
+from cell_verifier.localisation.candidates import candidates_for
+from cell_verifier.localisation.formulas import formula_of
 from cell_verifier.localisation.recorder import RETURN
 from cell_verifier.localisation.slots import (
     Slot,
     SlotGroup,
     arrange,
     is_return,
-    is_without_batch,
     slot_groups,
 )
 from cell_verifier.localisation.source import assigned_names, copying_line
 from cell_verifier.localisation.terms import Term
-from cell_verifier.parameters.names import role_hint
+from cell_verifier.parameters.names import variable_hint
 
 PROOF_SEEDS = (12, 13)
 """Further random inputs and states on which an intervention must give torch.nn's values."""
@@ -68,19 +67,7 @@ class Finding:
         return len(self.group.slots[0].operations) == 1
 
 
-def find_operations(bench: Bench) -> tuple[Finding, ...]:
-    """The operations that are proved to be wrong, in order of execution; empty if none is.
-
-    Where the outputs are right without an intervention, because the mistake shows only in gradients
-    or in a special case, an intervention proves nothing.
-    """
-    if bench.is_right():
-        return ()
-    single = find_operation(bench)
-    return _find_pair(bench) if single is None else (single,)
-
-
-def _find_pair(bench: Bench) -> tuple[Finding, ...]:
+def find_pair(bench: Bench) -> tuple[Finding, ...]:
     """Two independent mistakes, one of them in the computation of h' from right values.
 
     With the right h' put in near the end of a step, the other mistake is the only one that is
@@ -93,7 +80,9 @@ def _find_pair(bench: Bench) -> tuple[Finding, ...]:
             continue
         second = find_operation(replace(bench, before=((first.group, first.candidate),)))
         if second is not None:
-            return first, second
+            with_second = replace(bench, before=((second.group, second.candidate),))
+            first = find_operation(with_second) or first
+            return tuple(sorted((first, second), key=lambda each: each.group.rank))
     return ()
 
 
@@ -101,7 +90,7 @@ def _last_operations(bench: Bench) -> list[SlotGroup]:
     """The last operations of a time step that can compute h'."""
     groups = [
         group
-        for group in slot_groups(bench.operations(), STEPS)
+        for group in slot_groups(bench.operations, STEPS)
         if len(group.slots) == 1
         and len(group.slots[0].operations) == STEPS
         and not group.slots[0].is_argument
@@ -129,8 +118,11 @@ def find_operation(bench: Bench) -> Finding | None:
         copied = [each for each in doubtful if each.copy_line]
         if copied:
             return copied[-1]
-        without_activation = [each for each in doubtful if _lacks_activation(bench, each)]
-        if without_activation:
+        permuted = [each for each in doubtful if len(each.group.slots) > 1]
+        if permuted and not computes(bench, finding):
+            return permuted[-1]
+        without_activation = [each for each in doubtful if lacks_activation(bench, each)]
+        if without_activation and without_activation[-1].candidate != finding.candidate:
             return without_activation[-1]
         return finding
     computing = [each for each in doubtful if not each.only_moves_values]
@@ -140,19 +132,42 @@ def find_operation(bench: Bench) -> Finding | None:
 
 def _proved(bench: Bench) -> Iterator[Finding]:
     """For each group of slots, in order of execution, the first intervention that is a proof."""
-    others = [replace(bench, seed=seed) for seed in PROOF_SEEDS]
-    for group in slot_groups(bench.operations(), STEPS):
-        if time.monotonic() > bench.deadline:
+    for group in slot_groups(bench.operations, STEPS):
+        if time.thread_time() > bench.deadline:
             return
-        for candidate in _screened(bench, group):
-            if all(each.is_proof(group, candidate) for each in others):
-                finding = Finding(group, candidate, _actual_values(bench, group, candidate))
-                if not is_return(group) or _returns_terms(bench, finding):
-                    yield finding
-                break
+        finding = find_in_group(bench, group)
+        if finding and (not is_return(group) or _returns_terms(bench, finding)):
+            yield finding
 
 
-def _lacks_activation(bench: Bench, finding: Finding) -> bool:
+def find_in_group(bench: Bench, group: SlotGroup) -> Finding | None:
+    """The first intervention on a group of slots that is a proof."""
+    for candidate in _screened(bench, group):
+        if is_proved(bench, group, candidate):
+            return Finding(group, candidate, _actual_values(bench, group, candidate))
+    return None
+
+
+def is_proved(bench: Bench, group: SlotGroup, candidate: Candidate) -> bool:
+    """Whether the module gives torch.nn's values with an intervention, for further inputs."""
+    benches = [replace(bench, seed=seed) for seed in PROOF_SEEDS]
+    return all(each.is_proof(group, candidate) for each in benches)
+
+
+def computes(bench: Bench, finding: Finding) -> str:
+    """What the operation computes, as a formula, or "" if a part of it is unknown."""
+    formulas = []
+    for actual, term in zip(finding.actual, finding.candidate, strict=True):
+        known = term.values.dim() == 3  # not the state before the first or after the last step
+        terms = (*bench.terms.all, *bench.terms.stacked)
+        found = formula_of(actual, terms) if actual is not None and known else ""
+        if not found:
+            return ""
+        formulas.append(found)
+    return ", ".join(formulas)
+
+
+def lacks_activation(bench: Bench, finding: Finding) -> bool:
     """Whether a pre-activation is computed on the line where the gate should be.
 
     An operation that only takes a stacked tensor apart does not compute it there.
@@ -162,7 +177,7 @@ def _lacks_activation(bench: Bench, finding: Finding) -> bool:
         return False
     before = next((n for n, after in ACTIVATED.items() if term.name in after), "a_" + term.name)
     named = {each.name: each for each in bench.terms.all}
-    if before not in named or not _equal(actual, named[before].values):
+    if before not in named or not equal(actual, named[before].values):
         return False
     return not finding.only_moves_values
 
@@ -188,49 +203,6 @@ def _screened(bench: Bench, group: SlotGroup) -> Iterator[Candidate]:
                 yield candidate
 
 
-def candidates_for(bench: Bench, group: SlotGroup) -> list[Candidate]:
-    """The terms that have the shapes of the group's slots."""
-    terms = bench.candidates
-    fitting = [[term for term in terms if fits(term, slot)] for slot in group.slots]
-    if len(group.slots) == 1:
-        return [(term,) for term in fitting[0]]
-    if len(group.slots) > 4 or not all(fitting):
-        return []
-    if is_return(group):
-        results = [[t for t in some if t.name[0] in "hc" and len(t.name) > 1] for some in fitting]
-        return list(product(*(some for some in results)))
-    names = [{term.name for term in some} for some in fitting]
-    found = list(bench.terms.arrangements(len(group.slots)))
-    if len(group.slots) == 2 and {"h", "c"} <= names[0]:
-        by_name = {term.name: term for term in terms}
-        found += [(by_name[one], by_name[two]) for one, two in STATE_PAIRS]
-    return [
-        each for each in found if all(t.name in some for t, some in zip(each, names, strict=True))
-    ]
-
-
-STATE_PAIRS = (("h", "c"), ("c", "h"), ("h'", "c'"), ("c'", "h'"))
-
-
-def fits(term: Term, slot: Slot) -> bool:
-    """Whether a term can have the layout of a slot."""
-    once = len(slot.operations) == 1
-    shape = term.values.shape if once or term.values.dim() == 2 else term.values.shape[1:]
-    if not once and term.values.dim() == 2:
-        return False
-    whole = (*shape[:-2], GROUPS * SAMPLES, shape[-1])
-    if is_without_batch(slot, term.values.size(-1)):
-        return True
-    if slot.shape.numel() != torch.Size(whole).numel():
-        return False
-    return _can_be_arranged(torch.Size(whole), slot.shape)
-
-
-@cache
-def _can_be_arranged(values: torch.Size, shape: torch.Size) -> bool:
-    return arrange(torch.zeros(()).expand(values), shape) is not None
-
-
 def _actual_values(
     bench: Bench, group: SlotGroup, candidate: Candidate
 ) -> tuple[Tensor | None, ...]:
@@ -239,11 +211,10 @@ def _actual_values(
     found: list[Tensor | None] = []
     for slot, term in zip(group.slots, candidate, strict=True):
         operations = [by_index.get(each.index) for each in slot.operations]
-        if slot.is_argument or any(each is None for each in operations):
+        if any(each is None for each in operations):
             found.append(None)
             continue
-        results = [each.results[slot.element] for each in operations if each is not None]
-        found.append(_in_term_layout(results, term))
+        found.append(_in_term_layout([slot.value_in(each) for each in operations if each], term))
     return tuple(found)
 
 
@@ -267,9 +238,9 @@ def _in_term_layout(results: list[Tensor], term: Term) -> Tensor | None:
 def _returns_terms(bench: Bench, finding: Finding) -> bool:
     """Whether everything that is returned is a term of torch.nn's, only not the right one."""
     legal = [term.values for term in bench.candidates]
-    legal += [values[-1] for values in legal if values.dim() == 3]
+    legal += [step for values in legal if values.dim() == 3 for step in values]
     return all(
-        actual is not None and any(_equal(actual, values) for values in legal)
+        actual is not None and any(equal(actual, values) for values in legal)
         for actual in finding.actual
     )
 
@@ -301,28 +272,37 @@ def _names_are_of(bench: Bench, finding: Finding) -> bool:
         for term in finding.candidate
         if term.name[-1] in kind.letters
     ]
-    return len(gates) == len(names) and all(map(role_hint, names, gates))
+    return len(gates) == len(names) and all(map(variable_hint, names, gates))
 
 
 def _is_needed(bench: Bench, finding: Finding, actual: Tensor, slot: Slot) -> bool:
-    if not any(_equal(actual, term.values) for term in bench.candidates):
+    if not any(equal(actual, term.values) for term in bench.candidates):
         return False
     here = {each.index for each in slot.operations}
     for each in bench.operations_after(finding.group, finding.candidate):
         if each.index in here or each.name != slot.first.name:
             continue
-        if any(_equal(part, _step_of(bench, actual, part)) for part in each.results):
+        if any(equal(part, step_of(bench, actual, part)) for part in each.results):
             return False
     return True
 
 
-def _step_of(bench: Bench, actual: Tensor, like: Tensor) -> Tensor | None:
+def step_of(bench: Bench, actual: Tensor, like: Tensor) -> Tensor | None:
     """The value at the first step in the layout of an operation's result."""
     first = actual[0] if actual.dim() == 3 else actual
     return arrange(torch.cat([first] * GROUPS, dim=-2), like.shape)
 
 
-def _equal(one: Tensor, two: Tensor | None) -> bool:
+def term_at_first_step(bench: Bench, slot: Slot) -> Term | None:
+    """The term that an operand has at the first step, where everything before it is right."""
+    value = slot.value_in(slot.first)
+    for term in bench.terms.all:
+        if equal(value, step_of(bench, term.values, value)):
+            return term
+    return None
+
+
+def equal(one: Tensor, two: Tensor | None) -> bool:
     return (
         two is not None
         and one.shape == two.shape

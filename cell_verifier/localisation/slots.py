@@ -2,12 +2,19 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 
 import torch
 from torch import Tensor
 
-from cell_verifier.localisation.recorder import RETURN, Interventions, Operation, UserFrame
+from cell_verifier.localisation.recorder import (
+    CALL,
+    RETURN,
+    Interventions,
+    Operation,
+    UserFrame,
+)
+from cell_verifier.localisation.source import statement_at
 
 MAX_GATES = 4
 """A place in the code that runs once a gate runs at most this often in a time step."""
@@ -34,8 +41,18 @@ class Slot:
     @property
     def shape(self) -> torch.Size:
         if self.is_argument:
-            return self.first.arguments[self.element]
+            return self.first.arguments[self.element].shape
         return self.first.results[self.element].shape
+
+    @property
+    def variable(self) -> str:
+        """The user's variable that holds the argument at every step, or ""."""
+        names = {each.names[self.element] for each in self.operations if self.is_argument}
+        return names.pop() if len(names) == 1 else ""
+
+    def value_in(self, operation: Operation) -> Tensor:
+        """The tensor of this slot in one of its operations, of this run or another."""
+        return (operation.arguments if self.is_argument else operation.results)[self.element]
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,8 @@ def slot_groups(operations: Sequence[Operation], time: int) -> list[SlotGroup]:
     """All groups of slots of a run with ``time`` time steps, in order of execution."""
     repeated = list(_repeated(operations, time))
     groups = [group for each in repeated for group in _groups_of(each, repeated)]
-    groups += _joint_groups(repeated, time)
+    groups += _joint_groups(repeated)
+    groups += _groups_of_statements(repeated)
     return sorted(groups, key=lambda group: group.rank)
 
 
@@ -84,11 +102,16 @@ def _groups_of(repeated: Repeated, others: Sequence[Repeated]) -> Iterator[SlotG
     if len({tuple(r.shape for r in each.results) for each in repeated}) > 1:
         return
     frame = _accused_frame(repeated, others)
+    if first.name == CALL:  # only whether two parts of the state are exchanged
+        slots = [Slot(repeated, n, is_argument=True) for n in range(len(first.arguments))]
+        pairs = [(a, b) for a, b in combinations(slots, 2) if a.shape == b.shape]
+        yield from (SlotGroup(pair, frame) for pair in pairs)
+        return
     results = [Slot(repeated, n) for n in range(len(first.results))]
     yield from (SlotGroup((slot,), frame) for slot in results)
     if len(results) > 1:
         yield SlotGroup(tuple(results), frame)
-    if len({each.arguments for each in repeated}) == 1:
+    if len({each.argument_shapes for each in repeated}) == 1:
         for n in range(len(first.arguments)):
             yield SlotGroup((Slot(repeated, n, is_argument=True),), frame)
 
@@ -108,7 +131,7 @@ def _accused_frame(repeated: Repeated, others: Sequence[Repeated]) -> UserFrame:
     return frames[0]
 
 
-def _joint_groups(repeated: Sequence[Repeated], time: int) -> Iterator[SlotGroup]:
+def _joint_groups(repeated: Sequence[Repeated]) -> Iterator[SlotGroup]:
     """One place in the code that runs for several gates in each time step."""
     by_place: dict[object, list[Repeated]] = {}
     for each in repeated:
@@ -118,6 +141,20 @@ def _joint_groups(repeated: Sequence[Repeated], time: int) -> Iterator[SlotGroup
         if 1 < len(members) <= MAX_GATES:
             slots = tuple(Slot(each, 0) for each in members)
             yield SlotGroup(slots, members[0][0].frames[0])
+
+
+def _groups_of_statements(repeated: Sequence[Repeated]) -> Iterator[SlotGroup]:
+    """The same operation at several places of one statement: ``r, z = a[:, :H], a[:, H:]``."""
+    by_statement: dict[object, list[Repeated]] = {}
+    for each in repeated:
+        first, frame = each[0], each[0].frames[0]
+        if len(first.results) == 1:
+            key = first.name, frame.code, statement_at(frame.file, frame.line).line, len(each)
+            by_statement.setdefault(key, []).append(each)
+    for members in by_statement.values():
+        places = {each[0].inner_site for each in members}
+        if 1 < len(members) <= MAX_GATES and len(places) == len(members):
+            yield SlotGroup(tuple(Slot(each, 0) for each in members), members[0][0].frames[0])
 
 
 def arrange(values: Tensor, shape: torch.Size) -> Tensor | None:
@@ -175,7 +212,8 @@ def interventions_for(
 
 def _replacing(values: dict[int, Tensor]) -> Callable[[list[Tensor]], list[Tensor]]:
     def replace(tensors: list[Tensor]) -> list[Tensor]:
-        return [values[n].clone() if n in values else each for n, each in enumerate(tensors)]
+        with torch.set_grad_enabled(any(each.requires_grad for each in values.values())):
+            return [values[n].clone() if n in values else each for n, each in enumerate(tensors)]
 
     return replace
 

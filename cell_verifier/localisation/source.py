@@ -2,7 +2,9 @@
 
 import ast
 import linecache
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,23 @@ def lines_of(file: str) -> list[str]:
     return linecache.getlines(file)
 
 
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> ast.Module | None:
+    """The syntax tree; None for text that does not parse, such as a notebook's magic command."""
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        return None
+
+
 def statement_at(file: str, line: int) -> Statement:
     """The innermost statement that contains a line; of a loop or condition, its header only."""
     lines = lines_of(file)
-    try:
-        tree = ast.parse("".join(lines))
-    except SyntaxError:  # for example a cell of a notebook with a magic command
+    tree = _parsed("".join(lines))
+    if tree is None:
         return Statement(line, line, "".join(lines[line - 1 : line]).strip())
+    if any(line in _decorator_lines(node) for node in ast.walk(tree)):
+        return Statement(line, line, lines[line - 1].strip())
     containing = [
         node
         for node in ast.walk(tree)
@@ -44,26 +56,45 @@ def statement_at(file: str, line: int) -> Statement:
     return Statement(node.lineno, end, text.strip(), node)
 
 
+def _decorator_lines(node: ast.AST) -> list[int]:
+    return (
+        [each.lineno for each in node.decorator_list] if isinstance(node, ast.FunctionDef) else []
+    )
+
+
 def appending_line(file: str, line: int) -> int:
     """The line that fills a list which the statement at ``line`` stacks or concatenates.
 
     The same line if the list is filled on several lines, or if there is no such list.
     """
     node = statement_at(file, line).node
-    function = _function_at(file, line)
+    function = function_at(file, line)
     if node is None or function is None:
         return line
     names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-    filled = [
-        call.lineno
-        for call in ast.walk(function)
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr in ("append", "insert")
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id in names
-    ]
+    filled = [line for node in ast.walk(function) for line in _filling_line(node, names)]
     return filled[0] if len(filled) == 1 else line
+
+
+def _filling_line(node: ast.AST, names: set[str]) -> list[int]:
+    """The line of ``a.append(b)``, ``a += [b]`` or ``a = a + [b]``, for ``a`` in ``names``."""
+    return [node.lineno] if isinstance(node, ast.stmt | ast.expr) and _fills(node, names) else []
+
+
+def _fills(node: ast.stmt | ast.expr, names: set[str]) -> bool:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in ("append", "insert") and _is_one_of(node.func.value, names)
+    if isinstance(node, ast.AugAssign):
+        return isinstance(node.value, ast.List | ast.Tuple) and _is_one_of(node.target, names)
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
+        sides = (node.value.left, node.value.right)
+        listed = any(isinstance(side, ast.List | ast.Tuple) for side in sides)
+        return listed and _is_one_of(node.targets[0], names)
+    return False
+
+
+def _is_one_of(node: ast.expr, names: set[str]) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
 
 
 def copying_line(file: str, line: int, element: int) -> int:
@@ -73,7 +104,7 @@ def copying_line(file: str, line: int, element: int) -> int:
         element: which of its names is ``b``, if it assigns several.
     """
     names = assigned_names(file, line)
-    function = _function_at(file, line)
+    function = function_at(file, line)
     if function is None or element >= len(names):
         return 0
     for node in ast.walk(function):
@@ -96,16 +127,16 @@ def _is_name(node: ast.expr, name: str) -> bool:
 def assigned_names(file: str, line: int) -> tuple[str, ...]:
     """The names to which the statement at ``line`` assigns; () if it does not assign to names."""
     node = statement_at(file, line).node
-    if not isinstance(node, ast.Assign):
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
         return ()
-    targets = _parts(node.targets[0])
+    targets = _parts(node.targets[0] if isinstance(node, ast.Assign) else node.target)
     return tuple(each.id if isinstance(each, ast.Name) else "" for each in targets)
 
 
-def _function_at(file: str, line: int) -> ast.FunctionDef | None:
-    try:
-        tree = ast.parse("".join(lines_of(file)))
-    except SyntaxError:
+def function_at(file: str, line: int) -> ast.FunctionDef | None:
+    """The innermost function that contains a line."""
+    tree = _parsed("".join(lines_of(file)))
+    if tree is None:
         return None
     containing = [
         node
@@ -113,3 +144,79 @@ def _function_at(file: str, line: int) -> ast.FunctionDef | None:
         if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
     ]
     return max(containing, key=lambda each: each.lineno, default=None)
+
+
+def parameters_of(function: ast.FunctionDef) -> tuple[str, ...]:
+    """The names of a function's parameters."""
+    a = function.args
+    return tuple(each.arg for each in (*a.posonlyargs, *a.args, *a.kwonlyargs))
+
+
+def binding_lines(function: ast.FunctionDef, name: str, line: int) -> list[int]:
+    """The lines that can have given a variable its value at ``line``, the nearest first.
+
+    Empty for a parameter. A line after ``line`` counts if both are in the same loop.
+    """
+    loops = [node for node in ast.walk(function) if isinstance(node, ast.For | ast.While)]
+    around = [each for each in loops if each.lineno <= line <= (each.end_lineno or 0)]
+    ends = [line - 1, *((each.end_lineno or 0) for each in around)]
+    found = [
+        node.lineno
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+    ]
+    before = sorted((each for each in found if each < line), reverse=True)
+    return [*before, *(each for each in found if line <= each <= max(ends))]
+
+
+def has_unused_names(function: ast.FunctionDef) -> bool:
+    """Whether a parameter or variable of the function is never read."""
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if not isinstance(node.ctx, ast.Store)}
+    bound = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    given = set(parameters_of(function)[:1]) & {"self"}
+    return bool({n for n in {*bound, *parameters_of(function)} - read - given if n.strip("_")})
+
+
+def unpacking_line(function: ast.FunctionDef, names: set[str]) -> int:
+    """The first line in a function that takes one of ``names`` apart, or that of the function."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple | ast.List):
+            read = {each.id for each in ast.walk(node.value) if isinstance(each, ast.Name)}
+            if read & names:
+                return node.lineno
+    return function.lineno
+
+
+def exchanges_names(statement: ast.stmt, parameters: Sequence[str]) -> bool:
+    """Whether a call passes a variable for a parameter although another one has its name.
+
+    For example ``self.cell(x, c, h)`` for ``forward(self, x, h, c)``.
+    """
+    for call in ast.walk(statement):
+        if isinstance(call, ast.Call):
+            names = [each.id if isinstance(each, ast.Name) else "" for each in call.args]
+            pairs = zip(names, parameters, strict=False)
+            if any(given != wanted and given in parameters for given, wanted in pairs):
+                return True
+    return False
+
+
+def line_without_gradients(file: str, line: int) -> int:
+    """The line of the ``with torch.no_grad()`` or of the decorator around ``line``, or ``line``."""
+    tree = _parsed("".join(lines_of(file)))
+    around: list[int] = []
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.With) and node.lineno <= line <= (node.end_lineno or 0):
+            marks = [item.context_expr for item in node.items]
+        elif isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0):
+            marks = node.decorator_list
+        else:
+            continue
+        around += [each.lineno for each in marks if _disables_gradients(each)]
+    return max(around, default=line)
+
+
+def _disables_gradients(node: ast.expr) -> bool:
+    text = ast.unparse(node)
+    return any(name in text for name in ("no_grad", "inference_mode", "set_grad_enabled"))

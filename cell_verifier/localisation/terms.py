@@ -1,7 +1,7 @@
 """Every term of torch.nn's equations, for given weights, input and state."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, permutations
 
@@ -23,11 +23,18 @@ class Term:
         name: its symbol, such as ``f`` or ``i ⊙ g``.
         equation: with its definition, such as ``h' = o ⊙ tanh(c')``.
         values: (T, B, width).
+        order: the time steps of the values, if they are not in the order of time.
     """
 
     name: str
     equation: str
     values: Tensor
+    order: tuple[int, ...] = ()
+
+
+def in_order(term: Term, order: tuple[int, ...]) -> Term:
+    """The values of a term at other time steps: at step t those of step ``order[t]``."""
+    return replace(term, values=term.values[list(order)], order=order) if order else term
 
 
 @dataclass(frozen=True)

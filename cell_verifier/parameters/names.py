@@ -59,6 +59,11 @@ def role_hint(name: str, gate: str) -> bool:
     return any(word in hints for word in _words(name)) or any(letter in hints for letter in last)
 
 
+def variable_hint(name: str, gate: str) -> bool:
+    """Whether a variable's name suggests this gate: ``f``, ``f_t``, ``ft``, ``forget_gate``."""
+    return role_hint(name, gate) or (len(name) == 2 and role_hint(name[0], gate))
+
+
 def _words(name: str) -> list[str]:
     """The words of a name, without "weight" and "bias": forgetGate.weight -> forget, gate."""
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name.replace("weight", " ").replace("bias", " "))

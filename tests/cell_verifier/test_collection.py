@@ -53,7 +53,7 @@ def test_several_wrong_cells_are_outside_the_catalogue() -> None:
 
 def test_the_guide_shows_the_current_reports_of_its_cells() -> None:
     page = GUIDE.read_text(encoding="utf-8")
-    assert page.count("```text") == 3
+    assert page.count("```text") == 5
     assert differences_hidden(page) == differences_hidden(with_reports(page))
 
 

@@ -18,6 +18,7 @@ from cell_verifier.reference.probes import HIDDEN_SIZE, INPUT_SIZE, draw_probe
 from cell_verifier.reference.torch_modules import run_torch_cell
 from command_line.load_object import load_object
 from tests.cell_verifier.cells.collection import RIGHT, STYLES
+from tests.cell_verifier.mutants.further import FURTHER_STYLES, further_mutants
 from tests.cell_verifier.mutants.judge import judge, wrong_mutants
 from tests.cell_verifier.terminal import as_text
 
@@ -59,7 +60,7 @@ LINES = [
     ("lstm_stacked_linear", "return h_next, c_next", "return h_next, h_next", "h'", "c' = "),
     ("lstm_gate_linears_joined", "f * c +", "f * h +", "f ⊙ h", "f ⊙ c"),
     ("lstm_joined_h_first_layer", "append(h)", "append(c)", "c'", "h' = o ⊙ tanh(c')"),
-    ("lstm_joined_h_first_layer", "x[:, t]", "x[:, t - 1]", "", "[x, h]"),
+    ("lstm_joined_h_first_layer", "x[:, t]", "x[:, t - 1]", "x of the step before", "x"),
     ("lstm_three_d_einsum", "o * c.tanh()", "o * c.sigmoid()", "σ(c')", "tanh(c')"),
     ("gru_stacked_linear", "r * hn", "z * hn", "z ⊙ (W_hn h + b_hn)", "r ⊙ (W_hn h + b_hn)"),
     ("gru_fused_rz", "(h - n)", "(n - h)", "-(z ⊙ (h - n))", "z ⊙ (h - n)"),
@@ -123,6 +124,19 @@ def test_two_independent_mistakes_are_two_locations(tmp_path: Path) -> None:
     assert "torch.nn's values on these lines together" in str(report)
 
 
+def test_two_mistakes_that_meet_in_a_sum_are_two_locations(tmp_path: Path) -> None:
+    text = FURTHER_STYLES["lstm_addmm_unbind"].read_text(encoding="utf-8")
+    text = text.replace("forget.sigmoid() * mem", "forget.sigmoid() * hid")
+    text = text.replace("enter.sigmoid() * cand", "leave.sigmoid() * cand")
+    path = tmp_path / "my_cell.py"
+    path.write_text(text, encoding="utf-8")
+    report = verify(load_object(f"{path}:MyLSTM"), "lstm")
+    assert [(each.computes, each.expected) for each in report.locations] == [
+        ("f ⊙ h", "f ⊙ c"),
+        ("o", "i = σ(a_i)"),
+    ]
+
+
 def test_swapped_names_in_an_unpacking_are_not_confused_with_a_swapped_update(
     tmp_path: Path,
 ) -> None:
@@ -130,6 +144,30 @@ def test_swapped_names_in_an_unpacking_are_not_confused_with_a_swapped_update(
     assert [each.line for each in unpacking.locations] == [line]
     update, line = report_on(tmp_path, "lstm_stacked_linear", "f * c + i * g", "i * c + f * g")
     assert [each.line for each in update.locations] == [line]
+
+
+FURTHER = [(style, n % 4) for n, style in enumerate(FURTHER_STYLES) if n % 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("style", "number"), FURTHER)
+def test_further_mutants_are_located(tmp_path: Path, style: str, number: int) -> None:
+    mutant = list(further_mutants(style))[number]
+    outcome = judge(mutant, tmp_path, number)
+    assert (outcome.verdict, outcome.lines) == ("different", (mutant.line,)), outcome.report
+
+
+def test_a_call_with_exchanged_arguments_is_accused_not_the_function(tmp_path: Path) -> None:
+    wrong = [m for m in further_mutants("lstm_einsum_one_weight") if "write, keep, news" in m.wrong]
+    outcome = judge(wrong[0], tmp_path, 0)
+    assert outcome.lines == (wrong[0].line,), outcome.report
+
+
+def test_the_right_cells_of_the_further_styles_are_equal() -> None:
+    for style, path in list(FURTHER_STYLES.items())[::3]:
+        kind = style.partition("_")[0]
+        report = verify(load_object(f"{path}:My{kind.upper()}"), kind)  # type: ignore[arg-type]
+        assert (report.verdict, report.locations) == ("equal", ()), str(report)
 
 
 def test_an_equal_module_has_no_location() -> None:
@@ -161,16 +199,26 @@ def test_without_a_proof_the_report_says_what_agrees() -> None:
     assert any(note.startswith("line-unknown: no line can be proved") for note in report.notes)
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("gates = self.x2h(x) + self.h2h(h)", "gates = self.x2h(x) + self.h2h(h.detach())"),
-        ("return h_next, c_next", "return h_next * (2 if self.training else 1), c_next"),
-    ],
-)
-def test_a_mistake_that_the_outputs_do_not_show_has_no_location(
-    tmp_path: Path, right: str, wrong: str
+GRADIENT_LINES = [
+    ("gates = self.x2h(x) + self.h2h(h)", "gates = self.x2h(x) + self.h2h(h.detach())", "h"),
+    ("f * c + i * g", "f * c.data + i * g", "c"),
+    ("        g = torch.tanh(g)", "        with torch.no_grad():\n            g = g.tanh()", "g"),
+    ("h_next = o * torch", "h_next = 1 * o.clone().detach() * torch", "o"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "term"), GRADIENT_LINES)
+def test_a_line_that_stops_the_gradient_is_located(
+    tmp_path: Path, right: str, wrong: str, term: str
 ) -> None:
+    report, line = report_on(tmp_path, "lstm_stacked_linear", right, wrong)
+    (location,) = report.locations
+    assert (location.line, location.proved) == (line, True)
+    assert location.computes == f"{term}, with another gradient than torch.nn's"
+
+
+def test_a_mistake_that_only_the_train_mode_shows_has_no_location(tmp_path: Path) -> None:
+    right, wrong = "return h_next, c_next", "return h_next * (2 if self.training else 1), c_next"
     report, _ = report_on(tmp_path, "lstm_stacked_linear", right, wrong)
     assert (report.verdict, report.locations) == ("different", ())
     assert any("the outputs agree at every step" in note for note in report.notes)

@@ -1,6 +1,7 @@
 """Verify the mutants and count how often their line is found.
 
-``python -m tests.cell_verifier.mutants [STYLE ...]``; without a style, all of them.
+``python -m tests.cell_verifier.mutants [STYLE ...]``; without a style, all of them. The times
+are those of the processor.
 """
 
 import sys
@@ -8,13 +9,14 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.cell_verifier.mutants.further import FURTHER_STYLES
 from tests.cell_verifier.mutants.judge import Outcome, judge_style
 from tests.cell_verifier.mutants.mutate import MUTATED_STYLES
 
 
 def main(styles: list[str]) -> None:
     outcomes: list[Outcome] = []
-    for style in styles or MUTATED_STYLES:
+    for style in styles or (*MUTATED_STYLES, *FURTHER_STYLES):
         with TemporaryDirectory() as folder:
             found = judge_style(style, Path(folder))
         outcomes += found

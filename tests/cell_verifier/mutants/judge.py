@@ -1,5 +1,6 @@
 """Verify the mutants of a style."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from cell_verifier.reference.kinds import KINDS
 from cell_verifier.reference.simulate import max_relative_difference
 from command_line.load_object import load_object
 from tests.cell_verifier.cells.collection import STYLES
+from tests.cell_verifier.mutants.further import FURTHER_STYLES, further_mutants
 from tests.cell_verifier.mutants.mutate import PER_STYLE, Mutant, all_mutants, draw_mutants
 
 MIN_DIFFERENCE = 1e-6
@@ -40,9 +42,9 @@ class Outcome:
 
 def judge_style(style: str, folder: Path, count: int = PER_STYLE) -> list[Outcome]:
     """Verify mutants of a style, as files in a folder."""
-    return [
-        judge(mutant, folder, n) for n, mutant in enumerate(wrong_mutants(style, folder, count))
-    ]
+    further = style in FURTHER_STYLES
+    mutants = further_mutants(style) if further else wrong_mutants(style, folder, count)
+    return [judge(mutant, folder, n) for n, mutant in enumerate(mutants)]
 
 
 def judge(mutant: Mutant, folder: Path, number: int) -> Outcome:
@@ -50,9 +52,15 @@ def judge(mutant: Mutant, folder: Path, number: int) -> Outcome:
     path = folder / f"mutant_{number}.py"
     path.write_text(mutant.source, encoding="utf-8")
     kind = mutant.against
-    report = verify(load_object(f"{path}:My{kind.upper()}"), kind)
-    lines = tuple(location.line for location in report.locations)
-    return Outcome(mutant, report.verdict, lines, report.seconds, str(report))
+    started = time.process_time()
+    report = verify(load_object(f"{path}:My{kind.upper()}"), kind)  # type: ignore[arg-type]
+    seconds = time.process_time() - started
+    # A mutant's line is that of the changed text, a location's the first of the statement.
+    lines = tuple(
+        mutant.line if each.line <= mutant.line <= each.end_line else each.line
+        for each in report.locations
+    )
+    return Outcome(mutant, report.verdict, lines, seconds, str(report))
 
 
 def wrong_mutants(style: str, folder: Path, count: int) -> list[Mutant]:

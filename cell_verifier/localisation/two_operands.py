@@ -1,0 +1,81 @@
+"""Two mistakes whose results meet in one operation, such as the sum of c'."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from cell_verifier.localisation.bench import Bench, Candidate
+from cell_verifier.localisation.search import Finding, find_operation, is_proved
+from cell_verifier.localisation.slots import Slot, SlotGroup
+from cell_verifier.localisation.terms import Term
+
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add,
+    "mul": torch.mul,
+    "sub": torch.sub,
+}
+"""Operations of two operands, by the end of their names: ``add``, ``__iadd__``, ``add_``."""
+
+OPERANDS = {
+    "lerp": (("n", "h", "z"), ("h", "n", "1 - z")),
+    "addcmul": (("f ⊙ c", "i", "g"), ("i ⊙ g", "f", "c"), ("(1 - z) ⊙ n", "z", "h")),
+}
+"""Terms of operations with three operands."""
+
+
+def mistakes_in_operands(bench: Bench, finding: Finding) -> tuple[Finding, ...]:
+    """Two mistakes before an operation that is right; empty if the operation itself is wrong.
+
+    The operation is right if it gives the right result for the right values of two operands that
+    are both wrong. Each mistake is then searched with the other operand corrected.
+    """
+    slot, *more = finding.group.slots
+    if more or slot.is_argument or len({each.argument_shapes for each in slot.operations}) > 1:
+        return ()
+    operands = [Slot(slot.operations, n, is_argument=True) for n in range(len(slot.first.names))]
+    for terms in _decompositions(bench, slot.first.name, finding.candidate[0]):
+        if len(terms) != len(operands):
+            continue
+        for one, two in combinations(range(len(operands)), 2):
+            group = SlotGroup((operands[one], operands[two]), finding.group.frame)
+            candidate: Candidate = (terms[one], terms[two])
+            if is_proved(bench, group, candidate):
+                one_is_enough = any(
+                    is_proved(bench, SlotGroup((slot,), group.frame), (term,))
+                    for slot, term in zip(group.slots, candidate, strict=True)
+                )
+                return () if one_is_enough else _each_alone(bench, group, candidate)
+    return ()
+
+
+def _decompositions(bench: Bench, name: str, expected: Term) -> Iterator[Candidate]:
+    """The terms from which an operation of this name computes the expected one."""
+    name = name.strip("_").removeprefix("i").removeprefix("r")
+    named = {each.name: each for each in bench.candidates}
+    for names in OPERANDS.get(name, ()):
+        if set(names) <= set(named):
+            yield tuple(named[each] for each in names)
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        return
+    same = [each for each in named.values() if each.values.shape == expected.values.shape]
+    for one in same:
+        for two in same:
+            result = operation(one.values, two.values)
+            if torch.allclose(result, expected.values, rtol=1e-6, atol=1e-8):
+                yield one, two
+
+
+def _each_alone(bench: Bench, group: SlotGroup, candidate: Candidate) -> tuple[Finding, ...]:
+    """The mistake before each of two operands, with the other one corrected."""
+    found = []
+    for corrected in (1, 0):
+        alone = SlotGroup((group.slots[corrected],), group.frame)
+        finding = find_operation(replace(bench, before=((alone, (candidate[corrected],)),)))
+        if finding is None or finding.group.slots[0].first.index == alone.slots[0].first.index:
+            return ()  # the operand is right before this operation, which reads a wrong one
+        found.append(finding)
+    return tuple(sorted(found, key=lambda each: each.group.rank))
