@@ -19,6 +19,7 @@ from cell_verifier.checks.first_difference import first_difference
 from cell_verifier.checks.notes import notes
 from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
+from cell_verifier.functions.adapt import function_factory
 from cell_verifier.identification.identify import Identification, identify
 from cell_verifier.localisation.locate import agreement, locate
 from cell_verifier.reference.against import Against
@@ -31,8 +32,10 @@ def verify(
     make: ModuleFactory,
     against: Against,
     *,
-    weights: Mapping[str, str] | None = None,
+    weights: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
+    input_size: int | None = None,
+    hidden_size: int | None = None,
 ) -> Report:
     """Compare a recurrent cell or layer with torch.nn's and identify the mistakes in it.
 
@@ -73,7 +76,8 @@ def verify(
     started = time.perf_counter()
     with isolated_settings():
         try:
-            report = _report(Constructor(make, arguments or {}), KINDS[against], weights)
+            sizes = None if input_size is None or hidden_size is None else (input_size, hidden_size)
+            report = _report(make, KINDS[against], weights or {}, arguments or {}, sizes)
         except Exception as error:  # one unusual module must not end a test suite or a notebook
             reason = f"the verification failed, not the module: {_place_and_error(error)}"
             report = Report(name_of(make), against, "unchecked", reason)
@@ -108,9 +112,20 @@ def isolated_settings() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _report(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None) -> Report:
+def _report(
+    made_by: ModuleFactory,
+    kind: Kind,
+    weights: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    sizes: tuple[int, int] | None,
+) -> Report:
+    shapes = {name: each for name, each in weights.items() if not isinstance(each, str)}
+    mapping = {name: each for name, each in weights.items() if isinstance(each, str)}
+    make = Constructor(made_by, arguments)
     try:
-        identification = identify(make, kind, mapping)
+        factory = function_factory(made_by, kind, shapes, sizes)
+        make = Constructor(factory or made_by, arguments)
+        identification = identify(make, kind, mapping or None)
     except CannotCheckError as error:
         return Report(name_of(make), kind.name, "unchecked", str(error))
     subject, mistakes = identification.subject, identification.mistakes

@@ -281,10 +281,15 @@ def _trials_of_call(attempts: CallAttempts, call: LayerConvention, probe: Probe)
 def _sequence_index(
     call: LayerConvention, returned: list[Tensor], sizes: tuple[int, int], states: Sequence[int]
 ) -> int | None:
-    """The index of the outputs of a head at every step, if the layer returns such outputs."""
+    """The index of the outputs of a head at every step, if the layer returns such outputs.
+
+    They are (T, B, O) or (B, T, O), or (T*B, O) after ``torch.cat``.
+    """
     sequence = sizes[::-1] if call.batch_first else sizes
     for n, leaf in enumerate(returned):
-        if leaf.dim() == 3 and tuple(leaf.shape[:2]) == sequence and n not in states:
+        joined = leaf.dim() == 2 and leaf.size(0) == sizes[0] * sizes[1]
+        separate = leaf.dim() == 3 and tuple(leaf.shape[:2]) == sequence
+        if (joined or separate) and n not in states:
             return n
     return None
 

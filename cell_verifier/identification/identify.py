@@ -267,7 +267,8 @@ def _cause_of_difference(
     trial, probe = trials.trials[0], trials.probe
     if keeps_values(module, trial, probe):
         return KEEPS_VALUES
-    extra = correspondences[0].extra
+    unused = unused_parameters(module, trials)
+    extra = [name for name in correspondences[0].extra if name not in unused]
     if normalizes(module, trial, probe):
         named = f": {', '.join(extra)}" if extra else ""
         return f"torch.nn's {kind.title} has no normalization layer, unlike this module{named}"
