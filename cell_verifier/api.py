@@ -20,6 +20,7 @@ from cell_verifier.checks.notes import notes
 from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.functions.adapt import function_factory
+from cell_verifier.identification.gradients import gives_gradients
 from cell_verifier.identification.identify import Identification, identify
 from cell_verifier.localisation.locate import agreement, locate
 from cell_verifier.reference.against import Against
@@ -39,13 +40,17 @@ def verify(
 ) -> Report:
     """Compare a recurrent cell or layer with torch.nn's and identify the mistakes in it.
 
+    Besides modules, it takes plain functions such as ``step(x, h, Wx, Wh, b)`` or
+    ``layer(inputs, state, params)`` and classes with arrays as attributes, of NumPy or of tensors.
+    NumPy code is compared on its values.
+
     The user's code runs in this process, on small random inputs, without a timeout; what it
     prints is discarded. The state of
     torch's random number generator, its number of threads and its gradient mode are restored.
 
     Args:
         make: a class or function that returns an ``nn.Module`` when called with
-            (input_size, hidden_size). How the module is called is discovered by trial: a cell with
+            (input_size, hidden_size), or code as above. How the module is called is discovered by trial: a cell with
             x (B, I) or a layer with x (T, B, I) or (B, T, I), with its state in any usual nesting.
         against: ``"rnn"`` (with tanh), ``"gru"`` or ``"lstm"``.
         weights: the correspondence of the parameters, if it should not be inferred: the user's
@@ -53,9 +58,12 @@ def verify(
             of one gate, ``"weight_ih | weight_hh"`` one that holds both matrices side by side, and
             ``.T`` at the end means that the input axis comes first. Alternatively the module can
             have a method ``load_from_torch(module)`` that copies the weights of torch.nn's module.
+            Of a plain function whose arguments have unusual names: the shape of each weight, or an
+            array of that shape.
         arguments: values for further arguments of ``make``, by name. Where ``make`` requires others
             than these, a value is passed if the argument's name or annotation makes it clear
             (``output_size``, ``device``, ``n_layers``); a note of the report lists them.
+        input_size, hidden_size: the sizes for which ``weights`` gives shapes.
 
     Returns:
         A ``Report``. Its ``verdict`` is ``equal``, ``different``, or
@@ -135,7 +143,8 @@ def _report(
     locations = locate(identification) if verdict == "different" else ()
     remarks = () if subject.axis_error else tuple(notes(subject))
     if verdict == "different" and not locations:
-        remarks = (f"line-unknown: {agreement(identification)}", *remarks)
+        only = "" if gives_gradients(subject) else "; lines of NumPy code are not searched"
+        remarks = (f"line-unknown: {agreement(identification)}{only}", *remarks)
     return Report(
         subject=name_of(make),
         against=kind.name,

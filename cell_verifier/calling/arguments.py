@@ -40,7 +40,7 @@ INPUT_NAMES = names(
     "input_size input_dim input_sz input_features input_units in_features in_dim in_size inp_size "
     "n_input n_inputs n_in num_input num_inputs input_channels in_channels d_in dim_in x_dim "
     "x_size nin n_x embed_dim embed_size embedding_dim embedding_size feature_size n_features "
-    "num_features features"
+    "num_features features ninp n_inp inp_dim inp_sz d_input emb_dim emb_size emsize"
 )
 HIDDEN_NAMES = names(
     "hidden_size hidden_dim hidden_sz hidden_units hidden_features hidden hiddens n_hidden "

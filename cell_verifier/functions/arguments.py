@@ -121,33 +121,55 @@ def container_of(function: Callable[..., Any], name: str) -> Container | None:
     return Container(found[0], tuple(found[1])) if found is not None else None
 
 
-class _KeyRecorder(dict[str, Any]):
-    """A dictionary that records which keys are read, with arrays of one element."""
+class _Anything:
+    """Takes part in any computation with arrays or tensors; every result is of the same kind."""
 
-    def __init__(self, array: Callable[..., Any]) -> None:
-        super().__init__()
-        self.array = array
+    shape = (1, 1)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> "_Anything":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Anything()
+
+    @classmethod
+    def __torch_function__(cls, *_: Any, **__: Any) -> "_Anything":
+        return cls()
+
+
+for _method in (
+    *("call", "getitem", "array_ufunc", "array_function", "neg", "add", "radd", "sub", "rsub"),
+    *("mul", "rmul", "truediv", "rtruediv", "matmul", "rmatmul", "pow", "rpow"),
+):
+    setattr(_Anything, f"__{_method}__", lambda *_, **__: _Anything())
+
+
+class _KeyRecorder(dict[str, Any]):
+    """A dictionary that records which keys are read."""
 
     def __missing__(self, key: str) -> Any:
-        self[key] = self.array((1, 1))
+        self[key] = _Anything()
         return self[key]
 
 
 def _keys_read(function: Callable[..., Any], name: str) -> list[str]:
-    """The keys that a call with arrays of one element reads, in called functions too."""
+    """The keys that the function reads, in the functions that it calls too."""
     found: list[str] = []
-    for array, axes in ((np.zeros, 2), (np.zeros, 3), (torch.zeros, 2), (torch.zeros, 3)):
-        recorder = _KeyRecorder(array)
-        required = [
-            each.name
-            for each in inspect.signature(function).parameters.values()
-            if each.default is each.empty
-        ]
-        shapes = [(1,) * (axes if role_of(each) == "x" else 2) for each in required]
-        arguments = dict(zip(required, map(array, shapes), strict=True)) | {name: recorder}
-        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
-            function(**arguments)
-        found += [key for key in recorder if isinstance(key, str)]
+    for array in (np.zeros, torch.zeros):
+        for axes in (2, 3):
+            recorder = _KeyRecorder()
+            required = [
+                each.name
+                for each in inspect.signature(function).parameters.values()
+                if each.default is each.empty
+            ]
+            shapes = [(1,) * (axes if role_of(each) == "x" else 2) for each in required]
+            arguments = dict(zip(required, map(array, shapes), strict=True)) | {name: recorder}
+            with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+                function(**arguments)
+            found += [key for key in recorder if isinstance(key, str)]
     return list(dict.fromkeys(found))
 
 
