@@ -21,7 +21,12 @@ from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.functions.adapt import function_factory
 from cell_verifier.identification.gradients import gives_gradients
-from cell_verifier.identification.identify import Identification, identify
+from cell_verifier.identification.identify import (
+    DRAWS_RANDOM_NUMBERS,
+    KEEPS_VALUES,
+    Identification,
+    identify,
+)
 from cell_verifier.localisation.locate import agreement, locate
 from cell_verifier.reference.against import Against
 from cell_verifier.reference.kinds import KINDS, Kind
@@ -50,8 +55,8 @@ def verify(
 
     Args:
         make: a class or function that returns an ``nn.Module`` when called with
-            (input_size, hidden_size), or code as above. How the module is called is discovered by trial: a cell with
-            x (B, I) or a layer with x (T, B, I) or (B, T, I), with its state in any usual nesting.
+            (input_size, hidden_size), or code as above. How it is called is found by trial: a cell
+            with x (B, I) or a layer with x (T, B, I) or (B, T, I), with its state in any usual nesting.
         against: ``"rnn"`` (with tanh), ``"gru"`` or ``"lstm"``.
         weights: the correspondence of the parameters, if it should not be inferred: the user's
             parameter name -> torch.nn's. ``"weight_hh[forget]"`` is a parameter that holds the rows
@@ -140,7 +145,8 @@ def _report(
     checks = run_checks(identification)
     failed = [check for check in checks if check.passed is False]
     verdict: Verdict = "different" if mistakes or failed else "equal"
-    locations = locate(identification) if verdict == "different" else ()
+    has_line = subject.cause not in (DRAWS_RANDOM_NUMBERS, KEEPS_VALUES)
+    locations = locate(identification) if verdict == "different" and has_line else ()
     remarks = () if subject.axis_error else tuple(notes(subject))
     if verdict == "different" and not locations:
         only = "" if gives_gradients(subject) else "; lines of NumPy code are not searched"
