@@ -56,7 +56,8 @@ def verify(
     Args:
         make: a class or function that returns an ``nn.Module`` when called with
             (input_size, hidden_size), or code as above. How it is called is found by trial: a cell
-            with x (B, I) or a layer with x (T, B, I) or (B, T, I), with its state in any usual nesting.
+            with x (B, I) or a layer with x (T, B, I) or (B, T, I), with its state in any usual
+            nesting.
         against: ``"rnn"`` (with tanh), ``"gru"`` or ``"lstm"``.
         weights: the correspondence of the parameters, if it should not be inferred: the user's
             parameter name -> torch.nn's. ``"weight_hh[forget]"`` is a parameter that holds the rows
