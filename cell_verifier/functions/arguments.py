@@ -14,7 +14,7 @@ import torch
 
 from cell_verifier.backward.roles import possible_roles, role_of
 from cell_verifier.calling.arguments import HIDDEN_NAMES, INPUT_NAMES, names
-from cell_verifier.calling.discover import STATE_NAMES
+from cell_verifier.calling.state_argument import STATE_NAMES
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.functions.source import parts_of_container
 

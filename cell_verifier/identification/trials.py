@@ -11,12 +11,11 @@ from cell_verifier.calling.discover import (
     CallAttempts,
     Trial,
     cell_trials,
-    is_missing_name,
     layer_trials,
-    most_telling_error,
     one_step_trials,
 )
 from cell_verifier.calling.nested_tensors import leaves
+from cell_verifier.calling.telling_error import is_missing_name, most_telling_error
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import HIDDEN_SIZE, TIME, Precision, Probe, draw_probe
