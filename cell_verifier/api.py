@@ -19,7 +19,14 @@ from cell_verifier.checks.first_difference import first_difference
 from cell_verifier.checks.notes import notes
 from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
-from cell_verifier.identification.identify import Identification, identify
+from cell_verifier.functions.adapt import function_factory
+from cell_verifier.identification.gradients import gives_gradients
+from cell_verifier.identification.identify import (
+    DRAWS_RANDOM_NUMBERS,
+    KEEPS_VALUES,
+    Identification,
+    identify,
+)
 from cell_verifier.localisation.locate import agreement, locate
 from cell_verifier.reference.against import Against
 from cell_verifier.reference.kinds import KINDS, Kind
@@ -31,10 +38,16 @@ def verify(
     make: ModuleFactory,
     against: Against,
     *,
-    weights: Mapping[str, str] | None = None,
+    weights: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
+    input_size: int | None = None,
+    hidden_size: int | None = None,
 ) -> Report:
     """Compare a recurrent cell or layer with torch.nn's and identify the mistakes in it.
+
+    Besides modules, it takes plain functions such as ``step(x, h, Wx, Wh, b)`` or
+    ``layer(inputs, state, params)`` and classes with arrays as attributes, of NumPy or of tensors.
+    NumPy code is compared on its values.
 
     The user's code runs in this process, on small random inputs, without a timeout; what it
     prints is discarded. The state of
@@ -42,17 +55,21 @@ def verify(
 
     Args:
         make: a class or function that returns an ``nn.Module`` when called with
-            (input_size, hidden_size). How the module is called is discovered by trial: a cell with
-            x (B, I) or a layer with x (T, B, I) or (B, T, I), with its state in any usual nesting.
+            (input_size, hidden_size), or code as above. How it is called is found by trial: a cell
+            with x (B, I) or a layer with x (T, B, I) or (B, T, I), with its state in any usual
+            nesting.
         against: ``"rnn"`` (with tanh), ``"gru"`` or ``"lstm"``.
         weights: the correspondence of the parameters, if it should not be inferred: the user's
             parameter name -> torch.nn's. ``"weight_hh[forget]"`` is a parameter that holds the rows
             of one gate, ``"weight_ih | weight_hh"`` one that holds both matrices side by side, and
             ``.T`` at the end means that the input axis comes first. Alternatively the module can
             have a method ``load_from_torch(module)`` that copies the weights of torch.nn's module.
+            Of a plain function whose arguments have unusual names: the shape of each weight, or an
+            array of that shape.
         arguments: values for further arguments of ``make``, by name. Where ``make`` requires others
             than these, a value is passed if the argument's name or annotation makes it clear
             (``output_size``, ``device``, ``n_layers``); a note of the report lists them.
+        input_size, hidden_size: the sizes for which ``weights`` gives shapes.
 
     Returns:
         A ``Report``. Its ``verdict`` is ``equal``, ``different``, or
@@ -73,7 +90,8 @@ def verify(
     started = time.perf_counter()
     with isolated_settings():
         try:
-            report = _report(Constructor(make, arguments or {}), KINDS[against], weights)
+            sizes = None if input_size is None or hidden_size is None else (input_size, hidden_size)
+            report = _report(make, KINDS[against], weights or {}, arguments or {}, sizes)
         except Exception as error:  # one unusual module must not end a test suite or a notebook
             reason = f"the verification failed, not the module: {_place_and_error(error)}"
             report = Report(name_of(make), against, "unchecked", reason)
@@ -108,19 +126,32 @@ def isolated_settings() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _report(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None) -> Report:
+def _report(
+    made_by: ModuleFactory,
+    kind: Kind,
+    weights: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    sizes: tuple[int, int] | None,
+) -> Report:
+    shapes = {name: each for name, each in weights.items() if not isinstance(each, str)}
+    mapping = {name: each for name, each in weights.items() if isinstance(each, str)}
+    make = Constructor(made_by, arguments)
     try:
-        identification = identify(make, kind, mapping)
+        factory = function_factory(made_by, kind, shapes, sizes)
+        make = Constructor(factory or made_by, arguments)
+        identification = identify(make, kind, mapping or None)
     except CannotCheckError as error:
         return Report(name_of(make), kind.name, "unchecked", str(error))
     subject, mistakes = identification.subject, identification.mistakes
     checks = run_checks(identification)
     failed = [check for check in checks if check.passed is False]
     verdict: Verdict = "different" if mistakes or failed else "equal"
-    locations = locate(identification) if verdict == "different" else ()
+    has_line = subject.cause not in (DRAWS_RANDOM_NUMBERS, KEEPS_VALUES)
+    locations = locate(identification) if verdict == "different" and has_line else ()
     remarks = () if subject.axis_error else tuple(notes(subject))
     if verdict == "different" and not locations:
-        remarks = (f"line-unknown: {agreement(identification)}", *remarks)
+        only = "" if gives_gradients(subject) else "; lines of NumPy code are not searched"
+        remarks = (f"line-unknown: {agreement(identification)}{only}", *remarks)
     return Report(
         subject=name_of(make),
         against=kind.name,

@@ -171,7 +171,7 @@ PROOF = f"with torch.nn's value on this line, {EQUAL}"
 PROOF_OF_SEVERAL = f"with torch.nn's values on these lines together, {EQUAL}"
 
 
-def _location_lines(location: Location, proof: str = PROOF) -> list[str]:
+def location_lines(location: Location, proof: str = PROOF) -> list[str]:
     """A wrong statement: its source, what it computes, what it should compute, the proof."""
     place = f"{Path(location.file).name}:{location.line}"
     first, *more = location.source.splitlines() or [""]
@@ -187,7 +187,7 @@ def _location_lines(location: Location, proof: str = PROOF) -> list[str]:
 def located(report: Report) -> list[list[str]]:
     """The lines on each wrong statement; the first of them shows its source."""
     proof = PROOF if len(report.locations) == 1 else PROOF_OF_SEVERAL
-    blocks = [_location_lines(location, proof) for location in report.locations]
+    blocks = [location_lines(location, proof) for location in report.locations]
     return [[printable(line) for line in block] for block in blocks]
 
 

@@ -19,7 +19,7 @@ FORBIDDEN = {
     **dict.fromkeys(BASE, PACKAGES),
     **{package: PACKAGES - {"shared_interface"} for package in LAYERS},
     "cell_verifier": LAYERS | TOP | {"sequenced_mnist"},
-    "training_loop": TOP - {"training_loop"} | {"cell_verifier"},
+    "training_loop": TOP - {"training_loop"},
     "gate_explorer": {"train", "exercises", "benchmarks", "examples", "docs", "cell_verifier"},
 }
 

@@ -1,5 +1,6 @@
 """Build the classifier of a configuration, and check it on a small batch."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -30,9 +31,11 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
         ImplementationError: the class cannot be found, or does not have torch.nn's interface.
     """
     layer_class = load_layer_class(config.implementation, config.cell)
+    if not _has_torch_arguments(layer_class):
+        return SequenceClassifier(_adapt(layer_class, input_size, config), num_classes)
     options: dict[str, Any] = {}
     if config.backend != "auto":
-        if not issubclass(layer_class, RecurrentStack):
+        if not (isinstance(layer_class, type) and issubclass(layer_class, RecurrentStack)):
             raise ConfigError(
                 f"backend is {config.backend}: {config.layer} has no backends; expected auto, "
                 "or the implementation scratch or a cell of your own"
@@ -58,6 +61,59 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
     return model
 
 
+TORCH_ARGUMENTS = ("num_layers", "batch_first", "dropout", "bidirectional")
+
+
+def _has_torch_arguments(layer_class: Any) -> bool:
+    """Whether the constructor takes torch.nn's arguments."""
+    try:
+        parameters = inspect.signature(layer_class).parameters
+    except (TypeError, ValueError):
+        return True
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return True
+    return all(name in parameters for name in TORCH_ARGUMENTS)
+
+
+def _adapt(layer_class: Any, input_size: int, config: Config) -> nn.Module:
+    """A cell or layer of another interface, by the calling convention that the verifier finds.
+
+    Raises:
+        ConfigError: ``config.backend`` is given.
+        ImplementationError: there is no such convention, or it gives no gradients.
+    """
+    # Not at the top: only a user's own cell needs the verifier.
+    from cell_verifier.adapt import find_convention
+    from cell_verifier.errors import CannotCheckError
+    from training_loop.adapted_layer import AdaptedLayer
+
+    if config.backend != "auto":
+        raise ConfigError(f"backend is {config.backend}: {config.layer} has no backends")
+    name = config.layer
+    try:
+        cell = find_convention(layer_class)
+    except CannotCheckError as error:
+        arguments = ", ".join(TORCH_ARGUMENTS)
+        raise ImplementationError(
+            f"{name} cannot be used: its constructor does not take {arguments}, and its calling "
+            f"convention is not found: {error}"
+        ) from error
+    made = cell.make(input_size, config.hidden_size)
+    if not isinstance(made, nn.Module):
+        raise ImplementationError(
+            f"{name} cannot be trained: it makes a {type(made).__name__}, expected an nn.Module, "
+            "whose parameters an optimizer can change"
+        )
+    try:
+        layer = AdaptedLayer(cell, input_size, config)
+        output, _ = layer(torch.zeros(2, 3, input_size))
+    except Exception as error:  # user code may raise anything
+        raise ImplementationError(f"{name} cannot be used: {own_line(error)}") from error
+    if not output.requires_grad:
+        raise ImplementationError(f"{name} cannot be trained: its outputs have no gradient")
+    return layer
+
+
 def load_layer_class(implementation: str, cell: str | None) -> Any:
     """The layer class that ``--implementation`` names; for a class of cells, its layer class.
 
@@ -73,9 +129,11 @@ def load_layer_class(implementation: str, cell: str | None) -> Any:
         found = load_object(implementation_target(implementation, cell or "lstm"))
     except ConfigError as error:
         raise ImplementationError(f"implementation is {implementation}: {error}") from error
-    if not isinstance(found, type):
+    if isinstance(found, type) and issubclass(found, Cell):
+        return layer_of(found)
+    if not callable(found):
         raise ImplementationError(f"implementation is {implementation}: expected a class")
-    return layer_of(found) if issubclass(found, Cell) else found
+    return found
 
 
 def describe_backend(config: Config, layer: nn.Module, sequences: Tensor) -> str:
@@ -90,6 +148,9 @@ def describe_backend(config: Config, layer: nn.Module, sequences: Tensor) -> str
         if config.compile:
             return "operator: torch.compile records one operator for each cell"
         return str(layer.backend_for(sequences))
+    convention = getattr(layer, "convention", None)  # of an AdaptedLayer
+    if convention is not None:
+        return f"the layer's own, called as {convention.describe()}"
     return "torch.nn" if isinstance(layer, nn.RNNBase) else "the layer's own"
 
 

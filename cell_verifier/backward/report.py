@@ -5,7 +5,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cell_verifier.report import RESULT_WORDS, CellDifferentError, Diagnosis, Verdict
+from cell_verifier.localisation.location import Location
+from cell_verifier.report import (
+    RESULT_WORDS,
+    CellDifferentError,
+    Diagnosis,
+    Verdict,
+    location_lines,
+)
+
+PROOF = "with the right value on this line, every gradient is right"
+PROOF_OF_SEVERAL = "with the right values on these lines together, every gradient is right"
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class BackwardReport:
         starts: at which time step of a sequence the gradients are wrong first.
         diagnoses: one per mistake found; the line of the derivation is in ``right`` and ``wrong``.
         notes: remarks that are not errors.
+        locations: the wrong statements, each proved; empty if none can be.
     """
 
     subject: str
@@ -53,6 +64,7 @@ class BackwardReport:
     starts: str = ""
     diagnoses: tuple[Diagnosis, ...] = ()
     notes: tuple[str, ...] = ()
+    locations: tuple[Location, ...] = ()
 
     @property
     def mistakes(self) -> tuple[str, ...]:
@@ -83,6 +95,9 @@ class BackwardReport:
 
     def __str__(self) -> str:
         lines = [f"{self.verdict}  {self.subject} against {self.against}: {self.reason}"]
+        proof = PROOF if len(self.locations) == 1 else PROOF_OF_SEVERAL
+        for location in self.locations:
+            lines += ["", *location_lines(location, proof)]
         if self.layout:
             lines += ["", f"forward    {self.layout}"]
         for diagnosis in self.diagnoses:

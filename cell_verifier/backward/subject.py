@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -111,12 +112,13 @@ class Experiment:
     sizes: Sizes
     seed: int = 0
 
-    @property
+    @cached_property
     def inputs(self) -> Tensors:
         sizes = replace(self.sizes, time=1) if self.subject.is_step else self.sizes
         layout = self.subject.layout
         return draw_inputs(layout.variant, layout.roles, sizes, seed=self.seed)
 
+    @cached_property
     def _upstream_parts(self) -> dict[str, Tensor]:
         """Random gradients with respect to each output, in the layout of the derivation."""
         normal = random_normal(self.seed + 1)
@@ -124,6 +126,15 @@ class Experiment:
         sequence = (self.inputs["x"].shape[0], *state)
         parts = {"hs": normal(*sequence), "cs": normal(*sequence)}
         return parts | {"h": normal(*state), "c": normal(*state)}
+
+    @property
+    def upstream(self) -> Upstream:
+        """The gradients with respect to what the forward pass returns."""
+        outputs = self.subject.outputs
+        used = outputs[: self.subject.code.num_upstream(len(outputs))]
+        parts = self._upstream_parts.items()
+        given = {name: part if name in used else torch.zeros_like(part) for name, part in parts}
+        return Upstream(given["hs"], given["cs"], given["h"], given["c"])
 
     def user_gradients(self) -> Gradients:
         """The user's gradient for each argument that has one, by the argument's name.
@@ -133,7 +144,7 @@ class Experiment:
         """
         code, layout = self.subject.code, self.subject.layout
         arrays = [layout.to_user(role, self.inputs).contiguous() for role in layout.roles]
-        parts = self._upstream_parts()
+        parts = self._upstream_parts
         if code.backward is None:
             arrays = [each.clone().requires_grad_() for each in arrays]
         outputs, cache = code.run_forward(arrays)
@@ -162,12 +173,8 @@ class Experiment:
 
     def derivation(self) -> Callable[[Edits], Gradients]:
         """The gradients of the derivation with edits, in the user's layout."""
-        layout, inputs, parts = self.subject.layout, self.inputs, self._upstream_parts()
-        used = self.subject.outputs[: self.subject.code.num_upstream(len(self.subject.outputs))]
-        given = {
-            name: part if name in used else torch.zeros_like(part) for name, part in parts.items()
-        }
-        upstream = Upstream(given["hs"], given["cs"], given["h"], given["c"])
+        layout, inputs = self.subject.layout, self.inputs
+        upstream = self.upstream
         steps = run_forward(layout.variant, inputs)
 
         def simulate(edits: Edits) -> Gradients:

@@ -10,6 +10,8 @@ from cell_verifier.api import isolated_settings
 from cell_verifier.backward.catalogue import candidates
 from cell_verifier.backward.discover import discover
 from cell_verifier.backward.layout import Sizes
+from cell_verifier.backward.lines.instrument import NoSourceError
+from cell_verifier.backward.lines.locate import locate
 from cell_verifier.backward.mistake import Candidate
 from cell_verifier.backward.passes import Edits
 from cell_verifier.backward.report import BackwardReport, GradientResult
@@ -17,6 +19,7 @@ from cell_verifier.backward.search import Gradients, relative_difference, search
 from cell_verifier.backward.subject import Experiment, Subject
 from cell_verifier.calling.construct import default_dtype, name_of
 from cell_verifier.errors import CannotCheckError
+from cell_verifier.localisation.location import Location
 from cell_verifier.reference.against import Against
 from cell_verifier.reference.kinds import KINDS
 from cell_verifier.reference.probes import FLOAT64
@@ -72,7 +75,9 @@ def verify_backward(
             report = _compare(subject, name)
         except CannotCheckError as error:
             return BackwardReport(name, against, "unchecked", str(error))
-    return replace(report, layout=subject.layout.describe(), notes=_notes(subject, report))
+    return replace(
+        report, layout=subject.layout.describe(), notes=(*report.notes, *_notes(subject, report))
+    )
 
 
 def _compare(subject: Subject, name: str) -> BackwardReport:
@@ -98,6 +103,7 @@ def _compare(subject: Subject, name: str) -> BackwardReport:
         reason = f"every gradient equals that of the {against.upper()}"
         return BackwardReport(name, against, "equal", reason, gradients=results)
     found = _find_mistakes(experiment, observed)
+    locations, line_note = _locate(subject, found or ())
     starts = "" if subject.is_step or error is not None else _starts(subject)
     return BackwardReport(
         name,
@@ -107,7 +113,26 @@ def _compare(subject: Subject, name: str) -> BackwardReport:
         gradients=results,
         starts=starts,
         diagnoses=tuple(map(diagnosis_of, found or ())),
+        notes=line_note,
+        locations=locations,
     )
+
+
+def _locate(
+    subject: Subject, found: Sequence[Candidate]
+) -> tuple[tuple[Location, ...], tuple[str, ...]]:
+    """The wrong statements, and a note if none is proved."""
+    if subject.code.backward is None and not isinstance(subject.code.forward, type):
+        return (), ("line-unknown: autograd computes these gradients, not code of yours",)
+    try:
+        locations = locate(subject, (Sizes(), _square(subject)), changed_terms(found))
+    except NoSourceError:
+        return (), ("line-unknown: the source of the backward pass cannot be read",)
+    if not locations:
+        return (), ("line-unknown: no line makes all gradients right if its value is replaced",)
+    if len(found) == 1 and len(locations) == 1:
+        locations = (replace(locations[0], computes=found[0].way.wrong),)
+    return locations, ()
 
 
 def _square(subject: Subject) -> Sizes:
@@ -181,6 +206,33 @@ def _starts(subject: Subject) -> str:
                 f"sequences of {time - 1} are right"
             )
     return ""
+
+
+ELEMENTWISE = frozenset(f"{d}{gate}" for d in ("d", "da_") for gate in "ifgorznhc") - {"dh"}
+ELEMENTWISE |= {"dc'_total", "da_c'_total"}
+"""Gradients after and before the activation of a gate, and of the cell state."""
+
+OF_STAGE = {  # a stage of the loop -> names of the terms that a mistake in it changes
+    "add_hidden": ("dh'",),
+    "add_cell": ("dc'", "dc'_total"),
+    "upstream": ("dh'", "dc'"),
+    "accumulate": ("dW", "returned"),
+    "finish": ("dW", "returned", "dx", "dh"),
+}
+
+
+def changed_terms(found: Sequence[Candidate]) -> frozenset[str]:
+    """The names of the terms that the mistakes change."""
+    names: set[str] = set()
+    for each in found:
+        for name in each.edits.equations:
+            names.add("dW" if name.startswith(("dW_", "db_")) else name)
+        for stage in each.edits.loop:
+            names |= set(OF_STAGE.get(stage, ()))
+    if names & {"dx", "dh", "dW"}:
+        names.add("stack")
+    gates = {f"da_{name[1:]}" for name in names & ELEMENTWISE}  # di and da_i: often one line
+    return frozenset(names | gates)
 
 
 def diagnosis_of(candidate: Candidate) -> Diagnosis:

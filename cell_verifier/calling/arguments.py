@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cell_verifier.calling.config_object import config_argument, config_object
 from cell_verifier.errors import CannotCheckError
 
 
@@ -40,7 +41,7 @@ INPUT_NAMES = names(
     "input_size input_dim input_sz input_features input_units in_features in_dim in_size inp_size "
     "n_input n_inputs n_in num_input num_inputs input_channels in_channels d_in dim_in x_dim "
     "x_size nin n_x embed_dim embed_size embedding_dim embedding_size feature_size n_features "
-    "num_features features"
+    "num_features features ninp n_inp inp_dim inp_sz d_input emb_dim emb_size emsize"
 )
 HIDDEN_NAMES = names(
     "hidden_size hidden_dim hidden_sz hidden_units hidden_features hidden hiddens n_hidden "
@@ -103,6 +104,10 @@ class Constructor:
         Raises:
             CannotCheckError: an argument is required, and it is not clear what to pass.
         """
+        config = config_argument(self._parameters())
+        if config is not None and config.name not in self.arguments:
+            both = {"input": input_size, "hidden": hidden_size}
+            return [config_object(config, lambda name: self._config_value(name, both))], {}
         self._check_arguments()
         named = self.passed()
         named |= {self.own_name(name) or name: value for name, value in options.items()}
@@ -111,6 +116,19 @@ class Constructor:
             return [], {sizes[0]: input_size, sizes[1]: hidden_size, **named}
         return [input_size, hidden_size], named
 
+    def _config_value(self, name: str, sizes: Mapping[str, int]) -> Any:
+        """The value of a field of a configuration; None if it is not clear."""
+        if name in self.arguments:
+            return self.arguments[name]
+        if name.lower() in INPUT_NAMES:
+            return sizes["input"]
+        if name.lower() in HIDDEN_NAMES:
+            return sizes["hidden"]
+        try:
+            return self._value_for(name, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY))
+        except CannotCheckError:
+            return None
+
     def filled(self) -> dict[str, Any]:
         """The arguments that are passed although the caller of ``verify`` did not give them.
 
@@ -118,6 +136,8 @@ class Constructor:
             CannotCheckError: an argument is required, and it is not clear what to pass.
         """
         values: dict[str, Any] = {}
+        if config_argument(self._parameters()) is not None:
+            return values
         for name, parameter in self._others().items():
             option = _torch_name(name)
             required = parameter.default is parameter.empty

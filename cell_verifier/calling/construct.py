@@ -9,6 +9,7 @@ from torch import nn
 
 from cell_verifier.calling.arguments import TORCH_DEFAULTS, constructor_of
 from cell_verifier.errors import CannotCheckError
+from cell_verifier.functions.objects import module_of_object
 from cell_verifier.reference.probes import HIDDEN_SIZE, INPUT_SIZE, Precision, fill_weights
 from command_line.errors import own_line
 
@@ -55,9 +56,11 @@ def construct_module(
                 f"{name_of(make)}({arguments}) raises: {own_line(error)}"
             ) from error
     if not isinstance(module, nn.Module):
+        module = module_of_object(module, name_of(make)) or module
+    if not isinstance(module, nn.Module):
         raise CannotConstructError(
             f"{name_of(make)}({input_size}, {hidden_size}) returns a {type(module).__name__}: "
-            "expected an nn.Module"
+            "expected an nn.Module, or an object with arrays as attributes and a method forward"
         )
     if constructor.part:
         module = module.get_submodule(constructor.part)

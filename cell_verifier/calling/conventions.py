@@ -58,6 +58,11 @@ class Convention(ABC):
     aside_may_be_h: bool
 
     @property
+    def is_cell(self) -> bool:
+        """Whether the module computes one time step, and not a sequence."""
+        return isinstance(self, CellConvention)
+
+    @property
     def parts_taken(self) -> int:
         """How many parts of the state the module takes, h first."""
         return min(self.argument_order.parts, len(self.kind.state)) if self.takes_state else 0

@@ -1,6 +1,5 @@
 """Discover the calling convention by trial: call the module in every known way, keep what runs."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cell_verifier.calling.arguments import names
 from cell_verifier.calling.conventions import (
     ArgumentOrder,
     CellConvention,
@@ -25,10 +23,17 @@ from cell_verifier.calling.conventions import (
     state_words,
 )
 from cell_verifier.calling.nested_tensors import leaves
+from cell_verifier.calling.state_argument import (
+    is_state_argument,
+    may_take_state,
+    second_argument,
+    state_keyword,
+)
+from cell_verifier.calling.telling_error import most_telling_error
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import Probe
 from cell_verifier.reference.simulate import RunResult
-from command_line.errors import own_frames, own_line
+from command_line.errors import own_line
 
 STATE_AXES: tuple[StateAxis, ...] = ("layer", "flat", "batch")
 """The shapes of a layer's state, in the order in which they are tried."""
@@ -40,14 +45,6 @@ class Trial:
 
     convention: Convention
     observed: RunResult
-
-
-STATE_NAMES = names(
-    "state states hx h h0 h_0 hc h_c hidden hiddens hidden_state hidden_states hid init "
-    "init_state init_states initial_state initial_states init_hidden h_init h_prev prev_h prev "
-    "prev_state previous_state s s0 start carry memory mem cell_state h_t ht h_tm1 state0 state_0"
-)
-"""Common names of the argument for the state."""
 
 
 class CallAttempts:
@@ -122,41 +119,6 @@ def all_argument_orders(attempts: CallAttempts, kind: Kind, x: Tensor) -> list[A
         for each in usual
         if each.words.startswith("x, ") and each.words.count(",") < 3 and each.words != "x, h, c"
     ]
-
-
-def state_keyword(module: nn.Module) -> str:
-    """The name of forward's second argument if all remaining arguments are keyword-only, or ""."""
-    try:
-        parameters = list(inspect.signature(module.forward).parameters.values())
-    except (TypeError, ValueError):
-        return ""
-    only = [each for each in parameters[1:] if each.kind is each.KEYWORD_ONLY]
-    return only[0].name if only and only == parameters[1:] else ""
-
-
-def may_take_state(module: nn.Module) -> bool:
-    """Whether forward's second argument can be a state; not if its default is a number or text."""
-    second = second_argument(module)
-    return second is None or not isinstance(second.default, bool | int | str)
-
-
-def is_state_argument(module: nn.Module) -> bool:
-    """Whether forward's second argument is a state: by its name, or because it is required."""
-    second = second_argument(module)
-    if second is None or not may_take_state(module):
-        return False
-    return second.name.lower() in STATE_NAMES or second.default is second.empty
-
-
-def second_argument(module: nn.Module) -> inspect.Parameter | None:
-    """forward's second argument; None if it has none, or if its signature is unknown."""
-    try:
-        parameters = list(inspect.signature(module.forward).parameters.values())
-    except (TypeError, ValueError):
-        return None
-    named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
-    some = len(named) > 1 and named[1].kind is not named[1].VAR_POSITIONAL
-    return named[1] if some else None
 
 
 def _own_nesting(attempts: CallAttempts, kind: Kind, x: Tensor) -> list[ArgumentOrder]:
@@ -281,10 +243,15 @@ def _trials_of_call(attempts: CallAttempts, call: LayerConvention, probe: Probe)
 def _sequence_index(
     call: LayerConvention, returned: list[Tensor], sizes: tuple[int, int], states: Sequence[int]
 ) -> int | None:
-    """The index of the outputs of a head at every step, if the layer returns such outputs."""
+    """The index of the outputs of a head at every step, if the layer returns such outputs.
+
+    They are (T, B, O) or (B, T, O), or (T*B, O) after ``torch.cat``.
+    """
     sequence = sizes[::-1] if call.batch_first else sizes
     for n, leaf in enumerate(returned):
-        if leaf.dim() == 3 and tuple(leaf.shape[:2]) == sequence and n not in states:
+        joined = leaf.dim() == 2 and leaf.size(0) == sizes[0] * sizes[1]
+        separate = leaf.dim() == 3 and tuple(leaf.shape[:2]) == sequence
+        if (joined or separate) and n not in states:
             return n
     return None
 
@@ -318,31 +285,6 @@ def layer_return_layouts(
         if head is None or len(returned) > len(call.kind.state) + 1:
             return []
     return [(output, states) for output in outputs[:1] or ([None] if states else [])]
-
-
-def most_telling_error(module: nn.Module, errors: Sequence[Exception]) -> Exception | None:
-    """The error of the user's code that most likely is not caused by the way of calling.
-
-    A name that does not exist is wrong however the module is called. Otherwise the call that raised
-    at the latest line got furthest.
-    """
-    own = [error for error in errors if own_frames(error)]
-    missing = [error for error in own if is_missing_name(module, error)]
-    furthest = max(own, key=_lines, default=None)
-    return missing[0] if missing else furthest
-
-
-def _lines(error: Exception) -> list[int]:
-    """The lines of the user's code in the traceback, outermost first."""
-    return [line for _, line in own_frames(error)]
-
-
-def is_missing_name(module: nn.Module, error: Exception) -> bool:
-    """Whether a variable, or an attribute of one of the module's own parts, does not exist."""
-    if isinstance(error, NameError):
-        return True
-    classes = {type(part).__name__ for part in module.modules()}
-    return isinstance(error, AttributeError) and any(f"'{name}'" in str(error) for name in classes)
 
 
 def _without_duplicates(trials: Sequence[Trial]) -> list[Trial]:

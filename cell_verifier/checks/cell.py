@@ -8,6 +8,7 @@ from cell_verifier.calling.conventions import LayerConvention
 from cell_verifier.checks.check import Check
 from cell_verifier.identification.gradients import (
     GRADIENT_STEPS,
+    gives_gradients,
     relative_differences,
     torch_gradients,
     user_gradients,
@@ -117,6 +118,8 @@ def _gradient_check(subject: Subject) -> Check:
     if subject.loaded is None:
         inputs.append("every parameter")
     covers = f"with respect to {', '.join(inputs)}; {GRADIENT_STEPS} steps"
+    if not gives_gradients(subject):
+        return Check("gradients", covers, None, detail="NumPy code gives none")
     try:
         got = user_gradients(subject)
     except Exception as error:

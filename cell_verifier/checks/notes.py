@@ -23,7 +23,7 @@ def notes(subject: Subject) -> Iterator[str]:
     """Every remark, each starting with its id."""
     if subject.loaded is None:
         yield from _bias_notes(subject.correspondence)
-        yield from _role_notes(subject.correspondence)
+        yield from dict.fromkeys(_role_notes(subject.correspondence))
     if _drawn_like_linear(subject):
         yield (
             "linear-init: the initial weights are nn.Linear's, bounded by 1/sqrt(in_features); "

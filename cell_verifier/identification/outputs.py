@@ -166,7 +166,8 @@ def _cause_of_difference(
     trial, probe = trials.trials[0], trials.probe
     if keeps_values(module, trial, probe):
         return KEEPS_VALUES
-    extra = correspondences[0].extra
+    unused = unused_parameters(module, trials)
+    extra = [name for name in correspondences[0].extra if name not in unused]
     if normalizes(module, trial, probe):
         named = f": {', '.join(extra)}" if extra else ""
         return f"torch.nn's {kind.title} has no normalization layer, unlike this module{named}"
@@ -243,7 +244,8 @@ def _explain_extra_parameters(
     Raises:
         CannotCheckError: setting them to 0 or to 1 does not reproduce torch.nn's outputs.
     """
-    extra = correspondences[0].extra
+    unused = unused_parameters(module, trials)
+    extra = [name for name in correspondences[0].extra if name not in unused]
     named = ", ".join(extra)
     for neutral in (0.0, 1.0):
         for name in extra:

@@ -11,12 +11,11 @@ from cell_verifier.calling.discover import (
     CallAttempts,
     Trial,
     cell_trials,
-    is_missing_name,
     layer_trials,
-    most_telling_error,
     one_step_trials,
 )
 from cell_verifier.calling.nested_tensors import leaves
+from cell_verifier.calling.telling_error import is_missing_name, most_telling_error
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import HIDDEN_SIZE, TIME, Precision, Probe, draw_probe
@@ -73,7 +72,7 @@ def find_trials(
     ]
     if not any(each.trials for each in sets):
         sets.append(TrialSet(one_step_trials(attempts, kind, cell_probe), cell_probe))
-    sets = [each for each in sets if each.trials]
+    sets = _without_layers_as_cells(module, [each for each in sets if each.trials])
     trials = [trial for each in sets for trial in each.trials]
     if not trials:
         raise why_not_callable(module, attempts.errors, layer_probe)
@@ -82,9 +81,36 @@ def find_trials(
     return sets
 
 
+def _without_layers_as_cells(module: nn.Module, sets: list[TrialSet]) -> list[TrialSet]:
+    """Without the trials as a cell of a layer that also runs with x (B, I), with B as time."""
+    if len(sets) < 2:
+        return sets
+    as_cell, as_layer = sets
+    if _mixes_samples(module, as_cell) and not _mixes_samples(module, as_layer):
+        return [as_layer]
+    return sets
+
+
+@torch.no_grad()
+def _mixes_samples(module: nn.Module, trials: TrialSet) -> bool:
+    """Whether the values of the last sample depend on the input of the first one."""
+    trial, changed = trials.trials[0], trials.probe.copy()
+    changed.x[:, 0] += 1
+    try:
+        observed = trial.convention.run(module, changed)
+    except Exception:  # the user's code may raise anything
+        return False
+    return any(
+        not torch.equal(part[..., -1, :], trial.observed[name][..., -1, :])
+        for name, part in observed.items()
+    )
+
+
 def unused_parameters(module: nn.Module, trials: TrialSet) -> tuple[str, ...]:
     """The parameters on which nothing depends that the module returns."""
     named = {name: part for name, part in module.named_parameters() if part.requires_grad}
+    if not getattr(module, "gives_gradients", True):
+        return tuple(name for name, part in named.items() if not _matters(module, part, trials))
     try:
         with torch.enable_grad():
             observed = trials.trials[0].convention.run(module, trials.probe.copy())
@@ -93,6 +119,18 @@ def unused_parameters(module: nn.Module, trials: TrialSet) -> tuple[str, ...]:
     except Exception:  # no gradient can be computed, so the use of the parameters is unknown
         return ()
     return tuple(name for name, part in zip(named, gradients, strict=True) if part is None)
+
+
+@torch.no_grad()
+def _matters(module: nn.Module, parameter: Tensor, trials: TrialSet) -> bool:
+    """Whether the module returns something else with another value of a parameter."""
+    trial, before = trials.trials[0], parameter.detach().clone()
+    parameter.add_(0.5)
+    try:
+        changed = trial.convention.run(module, trials.probe.copy())
+    finally:
+        parameter.copy_(before)
+    return any(not torch.equal(part, trial.observed[name]) for name, part in changed.items())
 
 
 def _has_dtype(trial: Trial, precision: Precision) -> bool:

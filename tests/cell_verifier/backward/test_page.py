@@ -6,6 +6,8 @@
 import contextlib
 import io
 import re
+import tempfile
+from pathlib import Path
 from types import ModuleType
 
 from cell_verifier.backward.catalogue import ANY_TERM, CATALOGUE
@@ -29,8 +31,10 @@ def generated() -> str:
 
 def _with_report(match: re.Match[str]) -> str:
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(match["code"], vars(ModuleType("page")))
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(printed):
+        file = Path(folder) / "my_backward.py"  # the verifier reads the source
+        file.write_text(match["code"], encoding="utf-8")
+        exec(compile(match["code"], file, "exec"), vars(ModuleType("page")))
     return f"```python\n{match['code']}```\n\n```text\n{printed.getvalue()}```"
 
 

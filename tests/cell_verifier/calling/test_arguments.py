@@ -1,5 +1,8 @@
 """The arguments that are passed to the user's constructor."""
 
+import dataclasses
+from typing import Any
+
 import pytest
 import torch
 
@@ -54,3 +57,30 @@ def test_assignments_of_the_command_line_are_literals_or_text() -> None:
     assert parsed == {"output_size": 5, "device": "cpu", "bias": True, "name": "a=b"}
     with pytest.raises(ValueError, match="'classes' is not NAME=VALUE"):
         parse_assignments(["classes"])
+
+
+class Config:
+    def __init__(self, config: Any) -> None:
+        self.sizes = config.n_inp, config["nhid"], config.num_layers
+
+
+@dataclasses.dataclass
+class Settings:
+    hidden_size: int = 64
+    input_size: int = 32
+    flavour: str = "sweet"
+
+
+def with_dataclass(settings: Settings) -> Settings:
+    return settings
+
+
+def test_a_configuration_object_may_be_the_only_argument() -> None:
+    assert Constructor(Config)(8, 6).sizes == (8, 6, 1)
+    assert Constructor(with_dataclass)(8, 6) == Settings(6, 8, "sweet")
+
+
+def test_an_unknown_field_of_a_configuration_is_named() -> None:
+    with pytest.raises(AttributeError, match="the configuration needs 'flavour'"):
+        Constructor(lambda config: config.flavour)(8, 6)
+    assert Constructor(lambda config: config.flavour, {"flavour": 3})(8, 6) == 3

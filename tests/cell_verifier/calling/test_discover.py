@@ -10,10 +10,9 @@ from cell_verifier.calling.discover import (
     cell_trials,
     layer_return_layouts,
     layer_trials,
-    may_take_state,
-    state_keyword,
 )
 from cell_verifier.calling.multi_layer import run_multi_layer
+from cell_verifier.calling.state_argument import may_take_state, state_keyword
 from cell_verifier.reference.kinds import GRU, LSTM, RNN, Kind
 from cell_verifier.reference.probes import (
     BATCH,
