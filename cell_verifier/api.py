@@ -21,12 +21,8 @@ from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.functions.adapt import function_factory
 from cell_verifier.identification.gradients import gives_gradients
-from cell_verifier.identification.identify import (
-    DRAWS_RANDOM_NUMBERS,
-    KEEPS_VALUES,
-    Identification,
-    identify,
-)
+from cell_verifier.identification.identify import Identification, identify
+from cell_verifier.identification.outputs import DRAWS_RANDOM_NUMBERS, KEEPS_VALUES
 from cell_verifier.localisation.locate import agreement, locate
 from cell_verifier.reference.against import Against
 from cell_verifier.reference.kinds import KINDS, Kind

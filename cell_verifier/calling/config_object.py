@@ -29,7 +29,7 @@ def config_argument(parameters: Mapping[str, inspect.Parameter]) -> inspect.Para
 def config_object(parameter: inspect.Parameter, value_of: Callable[[str], Any]) -> Any:
     """A configuration with ``value_of(name)`` for each of its fields that is read.
 
-    ``value_of`` returns None for a field of which it knows nothing: a dataclass then has its
+    ``value_of`` returns None for a field of which it has nothing: a dataclass then has its
     default.
     """
     kind = parameter.annotation

@@ -244,8 +244,7 @@ def _explain_extra_parameters(
     Raises:
         CannotCheckError: setting them to 0 or to 1 does not reproduce torch.nn's outputs.
     """
-    unused = unused_parameters(module, trials)
-    extra = [name for name in correspondences[0].extra if name not in unused]
+    extra = correspondences[0].extra
     named = ", ".join(extra)
     for neutral in (0.0, 1.0):
         for name in extra:
