@@ -67,3 +67,288 @@
 //
 // Engine.toArrays(result) -> the result of window.explorer.run, see api.js.
 "use strict";
+
+const Engine = (() => {
+  const node = typeof require === "function";
+  const { decode, decodeBytes, addProduct, addProducts, addTransposedProduct, at } = node
+    ? require("./matrix.js")
+    : Matrix;
+  const { softmax } = node ? require("./functions.js") : Functions;
+  const { MISTAKES } = node ? require("./mistakes.js") : Mistakes;
+  const { problem, plan, apply, applyBackward } = node
+    ? require("./interventions.js")
+    : Interventions;
+  const CELLS = node ? require("./cells.js") : Cells;
+
+  const PIXEL_SCALE = 127.5; // of sequenced_mnist/sequencing.py: 0 to 255 becomes 0 to 2
+
+  function load(spec) {
+    const directions = spec.bidirectional ? 2 : 1;
+    const state_size = spec.proj_size || spec.hidden_size;
+    const { gates, states } = CELLS[spec.cell];
+    const classes = spec.class_names.length;
+    const mistakes = Object.entries(MISTAKES[spec.cell]).map(([id, all]) => [id, all.length]);
+    const cells = [];
+    for (let layer = 0; layer < spec.num_layers; layer++) {
+      const width = layer ? directions * state_size : spec.input_size;
+      for (let direction = 0; direction < directions; direction++) {
+        cells.push(cellWeights(spec, layer, direction, width, state_size, gates.length));
+      }
+    }
+    return {
+      ...spec,
+      weights: null, // decoded above
+      cells,
+      readout: decode(spec.weights["readout.weight"], classes, directions * state_size),
+      readout_bias: decode(spec.weights["readout.bias"], classes, 1).values,
+      steps: (spec.height * spec.width) / spec.input_size,
+      directions,
+      state_size,
+      classes,
+      gates,
+      states,
+      mistakes: Object.fromEntries(mistakes),
+    };
+  }
+
+  function cellWeights(spec, layer, direction, width, state_size, num_gates) {
+    const rows = num_gates * spec.hidden_size;
+    const read = (name, rows, columns) =>
+      decode(spec.weights[`layer.${name}_l${layer}${direction ? "_reverse" : ""}`], rows, columns);
+    return {
+      ih: read("weight_ih", rows, width),
+      hh: read("weight_hh", rows, state_size),
+      b_ih: spec.bias ? read("bias_ih", rows, 1).values : new Float32Array(rows),
+      b_hh: spec.bias ? read("bias_hh", rows, 1).values : new Float32Array(rows),
+      hr: spec.proj_size ? read("weight_hr", state_size, spec.hidden_size) : null,
+    };
+  }
+
+  // The sequence that the model reads, (T, input_size): sequenced_mnist.to_sequences.
+  function sequenceOf({ height, width, sequence, order }, pixels) {
+    if (pixels.length !== height * width) {
+      throw new RangeError(`pixels has ${pixels.length} values: expected ${height} x ${width}`);
+    }
+    const pixelOf = {
+      rows: (k) => k,
+      columns: (k) => (k % height) * width + Math.floor(k / height),
+      pixels: (k) => k,
+      permuted: (k) => order[k],
+    }[sequence];
+    return Float32Array.from(pixels, (_, k) => pixels[pixelOf(k)] / PIXEL_SCALE);
+  }
+
+  function run(model, pixels, { interventions = [], gradients: differentiate = false, previous = null } = {}) {
+    const x = sequenceOf(model, pixels);
+    const plans = model.cells.map((_, index) => plan(model, ...placeOf(model, index), interventions));
+    const key = JSON.stringify(interventions);
+    const kept = previous && previous.key === key ? previous : null;
+    const cells = forward(model, x, model.steps, plans, kept);
+    const probabilities = probabilitiesOf(model, cells);
+    const logits = logitsAfter(model, cells, model.steps - 1);
+    const result = { model, interventions, x, plans, key, cells, logits, probabilities };
+    return { ...result, gradients: differentiate ? gradients(result) : null };
+  }
+
+  function placeOf({ directions }, index) {
+    return [Math.floor(index / directions), index % directions];
+  }
+
+  // All layers over a sequence of T steps. Steps before and after those in which the sequence
+  // differs from that of the result `kept` may be equal to those in it.
+  function forward(model, x, T, plans, kept) {
+    const cells = [];
+    let input = x;
+    let [from, to] = kept ? changedSteps(x, kept.x, T) : [0, T];
+    for (let layer = 0; layer < model.num_layers; layer++) {
+      for (let direction = 0; direction < model.directions; direction++) {
+        const index = cells.length;
+        const cell = emptyCell(model, index, input, T, plans[index]);
+        if (kept) copyCell(kept.cells[index], cell);
+        forwardCell(cell, from, to);
+        cells.push(cell);
+      }
+      input = sideBySide(cells.slice(-model.directions), T, model.state_size);
+      if (from < to) [from, to] = [model.directions === 1 ? from : 0, T];
+    }
+    return cells;
+  }
+
+  // The first step at which two sequences differ, and the step after the last one.
+  function changedSteps(x, other, T) {
+    const first = x.findIndex((value, k) => value !== other[k]);
+    if (first < 0) return [0, 0];
+    const last = x.findLastIndex((value, k) => value !== other[k]);
+    const size = x.length / T;
+    return [Math.floor(first / size), Math.floor(last / size) + 1];
+  }
+
+  // The outputs of both directions, (T, directions * state_size).
+  function sideBySide(cells, T, size) {
+    if (cells.length === 1) return cells[0].states.hidden;
+    const joined = new Float32Array(T * 2 * size);
+    for (let t = 0; t < T; t++) {
+      cells.forEach(({ states }, direction) => {
+        joined.set(at(states.hidden, t, size), (2 * t + direction) * size);
+      });
+    }
+    return joined;
+  }
+
+  function emptyCell(model, index, input, T, plan) {
+    const [layer, direction] = placeOf(model, index);
+    const H = model.hidden_size;
+    const sizes = { hidden: model.state_size, cell: H };
+    const arrays = (names) =>
+      Object.fromEntries(names.map((name) => [name, new Float32Array(T * (sizes[name] ?? H))]));
+    return {
+      layer, direction, input, T, H, sizes, plan,
+      kind: CELLS[model.cell],
+      W: model.cells[index],
+      from_x: new Float32Array(T * model.gates.length * H),
+      from_h: new Float32Array(T * model.gates.length * H),
+      preactivations: arrays(model.gates),
+      gates: arrays(model.gates),
+      states: arrays(model.states),
+    };
+  }
+
+  function copyCell(source, target) {
+    target.from_x.set(source.from_x);
+    target.from_h.set(source.from_h);
+    for (const group of ["preactivations", "gates", "states"]) {
+      for (const [name, values] of Object.entries(source[group])) target[group][name].set(values);
+    }
+  }
+
+  // Read the steps of a sequence whose steps from `from` up to and without `to` are new.
+  function forwardCell(cell, from, to) {
+    const { kind, W, T, direction, from_x, input, plan } = cell;
+    const rows = W.ih.rows;
+    for (let t = from; t < to; t++) at(from_x, t, rows).set(W.b_ih);
+    addProducts(W.ih, input, from_x, from, to);
+    const last = direction ? -1 : T;
+    for (let t = direction ? to - 1 : from; from < to && t !== last; t += direction ? -1 : 1) {
+      const s = stepOf(cell, t);
+      s.from_h.set(W.b_hh);
+      if (s.recurrent) addProduct(W.hh, s.before.hidden, s.from_h);
+      for (const line of kind.lines) {
+        line.forward(s);
+        apply(plan.onLine(line.name, t), s.y[line.name], s.before[line.name]);
+      }
+    }
+  }
+
+  // One time step, for the lines of cells.js.
+  function stepOf(cell, t) {
+    const { kind, W, T, H, sizes, direction, plan } = cell;
+    const rows = W.hh.rows;
+    const views = (arrays, names, t) =>
+      Object.fromEntries(names.map((name) => [name, at(arrays[name], t, sizes[name] ?? H)]));
+    const earlier = direction ? t + 1 : t - 1;
+    const starts = earlier < 0 || earlier >= T || plan.cuts(t);
+    const zeros = () => kind.states.map((name) => [name, new Float32Array(sizes[name])]);
+    return {
+      H, W, starts,
+      stages: plan.stages,
+      recurrent: plan.recurrent(t),
+      before: starts ? Object.fromEntries(zeros()) : views(cell.states, kind.states, earlier),
+      from_x: at(cell.from_x, t, rows),
+      from_h: at(cell.from_h, t, rows),
+      a: views(cell.preactivations, kind.gates, t),
+      y: { ...views(cell.gates, kind.gates, t), ...views(cell.states, kind.states, t) },
+    };
+  }
+
+  // The classifier reads the last layer's state after the last step that each direction reads.
+  function logitsAfter(model, cells, last) {
+    const { state_size: size, directions } = model;
+    const final = new Float32Array(directions * size);
+    cells.slice(-directions).forEach(({ states, direction }) => {
+      final.set(at(states.hidden, direction ? 0 : last, size), direction * size);
+    });
+    const logits = Float32Array.from(model.readout_bias);
+    addProduct(model.readout, final, logits);
+    return logits;
+  }
+
+  function probabilitiesOf(model, cells) {
+    const { steps, classes, directions } = model;
+    const probabilities = new Float32Array(steps * classes).fill(NaN);
+    for (let t = directions === 1 ? 0 : steps - 1; t < steps; t++) {
+      probabilities.set(softmax(logitsAfter(model, cells, t)), t * classes);
+    }
+    return probabilities;
+  }
+
+  function probabilitiesAfter({ model, x, plans, probabilities }, t) {
+    if (model.directions === 1) return at(probabilities, t, model.classes);
+    const prefix = x.subarray(0, (t + 1) * model.input_size);
+    const cells = forward(model, prefix, t + 1, plans, null);
+    return Float32Array.from(softmax(logitsAfter(model, cells, t)));
+  }
+
+  function winnerOf(logits) {
+    return logits.indexOf(Math.max(...logits));
+  }
+
+  // Backpropagation through time, from one logit.
+  function gradients({ model, x, cells, logits }, chosen = winnerOf(logits)) {
+    const { steps: T, state_size: size, directions } = model;
+    const weights = at(model.readout.values, chosen, model.readout.columns);
+    let d_output = new Float64Array(T * directions * size); // of the last layer
+    for (let direction = 0; direction < directions; direction++) {
+      const t = direction ? 0 : T - 1;
+      const part = at(weights, direction, size);
+      d_output.set(part, (t * directions + direction) * size);
+    }
+    const byCell = [];
+    for (let layer = model.num_layers - 1; layer >= 0; layer--) {
+      const d_input = new Float64Array(T * cells[layer * directions].W.ih.columns);
+      for (let direction = directions - 1; direction >= 0; direction--) {
+        const cell = cells[layer * directions + direction];
+        byCell.unshift(backwardCell(cell, d_output, directions, d_input));
+      }
+      d_output = d_input;
+    }
+    return { class: chosen, input: Float32Array.from(d_output), cells: byCell };
+  }
+
+  // The backward pass of one cell: adds to `d_input`, and returns what Engine.gradients lists.
+  function backwardCell(cell, d_output, directions, d_input) {
+    const { kind, W, T, H, sizes, direction, plan, gates, states } = cell;
+    const d_gates = emptyLike(gates);
+    const d_states = emptyLike(states);
+    const zeros = (names) =>
+      Object.fromEntries(names.map((name) => [name, new Float64Array(sizes[name] ?? H)]));
+    const d_from_x = new Float64Array(W.ih.rows);
+    const d_from_h = new Float64Array(W.hh.rows);
+    let carried = zeros(kind.states); // from the step that is read next
+    for (let t = direction ? 0 : T - 1; t >= 0 && t < T; t += direction ? 1 : -1) {
+      const d = { ...zeros(kind.gates), ...carried };
+      const above = at(d_output, t * directions + direction, sizes.hidden);
+      above.forEach((value, k) => (d.hidden[k] += value));
+      const s = { ...stepOf(cell, t), d, d_before: zeros(kind.states), d_from_x, d_from_h };
+      for (const line of [...kind.lines].reverse()) {
+        const { name } = line;
+        (d_gates[name] ?? d_states[name]).set(d[name], t * d[name].length);
+        applyBackward(plan.onLine(name, t), d[name], s.d_before[name]);
+        line.backward(s);
+      }
+      if (s.recurrent) addTransposedProduct(W.hh, d_from_h, s.d_before.hidden);
+      addTransposedProduct(W.ih, d_from_x, at(d_input, t, W.ih.columns));
+      carried = s.starts ? zeros(kind.states) : s.d_before;
+    }
+    return { gates: d_gates, states: d_states };
+  }
+
+  function emptyLike(arrays) {
+    return Object.fromEntries(
+      Object.entries(arrays).map(([name, values]) => [name, new Float32Array(values.length)]),
+    );
+  }
+
+  return { load, run, gradients, probabilitiesAfter, problem, bytes: decodeBytes };
+})();
+
+if (typeof module === "object") module.exports = Engine;
