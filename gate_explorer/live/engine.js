@@ -76,8 +76,8 @@ const Engine = (() => {
   const { softmax } = node ? require("./functions.js") : Functions;
   const { MISTAKES } = node ? require("./mistakes.js") : Mistakes;
   const { problem, plan, apply, applyBackward } = node
-    ? require("./interventions.js")
-    : Interventions;
+    ? require("./plans.js")
+    : Plans;
   const CELLS = node ? require("./cells.js") : Cells;
 
   const PIXEL_SCALE = 127.5; // of sequenced_mnist/sequencing.py: 0 to 255 becomes 0 to 2
