@@ -48,10 +48,12 @@
 // Engine.explain(result, {layer, direction, step, unit, name}) ->
 //   The equation of a gate or a state (`name`: "forget", "hidden", ...) of one unit at one step:
 //   {symbol: "f", value, equation: "f = σ(W_if x + b_if + W_hf h + b_hf)",
-//    terms: [{symbol: "W_if x", value}, ...],   // what the equation contains, in its order
+//    terms: [{symbol: "W_if x", value}, ...],   // what the equation contains
 //    numbers: "0.912 = σ(1.33 + 0.12 + 0.77 + 0.12)",
+//    computed,                                  // by the equation; `value` may be overwritten
 //    preactivation,                             // null for a state
 //    note: ""}                                  // "held at 0 by an intervention", ...
+//   A mistake that is made changes the equation.
 //
 // An INTERVENTION is plain JSON, so that a link can hold it. `layer`, `direction` and `unit` select
 // where it acts; null or missing means all. `from` and `to` select the steps, both included; null or
@@ -65,7 +67,8 @@
 //   {type: "cut", step: 9}                            step 9 starts from a state of zeros
 //   {type: "mistake", id: "swapped-input-forget", variant: 0}   a mistake of the catalogue, all steps
 //
-// Engine.toArrays(result) -> the result of window.explorer.run, see api.js.
+// Engine.problem(model, intervention) -> "" or one sentence: why it cannot be made on this model.
+// Engine.bytes(base64) -> Uint8Array    The pixels of a sample image of the page.
 "use strict";
 
 const Engine = (() => {
@@ -79,6 +82,7 @@ const Engine = (() => {
     ? require("./plans.js")
     : Plans;
   const CELLS = node ? require("./cells.js") : Cells;
+  const { explain: explainLine } = node ? require("./equations.js") : Equations;
 
   const PIXEL_SCALE = 127.5; // of sequenced_mnist/sequencing.py: 0 to 255 becomes 0 to 2
 
@@ -289,7 +293,12 @@ const Engine = (() => {
   }
 
   function winnerOf(logits) {
-    return logits.indexOf(Math.max(...logits));
+    return Math.max(0, logits.indexOf(Math.max(...logits))); // 0 where a logit is not a number
+  }
+
+  function explain({ model, cells }, { layer, direction = 0, step, unit, name }) {
+    const cell = cells[layer * model.directions + direction];
+    return explainLine(model, stepOf(cell, step), cell.plan.onLine(name, step), name, unit);
   }
 
   // Backpropagation through time, from one logit.
@@ -348,7 +357,7 @@ const Engine = (() => {
     );
   }
 
-  return { load, run, gradients, probabilitiesAfter, problem, bytes: decodeBytes };
+  return { load, run, gradients, probabilitiesAfter, explain, problem, bytes: decodeBytes };
 })();
 
 if (typeof module === "object") module.exports = Engine;

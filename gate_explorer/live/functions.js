@@ -1,48 +1,59 @@
-// Activation functions: value(a), and slope(a, y), the derivative at a, where y = value(a).
+// Activation functions: name, value(a), and slope(a, y), the derivative at a, where y = value(a).
 "use strict";
 
 const Functions = (() => {
   const sigmoid = {
+    name: "σ",
     value: (a) => 1 / (1 + Math.exp(-a)),
     slope: (a, y) => y * (1 - y),
   };
   const tanh = {
+    name: "tanh",
     value: Math.tanh,
     slope: (a, y) => 1 - y * y,
   };
   const relu = {
+    name: "relu",
     value: (a) => (a > 0 ? a : a !== a ? a : 0), // NaN stays NaN, as in torch
     slope: (a) => (a > 0 ? 1 : 0),
   };
   const identity = {
+    name: "identity",
     value: (a) => a,
     slope: () => 1,
   };
   const hardtanh = {
+    name: "hardtanh",
     value: (a) => Math.min(1, Math.max(-1, a)),
     slope: (a) => (a > -1 && a < 1 ? 1 : 0),
   };
   const softsign = {
+    name: "softsign",
     value: (a) => a / (1 + Math.abs(a)),
     slope: (a) => 1 / (1 + Math.abs(a)) ** 2,
   };
   const leakyRelu = {
+    name: "leaky_relu",
     value: (a) => (a > 0 ? a : 0.01 * a),
     slope: (a) => (a > 0 ? 1 : 0.01),
   };
   const elu = {
+    name: "elu",
     value: (a) => (a > 0 ? a : Math.expm1(a)),
     slope: (a, y) => (a > 0 ? 1 : y + 1),
   };
   const gelu = {
+    name: "gelu",
     value: (a) => a * normalCDF(a),
     slope: (a) => normalCDF(a) + (a * Math.exp((-a * a) / 2)) / Math.sqrt(2 * Math.PI),
   };
   const silu = {
+    name: "silu",
     value: (a) => a * sigmoid.value(a),
     slope: (a, y) => sigmoid.value(a) * (1 + a - y),
   };
   const sin = {
+    name: "sin",
     value: Math.sin,
     slope: Math.cos,
   };
@@ -50,6 +61,7 @@ const Functions = (() => {
   // clamp(slope * a + 0.5, 0, 1)
   function hardSigmoid(slope) {
     return {
+      name: "hardsigmoid",
       value: (a) => Math.min(1, Math.max(0, slope * a + 0.5)),
       slope: (a) => (Math.abs(slope * a) < 0.5 ? slope : 0),
     };

@@ -1,7 +1,7 @@
 // Stages of a time step, as torch.nn computes them and as known mistakes do.
 //
-// A stage is an elementwise function: value(...), and slopes(...), its partial derivative with
-// respect to each argument. Names, ids and order of the variants are those of the verifier's
+// A stage is an elementwise function: its text, value(...), and slopes(...), its partial derivative
+// with respect to each argument. Names, ids and order of the variants are those of the verifier's
 // catalogue, cell_verifier/mistakes/step.py. `peepholes` is missing: it needs weights that a run
 // does not have.
 "use strict";
@@ -18,11 +18,13 @@ const Mistakes = (() => {
       activation: tanh,
       // a_n from n_x = W_in x + b_in, r, n_h = W_hn h + b_hn, and b = b_hn
       reset: {
+        text: "W_in x + b_in + r ⊙ (W_hn h + b_hn)",
         value: (n_x, r, n_h) => n_x + r * n_h,
         slopes: (n_x, r, n_h) => [1, n_h, r],
       },
       // h'
       update: {
+        text: "(1 - z) ⊙ n + z ⊙ h",
         value: (z, n, h) => (1 - z) * n + z * h,
         slopes: (z, n, h) => [h - n, 1 - z, z],
       },
@@ -32,11 +34,13 @@ const Mistakes = (() => {
       activation: tanh,
       // c'
       cell: {
+        text: "f ⊙ c + i ⊙ g",
         value: (i, f, g, c) => f * c + i * g,
         slopes: (i, f, g, c) => [g, c, i, f],
       },
       // h' from o, the new c and the old c
       hidden: {
+        text: "o ⊙ tanh(c')",
         value: (o, c) => o * Math.tanh(c),
         slopes: (o, c) => [Math.tanh(c), o * tanhSlope(c), 0],
       },
@@ -61,6 +65,7 @@ const Mistakes = (() => {
         {
           reset: {
             scalesState: true, // n_h = W_hn (r ⊙ h) + b_hn
+            text: "W_in x + b_in + W_hn (r ⊙ h) + b_hn",
             value: (n_x, r, n_h) => n_x + n_h,
             slopes: () => [1, 0, 1],
           },
@@ -69,6 +74,7 @@ const Mistakes = (() => {
       "reset-outside-bias": [
         {
           reset: {
+            text: "W_in x + b_in + r ⊙ (W_hn h) + b_hn",
             value: (n_x, r, n_h, b) => n_x + r * (n_h - b) + b,
             slopes: (n_x, r, n_h, b) => [1, n_h - b, r],
           },
@@ -77,6 +83,7 @@ const Mistakes = (() => {
       "reset-over-everything": [
         {
           reset: {
+            text: "r ⊙ (W_in x + b_in + W_hn h + b_hn)",
             value: (n_x, r, n_h) => r * (n_x + n_h),
             slopes: (n_x, r, n_h) => [r, n_x + n_h, r],
           },
@@ -85,6 +92,7 @@ const Mistakes = (() => {
       "no-reset": [
         {
           reset: {
+            text: "W_in x + b_in + W_hn h + b_hn",
             value: (n_x, r, n_h) => n_x + n_h,
             slopes: () => [1, 0, 1],
           },
@@ -93,6 +101,7 @@ const Mistakes = (() => {
       "swapped-update": [
         {
           update: {
+            text: "z ⊙ n + (1 - z) ⊙ h",
             value: (z, n, h) => z * n + (1 - z) * h,
             slopes: (z, n, h) => [n - h, z, 1 - z],
           },
@@ -104,6 +113,7 @@ const Mistakes = (() => {
       "swapped-input-forget": [
         {
           cell: {
+            text: "i ⊙ c + f ⊙ g",
             value: (i, f, g, c) => i * c + f * g,
             slopes: (i, f, g, c) => [c, g, f, i],
           },
@@ -112,6 +122,7 @@ const Mistakes = (() => {
       "added-not-multiplied": [
         {
           cell: {
+            text: "f ⊙ c + i + g",
             value: (i, f, g, c) => f * c + (i + g),
             slopes: (i, f, g, c) => [1, c, 1, f],
           },
@@ -120,12 +131,14 @@ const Mistakes = (() => {
       "coupled-gates": [
         {
           cell: {
+            text: "f ⊙ c + (1 - f) ⊙ g",
             value: (i, f, g, c) => f * c + (1 - f) * g,
             slopes: (i, f, g, c) => [0, c - g, 1 - f, f],
           },
         },
         {
           cell: {
+            text: "(1 - i) ⊙ c + i ⊙ g",
             value: (i, f, g, c) => (1 - i) * c + i * g,
             slopes: (i, f, g, c) => [g - c, 0, i, 1 - i],
           },
@@ -136,6 +149,7 @@ const Mistakes = (() => {
       "tanh-after-output-gate": [
         {
           hidden: {
+            text: "tanh(o ⊙ c')",
             value: (o, c) => Math.tanh(o * c),
             slopes: (o, c) => [c * tanhSlope(o * c), o * tanhSlope(o * c), 0],
           },
@@ -144,6 +158,7 @@ const Mistakes = (() => {
       "output-from-old-cell": [
         {
           hidden: {
+            text: "o ⊙ tanh(c)",
             value: (o, c, old) => o * Math.tanh(old),
             slopes: (o, c, old) => [Math.tanh(old), 0, o * tanhSlope(old)],
           },
@@ -155,6 +170,7 @@ const Mistakes = (() => {
   // c' = tanh(f ⊙ c + i ⊙ g)
   function squashed() {
     return {
+      text: "tanh(f ⊙ c + i ⊙ g)",
       value: (i, f, g, c) => Math.tanh(f * c + i * g),
       slopes: (i, f, g, c) => [g, c, i, f].map((slope) => slope * tanhSlope(f * c + i * g)),
     };
@@ -163,6 +179,7 @@ const Mistakes = (() => {
   // h' = o ⊙ c'
   function withoutTanh() {
     return {
+      text: "o ⊙ c'",
       value: (o, c) => o * c,
       slopes: (o, c) => [c, o, 0],
     };

@@ -61,12 +61,13 @@ const Plans = (() => {
         (missing(each.direction) || each.direction === direction),
     );
     const ofType = (...types) => here.filter(({ type }) => types.includes(type));
-    const onLines = groupBy(ofType("gate", "zero", "freeze"), ({ gate, state }) => gate ?? state);
+    const overwriting = ofType("gate", "zero", "freeze");
     return {
       stages: stagesOf(model.cell, model.nonlinearity, ofType("mistake")),
       cuts: (t) => ofType("cut").some(({ step }) => step === t),
       recurrent: (t) => !ofType("no_recurrence").some((each) => covers(each, t)),
-      onLine: (name, t) => (onLines.get(name) ?? []).filter((each) => covers(each, t)),
+      onLine: (name, t) =>
+        overwriting.filter((each) => (each.gate ?? each.state) === name && covers(each, t)),
     };
   }
 
