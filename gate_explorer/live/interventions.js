@@ -9,18 +9,7 @@ const Interventions = (() => {
   }
 
   function applies(each, model, index) {
-    if (each.run != null && each.run !== index) return false;
-    if (each.type === "gate") return model.gates.includes(each.gate) && hasUnit(each, model);
-    if (each.type === "zero" || each.type === "freeze") {
-      return model.states.includes(each.state) && hasUnit(each, model);
-    }
-    if (each.type === "cut") return each.step < model.steps;
-    return each.type !== "mistake" || each.id in model.mistakes;
-  }
-
-  function hasUnit({ unit, state }, model) {
-    const units = (state === "hidden" && model.proj_size) || model.hidden_size;
-    return unit == null || unit < units;
+    return (each.run == null || each.run === index) && Engine.problem(model, each) === "";
   }
 
   // The list with one more intervention. It replaces those that act on the same gate or state of
@@ -30,43 +19,34 @@ const Interventions = (() => {
   }
 
   function target({ type, gate, state, unit, run, layer, direction }) {
-    const value = type === "gate" ? gate : state ?? "";
-    return JSON.stringify([state ? "state" : type, value, unit ?? null, run ?? null, layer ?? null, direction ?? null]);
+    const value = type === "gate" ? gate : (state ?? "");
+    return JSON.stringify([
+      state ? "state" : type,
+      value,
+      unit ?? null,
+      run ?? null,
+      layer ?? null,
+      direction ?? null,
+    ]);
   }
 
   function same(a, b) {
-    const plain = (each) => JSON.stringify(Object.entries(each).filter(([, v]) => v != null).sort());
+    const plain = (each) =>
+      JSON.stringify(
+        Object.entries(each)
+          .filter(([, v]) => v != null)
+          .sort(),
+      );
     return plain(a) === plain(b);
   }
 
-  // What a link may hold. Anything else is left out, because a link can come from anywhere.
+  // What can be made of a list that came with a link. Anything else is left out.
   function valid(list, models) {
     if (!Array.isArray(list)) return [];
-    return list.filter(
-      (each) =>
-        each !== null && typeof each === "object" && isWellFormed(each, models) &&
-        models.some((model, index) => model && applies(each, model, index))
-    );
-  }
-
-  function isWellFormed(each, models) {
-    const index = (value) => value == null || (Number.isInteger(value) && value >= 0);
-    if (!["unit", "layer", "direction", "run", "from", "to", "variant"].every((key) => index(each[key]))) return false;
-    if (each.run != null && !models[each.run]) return false;
-    switch (each.type) {
-      case "gate":
-        return Number.isFinite(each.value);
-      case "zero":
-      case "freeze":
-      case "no_recurrence":
-        return true;
-      case "cut":
-        return Number.isInteger(each.step) && each.step >= 0;
-      case "mistake":
-        return models.some((model) => model && (each.variant ?? 0) < (model.mistakes[each.id] ?? 0));
-      default:
-        return false;
-    }
+    const isObject = (each) => each !== null && typeof each === "object";
+    const isPossible = (each) =>
+      models.some((model, index) => model && applies(each, model, index));
+    return list.filter((each) => isObject(each) && isPossible(each));
   }
 
   return { forModel, added, same, valid };
