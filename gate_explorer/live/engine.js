@@ -49,7 +49,7 @@
 //   The equation of a gate or a state (`name`: "forget", "hidden", ...) of one unit at one step:
 //   {symbol: "f", value, equation: "f = σ(W_if x + b_if + W_hf h + b_hf)",
 //    terms: [{symbol: "W_if x", value}, ...],   // what the equation contains
-//    numbers: "0.912 = σ(1.33 + 0.12 + 0.77 + 0.12)",
+//    substituted: "0.912 = σ(1.33 + 0.12 + 0.77 + 0.12)",
 //    computed,                                  // by the equation; `value` may be overwritten
 //    preactivation,                             // null for a state
 //    note: ""}                                  // "held at 0 by an intervention", ...

@@ -1,4 +1,4 @@
-// The equation of a gate or a state, with the numbers of one unit at one time step.
+// The equation of a gate or a state, with the values of one unit at one time step.
 "use strict";
 
 const Equations = (() => {
@@ -23,7 +23,7 @@ const Equations = (() => {
       computed,
       equation: `${symbol} = ${text}`,
       terms,
-      numbers: `${format(computed)} = ${withNumbers(text, terms)}`,
+      substituted: `${format(computed)} = ${withValues(text, terms)}`,
       preactivation: isGate ? s.a[name][unit] : null,
       note: noteOf(held, unit),
     };
@@ -61,7 +61,7 @@ const Equations = (() => {
       return { text, terms: named({ z, n, h }), computed: value(z, n, h) };
     }
     if (name === "hidden" && proj_size) {
-      const text = `W_hr (${stages.hidden.text})`; // a sum over all units: it has no short numbers
+      const text = `W_hr (${stages.hidden.text})`; // a sum over all units: it has no short form
       return { text, terms: [], computed: y.hidden[unit] };
     }
     const { input: i, forget: f, candidate: g, output: o } = y;
@@ -75,8 +75,8 @@ const Equations = (() => {
     return { text, terms, computed: value(o[unit], new_c, c) };
   }
 
-  // The text with each term's symbol replaced by its number.
-  function withNumbers(text, terms) {
+  // The text with each term's symbol replaced by its value.
+  function withValues(text, terms) {
     const values = new Map(terms.map(({ symbol, value }) => [symbol, value]));
     const longestFirst = [...values.keys()].sort((a, b) => b.length - a.length);
     if (!longestFirst.length) return text;

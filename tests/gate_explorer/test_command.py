@@ -16,7 +16,7 @@ from command_line.errors import ConfigError
 from gate_explorer import observe
 from gate_explorer.arguments import Arguments
 from gate_explorer.inputs.load_run import load_run
-from gate_explorer.inputs.select_image import select_image
+from gate_explorer.inputs.select_image import select_image, select_index
 from gate_explorer.show import observe_run, show
 from shared_interface import SequenceClassifier
 from tests.helpers.paths import ROOT
@@ -63,7 +63,8 @@ def test_a_run_becomes_a_page_a_picture_and_arrays(run: Path, tmp_path: Path, ca
     assert imread(png).std() > 0.1
     with np.load(npz) as arrays:
         assert arrays["label"] == 4
-        expected = observe_run(load_run(run), select_image(load_run(run), None, 4, False))
+        loaded = load_run(run)
+        expected = observe_run(loaded, select_image(loaded, Arguments(label=4)))
         np.testing.assert_array_equal(arrays["probabilities"], expected.probabilities)
         assert arrays["layer1.gates.forget"].shape == (8, 6)
     assert "explorer.html" in capsys.readouterr().out
@@ -88,9 +89,9 @@ def test_compared_runs_show_the_same_image(run: Path, tmp_path: Path) -> None:
 
 def test_wrong_selects_the_first_misclassified_image(run: Path) -> None:
     loaded = load_run(run)
-    index = select_image(loaded, None, None, wrong=True)
+    index = select_index(loaded, None, None, wrong=True)
     for number in range(index + 1):
-        seen = observe_run(loaded, number)
+        seen = observe_run(loaded, select_image(loaded, Arguments(index=number)))
         assert (seen.prediction != seen.label) == (number == index)
 
 
