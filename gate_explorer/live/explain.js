@@ -2,7 +2,7 @@
 
 // The box that shows the equation of one value with its numerical values.
 const Explain = (() => {
-  const narrow = matchMedia("(max-width: 1100px)"); // as in networks.css: one below the other
+  const narrow = matchMedia("(max-width: 760px)"); // as in networks.css: one below the other
   const box = document.getElementById("explain");
   const find = (selector) => box.querySelector(selector);
   const HINT =
@@ -40,7 +40,7 @@ const Explain = (() => {
     write(
       `${title}, unit ${unit}, ${Texts.stepName(step)}`,
       found.equation,
-      found.numbers,
+      found.substituted,
       found.note ? `This value is ${found.note}. ${caption}` : caption,
     );
     if (pinned) addActions(panel, step, { run: view.index, unit, layer, direction }, hold);

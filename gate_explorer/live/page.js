@@ -5,6 +5,7 @@
 // the text for screen readers) follows when nothing has changed for a moment.
 (() => {
   const QUIET = 200; // milliseconds without a change
+  const FIRST_SAMPLE = 7; // of the digits a 7: its answer needs the memory of the upper rows
   const find = (id) => document.getElementById(id);
   const { data, models } = window.explorer;
   const { height, width, sequence } = data.image;
@@ -36,8 +37,9 @@
     addEventListener("keydown", (event) => event.key === "Escape" && unpin());
     addEventListener("hashchange", followLink);
     Colours.onChange(update);
-    if (location.hash.length > 1 || !data.samples.length) followLink();
-    else Drawing.show(Engine.bytes(data.samples[0].pixels));
+    const sample = data.samples[FIRST_SAMPLE] ?? data.samples[0];
+    if (location.hash.length > 1 || !sample) followLink();
+    else Drawing.show(Engine.bytes(sample.pixels));
   }
 
   function startControls() {

@@ -45,7 +45,6 @@ PAGE_SCRIPTS = (
     "page.js",
 )
 STYLES = ("page.css", "controls.css", "networks.css")
-STYLES = ("page.css", "controls.css", "networks.css")
 NOT_IN_THE_ENGINE = {"peepholes"}
 """Mistakes of one time step that need weights which a run does not have."""
 

@@ -43,7 +43,7 @@ const Texts = (() => {
       equations: ["h′ = (1 − z) ⊙ n + z ⊙ h"],
       text: "Where the update gate z is near 1, the unit keeps its h and ignores the row.",
     },
-    lstm: { equations: ["c′ = f ⊙ c", "   + i ⊙ g", "h′ = o ⊙ tanh(c′)"], text: "" },
+    lstm: { equations: ["c′ = f ⊙ c", "   + i ⊙ g", "h′ = o", "   ⊙ tanh(c′)"], text: "" },
   };
 
   const cellName = (cell) => CELL_NAMES[cell] ?? cell;
