@@ -75,10 +75,11 @@ class Arguments:
     def __post_init__(self) -> None:
         if self.live is not None:
             for name in RECORDED_ONLY:
-                if getattr(self, name) not in (None, False, ()):
+                value = getattr(self, name)
+                if value is not None and value is not False and value != ():
                     raise ExplorerError(
                         f"--live and --{name} are both given: a live page shows any image and "
-                        f"writes only HTML; remove one of them"
+                        "writes only HTML; remove one of them"
                     )
         outputs = {name: getattr(self, name) for name in ("html", "png", "npz")}
         given = {f"--{name}": path for name, path in outputs.items() if path is not None}

@@ -39,9 +39,9 @@ def spec_of(
     Raises:
         ExplorerError: the engine does not have the equations of the layer.
     """
-    layer = torch_layer_of(model.layer, name)
     height, width = image_size
-    assert sequence_shape(height, width, sequence)[1] == layer.input_size
+    _, input_size = sequence_shape(height, width, sequence)
+    layer = torch_layer_of(model, input_size, name)
     weights = {f"layer.{each}": value for each, value in layer.named_parameters()}
     weights |= {f"readout.{each}": value for each, value in model.readout.named_parameters()}
     return {
