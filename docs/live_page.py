@@ -4,16 +4,21 @@ The models and the test images are those of live_models.safetensors, which
 `docs/make_live_models.py` writes.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
 from safetensors import safe_open
 
 from gate_explorer.inputs.infer_model import infer_classifier, load_weights
 from gate_explorer.live.page import Sample, render_live_page
 from gate_explorer.live.spec import spec_of
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
 
 MODELS = Path(__file__).parent / "live_models.safetensors"
 CLASS_NAMES = tuple("0123456789")
@@ -21,6 +26,8 @@ CLASS_NAMES = tuple("0123456789")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add live.html to the files of the site."""
+    from mkdocs.structure.files import File  # here, because the tests use render() without MkDocs
+
     files.append(File.generated(config, "live.html", content=render()))
     return files
 

@@ -73,14 +73,17 @@ const Drawing = (() => {
     return { x: at(event.clientX, box.left, box.width), y: at(event.clientY, box.top, box.height) };
   }
 
+  // One path for each segment, so that a stroke has the same pixels whether it is drawn while the
+  // pen moves or again by redraw().
   function drawStroke(points) {
     context.lineWidth = PEN;
-    context.lineCap = context.lineJoin = "round";
-    context.strokeStyle = "#000";
-    context.beginPath();
-    context.moveTo(points[0].x, points[0].y);
-    for (const { x, y } of points.slice(1)) context.lineTo(x, y);
-    context.stroke();
+    context.lineCap = "round";
+    for (let index = 1; index < points.length; index++) {
+      context.beginPath();
+      context.moveTo(points[index - 1].x, points[index - 1].y);
+      context.lineTo(points[index].x, points[index].y);
+      context.stroke();
+    }
   }
 
   // --- the pen by keyboard -----------------------------------------------------------------------
