@@ -523,7 +523,7 @@ def test_everything_is_possible_by_keyboard(live: LivePage) -> None:
     reached: list[str] = []
     live.tab.focus("#predict")  # the first control
     name = """document.activeElement.id || document.activeElement.getAttribute('aria-label')
-        || document.activeElement.textContent"""
+        || document.activeElement.textContent.trim().slice(0, 30)"""
     while not reached or reached[-1] not in reached[:-1]:
         keys.press("Tab")
         reached.append(live.tab.evaluate(name))
