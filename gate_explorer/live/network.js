@@ -93,14 +93,8 @@ class NetworkView {
   draw(shown) {
     if (shown.sort || !this.orders) this.orders = sortedUnits(shown.untouched ?? shown.result);
     this.shown = shown;
-    const { result, untouched, difference } = shown;
-    for (const panel of this.panels.slice(1)) {
-      const before = difference && untouched ? this.valuesOf(untouched, panel) : null;
-      const order = this.orders[this.cell].get(panel.columns);
-      const isUnits = panel.kind === "gates" || panel.kind === "states";
-      panel.draw(this.valuesOf(result, panel), before, isUnits ? order : null, this.cellScale);
-    }
-    this.drawGradient();
+    for (const panel of this.panels.slice(1)) this.drawPanel(panel);
+    if (shown.gradients) this.panels[0].drawGradient(shown.gradients);
     this.drawAnswer();
   }
 
@@ -108,8 +102,25 @@ class NetworkView {
     return kind === "probabilities" ? result.probabilities : result.cells[this.cell][kind][name];
   }
 
-  drawGradient() {
-    if (this.shown.gradients) this.panels[0].drawGradient(this.shown.gradients);
+  drawPanel(panel) {
+    const { result, untouched, difference } = this.shown;
+    const before = difference && untouched ? this.valuesOf(untouched, panel) : null;
+    const order = this.orders[this.cell].get(panel.columns);
+    const isUnits = panel.kind === "gates" || panel.kind === "states";
+    panel.draw(this.valuesOf(result, panel), before, isUnits ? order : null, this.cellScale);
+  }
+
+  // Compute and draw what draw() leaves out, for about `milliseconds`; returns whether it is
+  // complete: the gradients, and in two directions the probabilities of all steps but the last.
+  complete(milliseconds) {
+    const end = performance.now() + milliseconds;
+    const { result, untouched } = this.shown;
+    this.shown.gradients ??= Engine.gradients(result);
+    this.panels[0].drawGradient(this.shown.gradients);
+    const runs = untouched ? [result, untouched] : [result];
+    const isComplete = runs.every((run) => fillProbabilities(run, this.bars.length, end));
+    if (this.model.directions > 1) this.drawPanel(this.panels[1]);
+    return isComplete;
   }
 
   setStep(step) {
@@ -163,6 +174,17 @@ class NetworkView {
   mark(chosen) {
     for (const panel of this.panels) panel.mark(chosen?.panel === panel ? chosen : null);
   }
+}
+
+// Compute the missing rows of result.probabilities until `end`; returns whether none is missing.
+function fillProbabilities(result, classes, end) {
+  const { probabilities } = result;
+  for (let step = 0; step < probabilities.length / classes; step++) {
+    if (!Number.isNaN(probabilities[step * classes])) continue;
+    if (performance.now() > end) return false;
+    probabilities.set(Engine.probabilitiesAfter(result, step), step * classes);
+  }
+  return true;
 }
 
 // For each layer and direction: number of units -> the units in the order of the time step at which

@@ -5,10 +5,11 @@
 // the text for screen readers) follows when nothing has changed for a moment.
 (() => {
   const QUIET = 200; // milliseconds without a change
+  const SLICE = 12; // milliseconds for each network, between two frames
   const FIRST_SAMPLE = 7; // of the digits a 7: its answer needs the memory of the upper rows
   const find = (id) => document.getElementById(id);
   const { data, models } = window.explorer;
-  const { height, width, sequence } = data.image;
+  const { height, width } = data.image;
   const first = models.find(Boolean); // all networks of a page read the same sequence
 
   let pixels = new Uint8Array(height * width); // what the networks read
@@ -23,13 +24,15 @@
   function start() {
     addUnsupported();
     if (!first) return;
-    Texts.useSequence(sequence);
+    Texts.use(data.image);
+    find("pad-hint").textContent = `Draw ${Texts.whatToDraw()} here`;
     document.body.style.setProperty("--steps", first.steps);
     views = models.flatMap((model, index) =>
       model ? [new NetworkView(model, index, cellScale(model), select)] : [],
     );
     find("networks").prepend(...views.map(({ root }) => root));
     find("networks").style.setProperty("--networks", views.length);
+    find("networks").classList.toggle("single", views.length === 1);
     addLegends();
     startControls();
     find("difference").addEventListener("change", update);
@@ -64,7 +67,7 @@
       scheduleRest();
     });
     Guide.start({
-      hasForgetGate: models.some((model) => model?.gates.includes("forget")),
+      cells: views.map(({ model }) => model.cell),
       play: Playback.play,
       change: (text, add) => changeInterventions(add.reduce(Interventions.added, []), text),
     });
@@ -105,10 +108,8 @@
 
   function updateRest() {
     clearTimeout(timer);
-    for (const view of views) {
-      view.shown.gradients ??= Engine.gradients(view.shown.result);
-      view.drawGradient();
-    }
+    const isComplete = views.map((view) => view.complete(SLICE)).every(Boolean);
+    if (!isComplete) timer = setTimeout(updateRest, 0); // the page stays responsive meanwhile
     explain();
     announce();
     history.replaceState(null, "", `#${fragment()}`);

@@ -80,9 +80,14 @@ const Texts = (() => {
 
   // What one step reads: "row 7" of 28, counted from 1 as a reader counts rows.
   let unitOfTime = "row";
-  function useSequence(sequence) {
+  let drawn = "a digit";
+
+  // image: of the page's data.
+  function use({ sequence, dataset }) {
     unitOfTime = { rows: "row", columns: "column" }[sequence] ?? "pixel";
+    drawn = { "fashion-mnist": "a garment", kmnist: "a character" }[dataset] ?? "a digit";
   }
+  const whatToDraw = () => drawn;
   const stepName = (step) => `${unitOfTime} ${step + 1}`;
   const stepKind = () => unitOfTime;
 
@@ -101,7 +106,8 @@ const Texts = (() => {
     title,
     intervention,
     mistake,
-    useSequence,
+    use,
+    whatToDraw,
     stepName,
     stepKind,
     percent,
