@@ -1,5 +1,6 @@
 """python -m gate_explorer: the files that it writes, and its one-line errors."""
 
+import json
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from shared_interface import SequenceClassifier
 from tests.helpers.paths import ROOT
 from training_loop.config import Config
 from training_loop.model import build_model
+from training_loop.runs import checkpoint
 
 
 def write_run(folder: Path, **options: Any) -> Path:
@@ -114,6 +116,41 @@ def test_the_layer_is_inferred_from_its_weights(run: Path, tmp_path: Path) -> No
         np.testing.assert_array_equal(observe(loaded.model, image).probabilities, expected)
     show(Arguments(run=tmp_path / "0.pt", html=tmp_path / "weights.html"))
     assert "RNN (0.pt)" in (tmp_path / "weights.html").read_text(encoding="utf-8")
+
+
+def test_an_interrupted_run_shows_the_model_of_its_checkpoint(run: Path, tmp_path: Path) -> None:
+    """A folder with a checkpoint and no final weights, as --evaluate accepts it."""
+    weights = load_file(run / "model.safetensors")
+    (run / "model.safetensors").unlink()
+    config = json.loads((run / "config.json").read_text())
+    tensors = {f"model/{name}": weight for name, weight in weights.items()}
+    tensors |= {"optimizer/readout.bias/step": torch.tensor(3.0), "step_losses": torch.zeros(17)}
+    checkpoint.write(checkpoint.Checkpoint(tensors, {"config": config}), run)
+    loaded = load_run(run)
+    assert (loaded.name, loaded.accuracy) == ("scratch lstm, step 17", None)
+    for name, weight in loaded.model.state_dict().items():
+        assert torch.equal(weight, weights[name])
+    show(Arguments(run=run))
+    assert "scratch lstm, step 17" in (run / "explorer.html").read_text(encoding="utf-8")
+    for option in ("--html", "--png"):
+        name = option.removeprefix("--")
+        with pytest.raises(
+            ConfigError, match=f"{option} is .*: it would replace a file of the run"
+        ):
+            Arguments(run=run, **{name: run / "checkpoint.safetensors"})
+    other = write_run(tmp_path / "other", cell="gru")
+    show(Arguments(compare=(run, other), html=tmp_path / "compared.html"))
+    (run / "checkpoint.safetensors").write_bytes(b"damaged")
+    assert "is damaged or not a safetensors file" in error_of(Arguments(run=run))
+
+
+def test_the_accuracy_of_a_run_is_that_of_its_metrics(run: Path) -> None:
+    assert load_run(run).accuracy is None
+    (run / "metrics.json").write_text(json.dumps({"test_accuracy": 0.5}))
+    assert load_run(run).accuracy == 0.5
+    for text in ("{", "[]", "{}", '{"test_accuracy": "high"}'):
+        (run / "metrics.json").write_text(text)
+        assert load_run(run).accuracy is None
 
 
 def error_of(arguments: Arguments) -> str:
