@@ -69,7 +69,7 @@ const Drawing = (() => {
 
   function point(event) {
     const box = pad.getBoundingClientRect();
-    const at = (position, low, length) => Math.round(((position - low) / length) * SIZE);
+    const at = (position, low, length) => ((position - low) / length) * SIZE;
     return { x: at(event.clientX, box.left, box.width), y: at(event.clientY, box.top, box.height) };
   }
 
