@@ -91,8 +91,10 @@ const Drawing = (() => {
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
   function press(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key in ARROWS) moveCursor(...ARROWS[event.key]);
+    const isCommand = event.ctrlKey || event.metaKey;
+    if (event.altKey || (isCommand && event.key !== "z")) return;
+    if (isCommand) undo();
+    else if (event.key in ARROWS) moveCursor(...ARROWS[event.key]);
     else if (event.key === " ") togglePen();
     else if (event.key === "Escape") liftPen();
     else return;

@@ -32,16 +32,21 @@ const Explain = (() => {
 
   function showUnit({ view, panel }, { step, unit }, pinned, hold) {
     const { name } = panel;
+    const { cell } = view.model;
     const { result } = view.shown;
     const { layer, direction } = result.cells[view.cell];
-    const found = Engine.explain(result, { layer, direction, step, unit, name });
-    const title = `${view.name}, ${Texts.title(name, view.model.cell)}`;
+    const names = cell === "rnn" ? ["candidate", "hidden"] : [name]; // h' = n alone is no help
+    const lines = names.map((each) => {
+      return Engine.explain(result, { layer, direction, step, unit, name: each });
+    });
+    const note = lines.at(-1).note;
+    const title = `${view.name}, ${Texts.title(name, cell)}`;
     const caption = Texts.CAPTIONS[name];
     write(
       `${title}, unit ${unit}, ${Texts.stepName(step)}`,
-      found.equation,
-      found.substituted,
-      found.note ? `This value is ${found.note}. ${caption}` : caption,
+      lines.map(({ equation }) => equation).join(",  "),
+      lines.map(({ substituted }) => substituted).join(",  "),
+      note ? `This value is ${note}. ${caption}` : caption,
     );
     if (pinned) addActions(panel, step, { run: view.index, unit, layer, direction }, hold);
   }

@@ -12,6 +12,11 @@ const Picture = (() => {
       throw new Error(`${file.name || "The file"} is not a picture that this browser can read.`);
     });
     const { ink, width, height } = readInk(bitmap);
+    if (!ink.some((value) => value > 0)) {
+      throw new Error(
+        `${file.name} has only one colour: a digit is darker or brighter than its ground.`,
+      );
+    }
     if (width === imageSize.width && height === imageSize.height) {
       Drawing.show(ink.map((value) => Math.round(255 * value))); // already as the model reads it
     } else {
