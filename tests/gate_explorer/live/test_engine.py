@@ -86,6 +86,7 @@ def jobs_of_one_changed_row() -> list[Job]:
     ]
 
 
+@pytest.mark.slow
 def test_node_computes_what_torch_computes(tmp_path: Path) -> None:
     jobs = [
         *jobs_of_every_configuration(prefixes=True),
@@ -96,6 +97,7 @@ def test_node_computes_what_torch_computes(tmp_path: Path) -> None:
     assert differences(jobs, run_in_node(jobs, tmp_path)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_chromium_computes_what_torch_computes(tab: Any) -> None:
     jobs = [*jobs_of_every_configuration(prefixes=False), *jobs_of_other_sequences()]
