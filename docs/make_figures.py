@@ -145,7 +145,7 @@ def screenshot(page: Path, target: Path) -> None:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 800})
         tab.goto(page.as_uri())
-        tab.wait_for_selector('[data-key="gate-output"] .yaxislayer-above', state="attached")
+        tab.wait_for_selector('[data-key="gate-output"] .area', state="attached")
         tab.fill("#slider", "14")
         tab.evaluate("document.activeElement.blur()")
         tab.screenshot(path=target, full_page=True)
