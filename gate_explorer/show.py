@@ -15,6 +15,7 @@ from gate_explorer.observation.observe import Observation, observe
 from gate_explorer.render.html import write_page
 from gate_explorer.render.npz import write_npz
 from gate_explorer.render.png import write_png
+from training_loop.runs.saved_config import config_warning
 
 
 def show(arguments: Arguments) -> None:
@@ -65,6 +66,9 @@ def load_runs(paths: Sequence[Path], arguments: Arguments) -> list[LoadedRun]:
             f"--implementation is given {len(given)} times: {len(own)} of the runs were trained "
             "with Python code of their own; give one for all of them, or one for each in order"
         )
+    for folder in filter(Path.is_dir, paths):
+        if warning := config_warning(folder):
+            print(printable(warning))
     code = dict(zip(own, given * len(own) if len(given) == 1 else given, strict=False))
     return [load_run(path, arguments.data_dir, code.get(path)) for path in paths]
 

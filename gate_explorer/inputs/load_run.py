@@ -17,7 +17,7 @@ from shared_interface import SequenceClassifier
 from training_loop.config import Config
 from training_loop.model import build_model
 from training_loop.runs import checkpoint
-from training_loop.runs.saved_config import load_config
+from training_loop.runs.saved_config import load_config, protected_copy
 
 WEIGHTS_FILE, CONFIG_FILE, METRICS_FILE = "model.safetensors", "config.json", "metrics.json"
 DATASET_BY_FEATURES = {28: "mnist", 8: "digits"}
@@ -119,7 +119,11 @@ def read_run(path: Path) -> SavedRun:
     except (OSError, ValueError) as error:  # the path is too long, or a folder cannot be searched
         raise ExplorerError(f"cannot read a run at {path}: {error}") from error
     if is_file:
-        return SavedRun(read_weights(file), Config.load(file.parent) if has_config else None)
+        # The copy in train.py's own file of weights is protected by a digest, unlike config.json.
+        config = protected_copy(file.parent) if file.name == WEIGHTS_FILE else None
+        if config is None and has_config:
+            config = Config.load(file.parent)
+        return SavedRun(read_weights(file), config)
     if checkpoint.exists(path):
         latest, _ = checkpoint.read_latest(path)
         return SavedRun(latest.with_prefix("model/"), load_config(path), latest.step)

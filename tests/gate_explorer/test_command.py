@@ -23,7 +23,7 @@ from shared_interface import SequenceClassifier
 from tests.helpers.paths import ROOT
 from training_loop.config import Config
 from training_loop.model import build_model
-from training_loop.runs import checkpoint
+from training_loop.runs import checkpoint, final_weights
 
 
 def write_run(folder: Path, **options: Any) -> Path:
@@ -142,6 +142,22 @@ def test_an_interrupted_run_shows_the_model_of_its_checkpoint(run: Path, tmp_pat
     show(Arguments(compare=(run, other), html=tmp_path / "compared.html"))
     (run / "checkpoint.safetensors").write_bytes(b"damaged")
     assert "is damaged or not a safetensors file" in error_of(Arguments(run=run))
+
+
+@pytest.mark.parametrize("damage", ["{", None, '{"hidden_size": 7, "dataset": "digits"}'])
+def test_a_run_with_a_damaged_configuration_is_shown_with_the_protected_copy(
+    damage: str | None, run: Path, capsys: Any
+) -> None:
+    """As --evaluate does, also if config.json is missing or another one."""
+    config = Config.load(run)
+    content = final_weights.content_of(load_file(run / "model.safetensors"), config)
+    (run / "model.safetensors").write_bytes(content)
+    (run / "config.json").unlink()
+    if damage is not None:
+        (run / "config.json").write_text(damage)
+    assert load_run(run).model.layer.hidden_size == 6
+    show(Arguments(run=run))
+    assert "using the copy" in capsys.readouterr().out
 
 
 def test_the_accuracy_of_a_run_is_that_of_its_metrics(run: Path) -> None:
