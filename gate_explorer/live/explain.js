@@ -9,18 +9,22 @@ const Explain = (() => {
     "Point at a value in a picture, or tap it: its equation appears here with the values of that " +
     "unit. One column is one unit of the network, one line is one ";
 
+  let shownActions = "[]"; // as JSON
+
   // chosen: {view, panel, row, column}, or null. hold(intervention) is called by the buttons for
   // one unit, which appear if the value is pinned.
   function show(chosen, pinned, hold) {
-    find(".actions").replaceChildren();
-    if (!chosen)
+    showActions(chosen && pinned ? actionsOn(chosen) : [], hold);
+    if (!chosen) {
       return write("Explain a value", "", "", `${HINT}${Texts.stepKind()} of the image.`);
+    }
     const { view, panel } = chosen;
-    (narrow.matches ? view.root : document.querySelector(".results")).append(box);
+    const parent = narrow.matches ? view.root : document.querySelector(".results");
+    if (box.parentElement !== parent) parent.append(box); // moving it would lose the focus
     const place = panel.place(chosen);
     if (panel.kind === "probabilities") showProbability(view, place);
     else if (panel.kind === "gradient") showGradient(chosen, place);
-    else showUnit(chosen, place, pinned, hold);
+    else showUnit(chosen, place);
   }
 
   function write(heading, equation, values, meaning) {
@@ -30,7 +34,7 @@ const Explain = (() => {
     find(".meaning").textContent = meaning;
   }
 
-  function showUnit({ view, panel }, { step, unit }, pinned, hold) {
+  function showUnit({ view, panel }, { step, unit }) {
     const { name } = panel;
     const { cell } = view.model;
     const { result } = view.shown;
@@ -48,7 +52,6 @@ const Explain = (() => {
       lines.map(({ substituted }) => substituted).join(",  "),
       note ? `This value is ${note}. ${caption}` : caption,
     );
-    if (pinned) addActions(panel, step, { run: view.index, unit, layer, direction }, hold);
   }
 
   function showProbability(view, { step, unit }) {
@@ -85,24 +88,40 @@ const Explain = (() => {
     return (isSmall ? value.toExponential(1) : value.toFixed(3)).replaceAll("-", "−");
   }
 
-  function addActions({ kind, name }, step, where, hold) {
+  // The interventions on the unit of a value, each with the text of its button.
+  function actionsOn(chosen) {
+    const { view, panel } = chosen;
+    const { kind, name } = panel;
+    const { step, unit } = panel.place(chosen);
+    const { layer, direction } = view.shown.result.cells[view.cell];
+    const where = { run: view.index, unit, layer, direction };
     if (kind === "gates") {
-      for (const value of name === "candidate" ? [0] : [0, 1]) {
-        const each = { type: "gate", gate: name, value, ...where };
-        addButton(`Hold this unit at ${value}`, () => hold(each));
-      }
-      return;
+      return (name === "candidate" ? [0] : [0, 1]).map((value) => ({
+        text: `Hold this unit at ${value}`,
+        intervention: { type: "gate", gate: name, value, ...where },
+      }));
     }
-    addButton("Hold this unit at 0", () => hold({ type: "zero", state: name, ...where }));
+    if (kind !== "states") return [];
+    const zero = { type: "zero", state: name, ...where };
     const freeze = { type: "freeze", state: name, from: step, ...where };
-    addButton(`Freeze this unit from ${Texts.stepName(step)}`, () => hold(freeze));
+    return [
+      { text: "Hold this unit at 0", intervention: zero },
+      { text: `Freeze this unit from ${Texts.stepName(step)}`, intervention: freeze },
+    ];
   }
 
-  function addButton(text, action) {
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", textContent: text });
-    button.addEventListener("click", action);
-    find(".actions").append(button);
+  // The buttons stay as they are while the actions are the same, so that one keeps the focus.
+  function showActions(actions, hold) {
+    const key = JSON.stringify(actions);
+    if (key === shownActions) return;
+    shownActions = key;
+    const buttons = actions.map(({ text, intervention }) => {
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", textContent: text });
+      button.addEventListener("click", () => hold(intervention));
+      return button;
+    });
+    find(".actions").replaceChildren(...buttons);
   }
 
   return { show };

@@ -6,6 +6,7 @@ class NetworkView {
   // scale of c. select({panel, view, row, column}, pin) is called for a value of a panel.
   constructor(model, index, cellScale, select) {
     Object.assign(this, { model, index, cellScale, shown: null, orders: null, step: 0 });
+    this.results = new Map(); // of the last update, see page.js
     this.select = (chosen, pin) => select(chosen && { ...chosen, view: this }, pin);
     this.cell = (model.num_layers - 1) * model.directions; // the last layer, forward
     const template = document.getElementById("network-template").content.cloneNode(true);

@@ -14,8 +14,8 @@
 
   let pixels = new Uint8Array(height * width); // what the networks read
   let interventions = [];
-  let selected = null; // {view, panel, row, column}: the value that is explained
-  let isPinned = false; // whether it stays when the pointer leaves
+  let pointed = null; // {view, panel, row, column}: the value under the pointer
+  let pinned = null; // the value that was clicked
   let views = [];
   let frame = null; // of requestAnimationFrame
   let timer = null; // of updateRest
@@ -91,7 +91,13 @@
 
   function runNetwork(view) {
     const mine = Interventions.forModel(interventions, view.model, view.index);
-    const run = (list) => Engine.run(view.model, pixels, { interventions: list });
+    const results = new Map(); // interventions as JSON -> result
+    const run = (list) => {
+      const key = JSON.stringify(list);
+      const previous = view.results.get(key) ?? null; // only the rows that changed are computed
+      results.set(key, Engine.run(view.model, pixels, { interventions: list, previous }));
+      return results.get(key);
+    };
     view.draw({
       result: run(mine),
       untouched: mine.length ? run([]) : null,
@@ -99,9 +105,11 @@
       difference: find("difference").checked,
       sort,
     });
+    view.results = results;
   }
 
   function scheduleRest() {
+    find("networks").setAttribute("aria-busy", "true");
     clearTimeout(timer);
     timer = setTimeout(updateRest, QUIET);
   }
@@ -110,6 +118,7 @@
     clearTimeout(timer);
     const isComplete = views.map((view) => view.complete(SLICE)).every(Boolean);
     if (!isComplete) timer = setTimeout(updateRest, 0); // the page stays responsive meanwhile
+    find("networks").setAttribute("aria-busy", String(!isComplete));
     explain();
     announce();
     history.replaceState(null, "", `#${fragment()}`);
@@ -126,17 +135,14 @@
 
   // --- explaining a value ----------------------------------------------------------------------
 
-  // A pinned value stays until another one is pinned, Escape is pressed or the drawing changes.
+  // A value that was clicked stays explained when the pointer leaves, until another one is clicked,
+  // Escape is pressed or the drawing changes.
   function select(chosen, pin = false) {
-    if (isPinned && !pin && !isByKeyboard(chosen)) return;
-    selected = chosen;
-    isPinned = Boolean(chosen) && pin;
-    if (isPinned) Playback.moveTo(chosen.panel.place(chosen).step);
+    if (!chosen && !pin && !pointed) return; // nothing has changed
+    pointed = pin ? null : chosen;
+    if (pin) pinned = chosen;
+    if (pin && chosen) Playback.moveTo(chosen.panel.place(chosen).step);
     explain();
-  }
-
-  function isByKeyboard(chosen) {
-    return Boolean(chosen?.panel.plot.matches(":focus-visible"));
   }
 
   function unpin() {
@@ -144,8 +150,10 @@
   }
 
   function explain() {
-    for (const view of views) view.mark(selected?.view === view ? selected : null);
-    Explain.show(selected, isPinned, (each) => {
+    const chosen = pointed ?? pinned;
+    const isPinned = ["panel", "row", "column"].every((key) => chosen?.[key] === pinned?.[key]);
+    for (const view of views) view.mark(chosen?.view === view ? chosen : null);
+    Explain.show(chosen, isPinned, (each) => {
       changeInterventions(Interventions.added(interventions, each), Texts.intervention(each));
     });
   }

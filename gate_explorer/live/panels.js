@@ -117,7 +117,9 @@ class Panel {
 
   listen() {
     this.plot.addEventListener("pointermove", (event) => this.point(event, false));
-    this.plot.addEventListener("pointerleave", () => this.select(null));
+    for (const end of ["pointerleave", "blur"]) {
+      this.plot.addEventListener(end, () => this.select(null));
+    }
     this.plot.addEventListener("click", (event) => this.point(event, true));
     this.plot.addEventListener("keydown", (event) => this.press(event));
   }

@@ -37,11 +37,8 @@ class LivePage:
 
     def settle(self) -> None:
         """Wait until the page has drawn everything, the gradients included."""
-        self.tab.wait_for_timeout(50)
-        self.tab.wait_for_function(
-            "Object.keys(document.querySelectorAll('.network')).length > 0 && "
-            "performance.now() - performance.getEntriesByName('answer')[0].startTime > 260"
-        )
+        self.tab.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
+        self.tab.wait_for_selector("#networks[aria-busy=false]", state="attached")
 
     def close(self) -> None:
         """Close the tab; nothing may have been written to the console or requested."""
@@ -58,7 +55,7 @@ class LivePage:
             self.tab.mouse.move(*first)
             self.tab.mouse.down()
             for point in others:
-                self.tab.mouse.move(*point, steps=5)
+                self.tab.mouse.move(*point, steps=3)
             self.tab.mouse.up()
         self.settle()
 

@@ -35,13 +35,16 @@ def test_everything_is_possible_by_keyboard(live: LivePage) -> None:
     plot = live.plot(1, "reset")
     plot.focus()
     keys.press("ArrowUp")
+    first = live.tab.inner_text("#explain h2")
     keys.press("ArrowRight")
-    assert ", row 27" in live.tab.inner_text("#explain h2")
+    assert live.tab.inner_text("#explain h2") != first
+    assert first.endswith(", row 27")
     keys.press("Enter")
     assert live.tab.inner_text("#step-name") == "row 27 of 28"
     live.tab.focus("#explain button >> nth=0")
     keys.press("Enter")
     assert live.tab.locator("#active button").count() == 1
+    assert live.tab.evaluate("document.activeElement.textContent").startswith("Hold this unit")
     live.settle()
     announced = live.tab.inner_text("#announcement")
     assert announced.startswith("After row 27: RNN: ")

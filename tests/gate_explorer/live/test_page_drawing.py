@@ -88,6 +88,7 @@ def test_pictures_are_loaded(live: LivePage) -> None:
     # A photo of dark ink on grey paper, not centred
     photo = np.full((300, 240), 190.0)
     photo[40:236, 20:216] -= 0.6 * np.kron(seven, np.ones((7, 7)))
+    live.press("Clear")
     load({"name": "photo.png", "mimeType": "image/png", "buffer": png(photo)})
     live.settle()
     assert {name for name, _ in live.answers()} == {"7"}
@@ -105,6 +106,8 @@ def test_slider_steps_play_and_clicks_select_the_row(live: LivePage) -> None:
     live.tab.fill("#step", "9")
     assert live.tab.inner_text("#step-name") == "row 10 of 28"
     live.assert_answers([], step=9)
+    live.settle()
+    assert live.tab.inner_text("#announcement").startswith("After row 10: RNN: ")
     live.tab.get_by_label("One step forward").click()
     live.assert_answers([], step=10)
     live.tab.get_by_label("One step back").click()
