@@ -57,6 +57,7 @@ class Panel {
       ...this.scale(Boolean(before), limit),
       order,
     });
+    this.element.classList.toggle("difference", Boolean(before));
     this.canvas.classList.toggle("smooth", this.columns > 100 || this.rows > 200);
   }
 
