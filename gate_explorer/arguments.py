@@ -86,6 +86,9 @@ class Arguments:
         for (first, path), (second, other) in combinations(given.items(), 2):
             if _same_file(path, other):
                 raise ExplorerError(f"{first} and {second} are both {path}: give different files")
+        for option, path in given.items():
+            if self.image is not None and _same_file(path, self.image):
+                raise ExplorerError(f"{option} is {path}: it would replace the picture of --image")
         for (option, path), name in product(given.items(), INPUTS):
             if any(_same_file(path, file) for run in self.runs for file in (run, run / name)):
                 raise ExplorerError(f"{option} is {path}: it would replace a file of the run")

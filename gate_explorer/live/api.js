@@ -8,8 +8,9 @@
 //
 //   result.logits                          (classes,) of the last step
 //   result.probabilities[t]                (classes,) if the sequence ended after step t. In two
-//                                          directions and more than 256 steps they are computed at
-//                                          256 steps at most, as in the recorded page; elsewhere null
+//                                          directions and more than 256 steps they are computed
+//                                          at 256 steps at most, as in the recorded page, and are
+//                                          null elsewhere
 //   result.gates[layer][direction].forget[t]     (hidden_size,); direction 0 is forward, 1 reverse
 //   result.states[layer][direction].hidden[t]    after step t; an LSTM also has `cell`
 //   result.gradients[layer][direction].hidden[t] the derivative of the logit of the class
@@ -62,7 +63,9 @@ const explorer = (() => {
 
   function steps(values, T) {
     const size = values.length / T;
-    return Array.from({ length: T }, (_, t) => Array.from(values.subarray(t * size, (t + 1) * size)));
+    return Array.from({ length: T }, (_, t) =>
+      Array.from(values.subarray(t * size, (t + 1) * size)),
+    );
   }
 
   // The object of a page whose data is `data`; page.py writes it.

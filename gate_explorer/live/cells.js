@@ -1,8 +1,8 @@
 // One time step of RNN, GRU and LSTM, forward and backward: the equations of scratch_cells/.
 //
 // A cell is a list of lines, one for each gate and each part of the state, in the order of its
-// equations. forward(s) computes one line; backward(s) adds, for everything that the line reads, the
-// derivative times the gradient with respect to the line's own value.
+// equations. forward(s) computes one line; backward(s) adds, for everything that the line reads,
+// the derivative times the gradient with respect to the line's own value.
 //
 // Around the lines, the engine computes W_ih x + b_ih and W_hh h + b_hh of all gates, and their
 // backward pass, and applies the interventions to each line. In a step `s`:

@@ -1,7 +1,8 @@
 // The engine of the live page: RNN, GRU and LSTM classifiers, forward and backward, without a DOM.
 //
 // It runs in a browser (global `Engine`) and in Node (`require("./engine.js")`). The equations are
-// those of scratch_cells/; they are written in cells.js. Nothing here depends on the page.
+// those of scratch_cells/, and are written in cells.js; unroll.js applies them to a sequence.
+// Nothing here depends on the page.
 //
 // A SPEC is a run as JSON (gate_explorer/live/spec.py writes it):
 //
@@ -27,10 +28,11 @@
 //   cannot differ from it are copied instead of computed.
 //
 //   result.logits         Float32Array (classes), after the last step
-//   result.probabilities  Float32Array (T * classes): step t is the range [t * classes, ...), if the
-//                         sequence ended after step t. In two directions every prefix of the
-//                         sequence needs a run of its own: only the last step is computed, the
-//                         others are NaN. Engine.probabilitiesAfter(result, t) computes step t.
+//   result.probabilities  Float32Array (T * classes): the range [t * classes, (t + 1) * classes) is
+//                         for the case that the sequence ended after step t. In two directions
+//                         every prefix of the sequence needs a run of its own: only the last step
+//                         is computed, the others are NaN. Engine.probabilitiesAfter(result, t)
+//                         computes one of them.
 //   result.cells          one for each layer and direction: layer * directions + direction
 //     {layer, direction,        // direction 0 reads forward, 1 in reverse
 //      gates: {forget: Float32Array (T * hidden_size), ...},      // activated
@@ -56,8 +58,8 @@
 //   A mistake that is made changes the equation.
 //
 // An INTERVENTION is plain JSON, so that a link can hold it. `layer`, `direction` and `unit` select
-// where it acts; null or missing means all. `from` and `to` select the steps, both included; null or
-// missing means from the first, to the last.
+// where it acts; null or missing means all. `from` and `to` select the steps, both included; null
+// or missing means from the first, to the last.
 //
 //   {type: "gate", gate: "forget", value: 0, unit: null}   hold a gate at a value. What depends on
 //                                                     it uses the value (a GRU's candidate its r).
@@ -65,7 +67,7 @@
 //   {type: "freeze", state: "cell", unit: 3, from: 9} it keeps the value that it had before step 9
 //   {type: "no_recurrence"}                           the product W_hh h is 0; the biases stay
 //   {type: "cut", step: 9}                            step 9 starts from a state of zeros
-//   {type: "mistake", id: "swapped-input-forget", variant: 0}   a mistake of the catalogue, all steps
+//   {type: "mistake", id: "swapped-input-forget", variant: 0}   a mistake of the catalogue
 //
 // Engine.problem(model, intervention) -> "" or one sentence: why it cannot be made on this model.
 // Engine.bytes(base64) -> Uint8Array    The pixels of a sample image of the page.
@@ -73,14 +75,13 @@
 
 const Engine = (() => {
   const node = typeof require === "function";
-  const { decode, decodeBytes, addProduct, addProducts, addTransposedProduct, at } = node
-    ? require("./matrix.js")
-    : Matrix;
+  const { decode, decodeBytes, addProduct, at } = node ? require("./matrix.js") : Matrix;
   const { softmax } = node ? require("./functions.js") : Functions;
   const { MISTAKES } = node ? require("./mistakes.js") : Mistakes;
-  const { problem, plan, apply, applyBackward } = node
-    ? require("./plans.js")
-    : Plans;
+  const { problem, plan } = node ? require("./plans.js") : Plans;
+  const { newCell, copyCell, forwardCell, backwardCell, stepOf } = node
+    ? require("./unroll.js")
+    : Unroll;
   const CELLS = node ? require("./cells.js") : Cells;
   const { explain: explainLine } = node ? require("./equations.js") : Equations;
 
@@ -142,11 +143,14 @@ const Engine = (() => {
     return Float32Array.from(pixels, (_, k) => pixels[pixelOf(k)] / PIXEL_SCALE);
   }
 
-  function run(model, pixels, { interventions = [], gradients: differentiate = false, previous = null } = {}) {
+  function run(model, pixels, options = {}) {
+    const { interventions = [], gradients: differentiate = false, previous = null } = options;
     const x = sequenceOf(model, pixels);
-    const plans = model.cells.map((_, index) => plan(model, ...placeOf(model, index), interventions));
+    const plans = model.cells.map((_, index) =>
+      plan(model, ...placeOf(model, index), interventions),
+    );
     const key = JSON.stringify(interventions);
-    const kept = previous && previous.key === key ? previous : null;
+    const kept = previous?.model === model && previous.key === key ? previous : null;
     const cells = forward(model, x, model.steps, plans, kept);
     const probabilities = probabilitiesOf(model, cells);
     const logits = logitsAfter(model, cells, model.steps - 1);
@@ -167,7 +171,7 @@ const Engine = (() => {
     for (let layer = 0; layer < model.num_layers; layer++) {
       for (let direction = 0; direction < model.directions; direction++) {
         const index = cells.length;
-        const cell = emptyCell(model, index, input, T, plans[index]);
+        const cell = newCell(model, layer, direction, input, T, plans[index]);
         if (kept) copyCell(kept.cells[index], cell);
         forwardCell(cell, from, to);
         cells.push(cell);
@@ -197,71 +201,6 @@ const Engine = (() => {
       });
     }
     return joined;
-  }
-
-  function emptyCell(model, index, input, T, plan) {
-    const [layer, direction] = placeOf(model, index);
-    const H = model.hidden_size;
-    const sizes = { hidden: model.state_size, cell: H };
-    const arrays = (names) =>
-      Object.fromEntries(names.map((name) => [name, new Float32Array(T * (sizes[name] ?? H))]));
-    return {
-      layer, direction, input, T, H, sizes, plan,
-      kind: CELLS[model.cell],
-      W: model.cells[index],
-      from_x: new Float32Array(T * model.gates.length * H),
-      from_h: new Float32Array(T * model.gates.length * H),
-      preactivations: arrays(model.gates),
-      gates: arrays(model.gates),
-      states: arrays(model.states),
-    };
-  }
-
-  function copyCell(source, target) {
-    target.from_x.set(source.from_x);
-    target.from_h.set(source.from_h);
-    for (const group of ["preactivations", "gates", "states"]) {
-      for (const [name, values] of Object.entries(source[group])) target[group][name].set(values);
-    }
-  }
-
-  // Read the steps of a sequence whose steps from `from` up to and without `to` are new.
-  function forwardCell(cell, from, to) {
-    const { kind, W, T, direction, from_x, input, plan } = cell;
-    const rows = W.ih.rows;
-    for (let t = from; t < to; t++) at(from_x, t, rows).set(W.b_ih);
-    addProducts(W.ih, input, from_x, from, to);
-    const last = direction ? -1 : T;
-    for (let t = direction ? to - 1 : from; from < to && t !== last; t += direction ? -1 : 1) {
-      const s = stepOf(cell, t);
-      s.from_h.set(W.b_hh);
-      if (s.recurrent) addProduct(W.hh, s.before.hidden, s.from_h);
-      for (const line of kind.lines) {
-        line.forward(s);
-        apply(plan.onLine(line.name, t), s.y[line.name], s.before[line.name]);
-      }
-    }
-  }
-
-  // One time step, for the lines of cells.js.
-  function stepOf(cell, t) {
-    const { kind, W, T, H, sizes, direction, plan } = cell;
-    const rows = W.hh.rows;
-    const views = (arrays, names, t) =>
-      Object.fromEntries(names.map((name) => [name, at(arrays[name], t, sizes[name] ?? H)]));
-    const earlier = direction ? t + 1 : t - 1;
-    const starts = earlier < 0 || earlier >= T || plan.cuts(t);
-    const zeros = () => kind.states.map((name) => [name, new Float32Array(sizes[name])]);
-    return {
-      H, W, starts,
-      stages: plan.stages,
-      recurrent: plan.recurrent(t),
-      before: starts ? Object.fromEntries(zeros()) : views(cell.states, kind.states, earlier),
-      from_x: at(cell.from_x, t, rows),
-      from_h: at(cell.from_h, t, rows),
-      a: views(cell.preactivations, kind.gates, t),
-      y: { ...views(cell.gates, kind.gates, t), ...views(cell.states, kind.states, t) },
-    };
   }
 
   // The classifier reads the last layer's state after the last step that each direction reads.
@@ -321,40 +260,6 @@ const Engine = (() => {
       d_output = d_input;
     }
     return { class: chosen, input: Float32Array.from(d_output), cells: byCell };
-  }
-
-  // The backward pass of one cell: adds to `d_input`, and returns what Engine.gradients lists.
-  function backwardCell(cell, d_output, directions, d_input) {
-    const { kind, W, T, H, sizes, direction, plan, gates, states } = cell;
-    const d_gates = emptyLike(gates);
-    const d_states = emptyLike(states);
-    const zeros = (names) =>
-      Object.fromEntries(names.map((name) => [name, new Float64Array(sizes[name] ?? H)]));
-    const d_from_x = new Float64Array(W.ih.rows);
-    const d_from_h = new Float64Array(W.hh.rows);
-    let carried = zeros(kind.states); // from the step that is read next
-    for (let t = direction ? 0 : T - 1; t >= 0 && t < T; t += direction ? 1 : -1) {
-      const d = { ...zeros(kind.gates), ...carried };
-      const above = at(d_output, t * directions + direction, sizes.hidden);
-      above.forEach((value, k) => (d.hidden[k] += value));
-      const s = { ...stepOf(cell, t), d, d_before: zeros(kind.states), d_from_x, d_from_h };
-      for (const line of [...kind.lines].reverse()) {
-        const { name } = line;
-        (d_gates[name] ?? d_states[name]).set(d[name], t * d[name].length);
-        applyBackward(plan.onLine(name, t), d[name], s.d_before[name]);
-        line.backward(s);
-      }
-      if (s.recurrent) addTransposedProduct(W.hh, d_from_h, s.d_before.hidden);
-      addTransposedProduct(W.ih, d_from_x, at(d_input, t, W.ih.columns));
-      carried = s.starts ? zeros(kind.states) : s.d_before;
-    }
-    return { gates: d_gates, states: d_states };
-  }
-
-  function emptyLike(arrays) {
-    return Object.fromEntries(
-      Object.entries(arrays).map(([name, values]) => [name, new Float32Array(values.length)]),
-    );
   }
 
   return { load, run, gradients, probabilitiesAfter, explain, problem, bytes: decodeBytes };

@@ -67,7 +67,7 @@ const Matrix = (() => {
     for (let t = together; t < to; t++) addProduct(W, at(x, t, columns), at(out, t, rows));
   }
 
-  // out[j] += (W^T d)[j], where d belongs to as many rows of W, from `first` on, as it has elements.
+  // out[j] += (W^T d)[j], where d belongs to the rows of W from `first` on.
   function addTransposedProduct(W, d, out, first = 0) {
     const { values, columns } = W;
     const even = d.length - (d.length % 4);

@@ -21,6 +21,7 @@ ENGINE_SCRIPTS = (
     "mistakes.js",
     "plans.js",
     "cells.js",
+    "unroll.js",
     "equations.js",
     "engine.js",
     "api.js",

@@ -10,11 +10,11 @@ const Plans = (() => {
 
   // What is wrong with an intervention on this model, as one sentence; "" if it can be made.
   function problem(model, intervention) {
-    const { type, gate, state, value, id, variant = 0, unit, layer, direction, step } = intervention;
+    const { type, gate, state, value, id, variant = 0, unit, step } = intervention;
     const size = state === "hidden" ? model.state_size : model.hidden_size;
     const place = [
-      below("layer", layer, model.num_layers),
-      below("direction", direction, model.directions),
+      below("layer", intervention.layer, model.num_layers),
+      below("direction", intervention.direction, model.directions),
       below("unit", unit, size),
       below("from", intervention.from, model.steps),
       below("to", intervention.to, model.steps),

@@ -56,7 +56,8 @@ const Charts = (() => {
 
   // [red, green, blue, alpha] for each level between the colours, which are evenly spaced.
   function colourTable(colours) {
-    const channels = colours.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+    const channel = (hex, at) => parseInt(hex.slice(at, at + 2), 16);
+    const channels = colours.map((hex) => [1, 3, 5].map((at) => channel(hex, at)));
     return Array.from({ length: LEVELS }, (_, level) => {
       const position = (level / (LEVELS - 1)) * (colours.length - 1);
       const below = Math.min(Math.floor(position), colours.length - 2);
@@ -90,7 +91,8 @@ const Charts = (() => {
   function polyline(points, style) {
     const line = document.createElementNS(SVG, "polyline");
     const fixed = { points, fill: "none", "vector-effect": "non-scaling-stroke" };
-    Object.entries({ ...fixed, ...style }).forEach(([name, value]) => line.setAttribute(name, value));
+    const attributes = Object.entries({ ...fixed, ...style });
+    attributes.forEach(([name, value]) => line.setAttribute(name, value));
     return line;
   }
 
@@ -125,7 +127,9 @@ const Charts = (() => {
     const across = share(event.clientX - box.left, box.width);
     const texts = [`${data.rows.kind} ${data.rows.labels[row]}`];
     if (data.lines) {
-      data.lines.forEach(({ name, values }) => texts.push(`${name} ${shown(decode(values)[row], data)}`));
+      for (const { name, values } of data.lines) {
+        texts.push(`${name} ${shown(decode(values)[row], data)}`);
+      }
     } else {
       const column = Math.floor(across * data.columns.length);
       const value = area.firstElementChild.values[row * data.columns.length + column];

@@ -107,5 +107,7 @@ def test_pictures_that_cannot_be_used_give_one_line(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             show(Arguments(run=run, image=path))
         assert str(caught.value).startswith(f"--image is {path}: {message}")
+    with pytest.raises(ConfigError, match=r"--png is .*: it would replace the picture of --image"):
+        Arguments(run=run, image=blank, png=blank)
     with pytest.raises(ConfigError, match="give only one"):
         show(Arguments(run=run, image=blank, wrong=True))
