@@ -136,7 +136,9 @@ const Drawing = (() => {
 
   // Show an image of the model's size: height x width values from 0 to 255.
   function show(pixels) {
-    replace({ base: Uint8Array.from(pixels), picture: null, strokes: [] });
+    const isBlank = pixels.every((value) => value === 0);
+    const base = isBlank ? null : Uint8Array.from(pixels);
+    replace({ base, picture: null, strokes: [] });
   }
 
   // Show a canvas of SIZE x SIZE whose alpha channel is the ink.

@@ -39,7 +39,7 @@ const Explain = (() => {
     const { cell } = view.model;
     const { result } = view.shown;
     const { layer, direction } = result.cells[view.cell];
-    const names = cell === "rnn" ? ["candidate", "hidden"] : [name]; // h' = n alone explains nothing
+    const names = cell === "rnn" ? ["candidate", "hidden"] : [name]; // h' = n explains little
     const lines = names.map((each) => {
       return Engine.explain(result, { layer, direction, step, unit, name: each });
     });

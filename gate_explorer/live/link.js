@@ -34,10 +34,10 @@ const Link = (() => {
     }
   }
 
-  // state: {pixels: or null, interventions, step: or null for the last}
+  // state: {pixels, interventions, step: or null for the last}
   function write({ pixels, interventions, step }) {
     const fields = new URLSearchParams();
-    if (pixels) fields.set("d", encode(pixels));
+    fields.set("d", encode(pixels));
     if (interventions.length) fields.set("i", JSON.stringify(interventions));
     if (step !== null) fields.set("t", step);
     return fields.toString();

@@ -41,8 +41,8 @@
     addEventListener("hashchange", followLink);
     Colours.onChange(update);
     const sample = data.samples[FIRST_SAMPLE] ?? data.samples[0];
-    if (location.hash.length > 1 || !sample) followLink();
-    else Drawing.show(Engine.bytes(sample.pixels));
+    Drawing.show(Engine.bytes(sample.pixels));
+    followLink();
   }
 
   function startControls() {
@@ -198,7 +198,7 @@
   function fragment() {
     const step = Playback.step();
     return Link.write({
-      pixels: Drawing.isEmpty() ? null : pixels,
+      pixels,
       interventions,
       step: step === first.steps - 1 ? null : step,
     });
@@ -206,8 +206,7 @@
 
   function followLink() {
     const link = Link.read(location.hash, height * width);
-    if (link.pixels) Drawing.show(link.pixels);
-    else Drawing.clear();
+    if (link.pixels) Drawing.show(link.pixels); // else the drawing stays
     setInterventions(Interventions.valid(link.interventions, models));
     Playback.moveTo(link.step ?? first.steps - 1);
   }

@@ -54,6 +54,7 @@ def test_a_drawing_is_centred_as_mnist_and_answered(live: LivePage) -> None:
 def test_clear_and_undo(live: LivePage) -> None:
     before = live.pixels()
     live.press("Clear")
+    live.settle()
     assert live.tab.locator("#pad-hint").is_visible()
     assert not live.pixels().any()
     live.draw(SEVEN)

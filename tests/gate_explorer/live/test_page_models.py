@@ -108,6 +108,7 @@ def test_other_sequences(open_page: Open, sequence: str) -> None:
     step = 3 if kind == "column" else (order.index(pixel) if order else pixel)
     assert page.tab.inner_text("#step-name") == f"{kind} {step + 1} of {time}"
     page.press("Clear")
+    page.settle()
     assert page.tab.inner_text("#pad-hint") == "Draw a garment here"
     page.close()
 
