@@ -23,20 +23,30 @@ const Matrix = (() => {
 
   // out[k] += (W x)[k], for as many rows of W, from `first` on, as `out` has elements.
   //
-  // It has four sums at a time, so that an addition need not wait for the one before it.
+  // Four rows at a time share each element of x that is read, and their sums do not wait for one
+  // another.
   function addProduct(W, x, out, first = 0) {
     const { values, columns } = W;
-    const even = columns - (columns % 4);
-    for (let k = 0, row = first * columns; k < out.length; k++, row += columns) {
+    const together = out.length - (out.length % 4);
+    for (let k = 0; k < together; k += 4) {
+      const row0 = (first + k) * columns;
+      const [row1, row2, row3] = [row0 + columns, row0 + 2 * columns, row0 + 3 * columns];
       let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-      for (let j = 0; j < even; j += 4) {
-        s0 += values[row + j] * x[j];
-        s1 += values[row + j + 1] * x[j + 1];
-        s2 += values[row + j + 2] * x[j + 2];
-        s3 += values[row + j + 3] * x[j + 3];
+      for (let j = 0; j < columns; j++) {
+        s0 += values[row0 + j] * x[j];
+        s1 += values[row1 + j] * x[j];
+        s2 += values[row2 + j] * x[j];
+        s3 += values[row3 + j] * x[j];
       }
-      for (let j = even; j < columns; j++) s0 += values[row + j] * x[j];
-      out[k] += s0 + s1 + (s2 + s3);
+      out[k] += s0;
+      out[k + 1] += s1;
+      out[k + 2] += s2;
+      out[k + 3] += s3;
+    }
+    for (let k = together; k < out.length; k++) {
+      let sum = 0;
+      for (let j = 0; j < columns; j++) sum += values[(first + k) * columns + j] * x[j];
+      out[k] += sum;
     }
   }
 
