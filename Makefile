@@ -32,6 +32,7 @@ docs: .venv/installed
 
 figures: .venv/installed
 	PYTHONPATH=. .venv/bin/python docs/make_figures.py $(ARGS)
+	PYTHONPATH=. .venv/bin/python docs/make_live_figures.py
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -26,6 +26,8 @@ class Argument:
         many: whether it takes any number of values.
         positional: whether it is given without a name.
         required: whether it has no default.
+        may_be_empty: whether it takes any number of values and its default is None, so that the
+            option without a value differs from no option.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Argument:
     many: bool
     positional: bool
     required: bool
+    may_be_empty: bool = False
 
     @property
     def expected(self) -> str:
@@ -61,7 +64,7 @@ class Argument:
 
     def errors(self, values: Sequence[str]) -> Iterator[str]:
         """Describe what is wrong with the values that the option is given."""
-        if not values and self.kind is not bool:
+        if not values and self.kind is not bool and not self.may_be_empty:
             yield self.no_value
         for value in values:
             if not self.accepts(value):
@@ -87,7 +90,11 @@ def list_without_values(kind: type, words: Sequence[str]) -> str | None:
 
     tyro accepts it, as an empty list: ``train.py --compare`` would start a training.
     """
-    lists = {argument.name: argument for argument in arguments_of(kind) if argument.many}
+    lists = {
+        argument.name: argument
+        for argument in arguments_of(kind)
+        if argument.many and not argument.may_be_empty
+    }
     for word, next_word in pairwise([*words, "--"]):
         option = lists.get(word.replace("_", "-"))
         if option is not None and next_word.startswith("--"):
@@ -138,6 +145,7 @@ def arguments_of(kind: type) -> list[Argument]:
                 many=many,
                 positional=positional,
                 required=field.default is field.default_factory is dataclasses.MISSING,
+                may_be_empty=many and field.default is None,
             )
         )
     return found

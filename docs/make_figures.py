@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 import builtin_models
 from command_line.program import clean_exit, parse_arguments
 from gate_explorer import observe
+from gate_explorer.arguments import Arguments as ExplorerArguments
 from gate_explorer.inputs.load_run import load_run
 from gate_explorer.inputs.select_image import select_image
 from gate_explorer.render.html import write_page
@@ -54,13 +55,13 @@ def main(data_dir: Path) -> None:
     scratch = train_or_reuse("lstm", "scratch", data_dir)
     draw_training({"torch.nn": folders["lstm"], "hand-written": scratch})
     runs = {cell: load_run(folder, data_dir) for cell, folder in folders.items()}
-    index = select_image(runs["lstm"], None, LABEL, wrong=False)
-    title = f"test image {index} of MNIST"
-    observations = [observe_run(run, index) for run in runs.values()]
+    selected = select_image(runs["lstm"], ExplorerArguments(label=LABEL))
+    title = selected.title
+    observations = [observe_run(run, selected) for run in runs.values()]
     for cell, observation in zip(cells, observations, strict=True):
         write_png(FIGURES / f"{cell}.png", [observation], title)
     write_png(FIGURES / "compared.png", observations, title)
-    draw_gradients(runs["lstm"].images.test_images[index])
+    draw_gradients(selected.image)
     with TemporaryDirectory() as folder:
         page = Path(folder) / "explorer.html"
         write_page(page, observations[-1:], title)
@@ -144,7 +145,7 @@ def screenshot(page: Path, target: Path) -> None:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 800})
         tab.goto(page.as_uri())
-        tab.wait_for_selector('[data-key="gate-output"] .yaxislayer-above', state="attached")
+        tab.wait_for_selector('[data-key="gate-output"] .area', state="attached")
         tab.fill("#slider", "14")
         tab.evaluate("document.activeElement.blur()")
         tab.screenshot(path=target, full_page=True)

@@ -22,11 +22,13 @@ class Arrangement:
         base: the correspondence of the single cell with torch.nn's.
         names: for each cell, in torch.nn's order, the single cell's name -> the multi-layer name.
         input_sizes: the input size of each cell.
+        hidden_size: that of every cell.
     """
 
     base: Correspondence
     names: tuple[Mapping[str, str], ...]
     input_sizes: tuple[int, ...]
+    hidden_size: int = HIDDEN_SIZE
 
     def read(self, parameters: Parameters) -> list[Weights]:
         """The weights of each cell, as views of the user's parameters.
@@ -36,7 +38,7 @@ class Arrangement:
         """
         return [
             self.base.read(
-                {base: parameters[name] for base, name in names.items()}, size, HIDDEN_SIZE
+                {base: parameters[name] for base, name in names.items()}, size, self.hidden_size
             )
             for names, size in zip(self.names, self.input_sizes, strict=True)
         ]
@@ -44,7 +46,7 @@ class Arrangement:
     def has_torch_input_sizes(self, config: LayerConfig) -> bool:
         """Whether every later layer has the input size of torch.nn's, D*H."""
         later = self.input_sizes[config.num_directions :]
-        return all(size == config.num_directions * HIDDEN_SIZE for size in later)
+        return all(size == config.num_directions * self.hidden_size for size in later)
 
 
 def arrangements(
@@ -53,14 +55,15 @@ def arrangements(
     parameters: Parameters,
     config: LayerConfig,
     input_size: int,
+    hidden_size: int = HIDDEN_SIZE,
 ) -> Iterator[Arrangement]:
     """Every arrangement whose shapes match, the most likely first."""
     directions = config.num_directions
     later_cells = config.num_cells - directions
     for names in _partitions(list(base_names), list(parameters), config):
-        for later_size in dict.fromkeys((directions * HIDDEN_SIZE, HIDDEN_SIZE, input_size)):
+        for later_size in dict.fromkeys((directions * hidden_size, hidden_size, input_size)):
             input_sizes = (input_size,) * directions + (later_size,) * later_cells
-            arrangement = Arrangement(base, names, input_sizes)
+            arrangement = Arrangement(base, names, input_sizes, hidden_size)
             try:
                 arrangement.read(parameters)
             except (ValueError, RuntimeError, IndexError):  # the shapes do not match

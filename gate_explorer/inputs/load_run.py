@@ -1,7 +1,9 @@
 """Load a model, and the images it was trained on, from a run folder or a file of weights."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,8 +16,10 @@ from sequenced_mnist import ImageSets, load_images, sequence_shape
 from shared_interface import SequenceClassifier
 from training_loop.config import Config
 from training_loop.model import build_model
+from training_loop.runs import checkpoint
+from training_loop.runs.saved_config import load_config, protected_copy
 
-WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+WEIGHTS_FILE, CONFIG_FILE, METRICS_FILE = "model.safetensors", "config.json", "metrics.json"
 DATASET_BY_FEATURES = {28: "mnist", 8: "digits"}
 """Features of one step -> data set, for weights without a config.json. Assumes ``rows``."""
 
@@ -29,12 +33,16 @@ class LoadedRun:
         model: the trained classifier.
         images: the data set on which it was trained.
         sequence: how it reads an image: ``rows``, ``columns``, ``pixels`` or ``permuted``.
+        folder: the name of the run's folder, or of its file of weights.
+        accuracy: of the test images, from 0 to 1, if the run has measured it.
     """
 
     name: str
     model: SequenceClassifier
     images: ImageSets
     sequence: str
+    folder: str = ""
+    accuracy: float | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -42,14 +50,29 @@ class LoadedRun:
         return tuple(name.partition(" - ")[0] for name in self.images.class_names)
 
 
+class SavedRun(NamedTuple):
+    """What a run's folder contains.
+
+    Attributes:
+        weights: the classifier's state_dict.
+        config: the configuration, if there is one.
+        step: the training step of the latest checkpoint; None for final weights.
+    """
+
+    weights: dict[str, Tensor]
+    config: Config | None
+    step: int | None = None
+
+
 def load_run(
-    path: Path, data_dir: Path | None = None, implementation: str | None = None
+    path: Path | str, data_dir: Path | None = None, implementation: str | None = None
 ) -> LoadedRun:
     """Load a run.
 
     Args:
         path: a run folder, or a file of weights (.safetensors, or saved by torch.save). The
-            config.json in the same folder is used if there is one.
+            config.json in the same folder is used if there is one. The folder of an interrupted
+            run gives the model of its latest checkpoint.
         data_dir: the folder that contains MNIST/raw; by default the folder that the run was
             trained from.
         implementation: the Python code of the run's layer, as FILE.py:CLASS or MODULE:CLASS. The
@@ -60,7 +83,8 @@ def load_run(
         ConfigError: the run does not exist, is damaged, or its weights do not fit its config.
         DataError, ImplementationError: its images or its implementation cannot be loaded.
     """
-    weights, config = read_run(path)
+    path = Path(path)
+    weights, config, step = read_run(path)
     if config is None:
         return _run_of_weights(path, weights, data_dir)
     if is_own_code(config.implementation):
@@ -72,10 +96,17 @@ def load_run(
     _, input_size = sequence_shape(height, width, config.sequence)
     model = build_model(config, input_size, images.num_classes)
     load_weights(model, weights)
-    return LoadedRun(printable(config.layer), model.float(), images, config.sequence)
+    return LoadedRun(
+        printable(config.layer) + ("" if step is None else f", step {step}"),
+        model.float(),
+        images,
+        config.sequence,
+        printable(path.resolve().name),
+        accuracy=_accuracy(path, config) if step is None else None,
+    )
 
 
-def read_run(path: Path) -> tuple[dict[str, Tensor], Config | None]:
+def read_run(path: Path) -> SavedRun:
     """Read the weights of a run, and its configuration if there is one.
 
     Raises:
@@ -87,11 +118,29 @@ def read_run(path: Path) -> tuple[dict[str, Tensor], Config | None]:
         has_config = file.with_name(CONFIG_FILE).exists()
     except (OSError, ValueError) as error:  # the path is too long, or a folder cannot be searched
         raise ExplorerError(f"cannot read a run at {path}: {error}") from error
-    if not is_file:
-        raise ExplorerError(
-            f"no run at {path}: expected a folder with {WEIGHTS_FILE}, or a file of weights"
-        )
-    return read_weights(file), Config.load(file.parent) if has_config else None
+    if is_file:
+        # The copy in train.py's own file of weights is protected by a digest, unlike config.json.
+        config = protected_copy(file.parent) if file.name == WEIGHTS_FILE else None
+        if config is None and has_config:
+            config = Config.load(file.parent)
+        return SavedRun(read_weights(file), config)
+    if checkpoint.exists(path):
+        latest, _ = checkpoint.read_latest(path)
+        return SavedRun(latest.with_prefix("model/"), load_config(path), latest.step)
+    raise ExplorerError(
+        f"no run at {path}: expected a folder with {WEIGHTS_FILE} or a checkpoint, or a file of "
+        "weights"
+    )
+
+
+def _accuracy(path: Path, config: Config) -> float | None:
+    """The test accuracy after the last epoch; None without a readable file of metrics."""
+    folder = path if path.is_dir() else path.parent
+    try:
+        metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        return float(metrics[f"{config.split}_accuracy"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _run_of_weights(path: Path, weights: dict[str, Tensor], data_dir: Path | None) -> LoadedRun:
@@ -109,7 +158,7 @@ def _run_of_weights(path: Path, weights: dict[str, Tensor], data_dir: Path | Non
             f"{images.num_classes}, the number of classes of {images.name}"
         )
     name = printable(f"{type(model.layer).__name__} ({path.name})")
-    return LoadedRun(name, model, images, "rows")
+    return LoadedRun(name, model, images, "rows", printable(path.name))
 
 
 def _check_sizes(path: Path, config: Config, weights: dict[str, Tensor]) -> None:

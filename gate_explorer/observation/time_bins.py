@@ -42,11 +42,10 @@ class TimeBins:
 
     @property
     def labels(self) -> list[str]:
-        """``"7"`` for a bin of one step, ``"28–31"`` for a bin of several steps."""
-        if self.size == 1:
-            return [str(first) for first in self.first_steps]
+        """``"8"`` for a bin of one step, ``"29–32"`` for a bin of several; the first step is 1."""
+        ends = zip(self.first_steps, self.last_steps, strict=True)
         return [
-            f"{first}–{last}" for first, last in zip(self.first_steps, self.last_steps, strict=True)
+            f"{first + 1}" if first == last else f"{first + 1}–{last + 1}" for first, last in ends
         ]
 
     def mean(self, values: Array) -> Array:

@@ -137,8 +137,16 @@ def _gradient(observation: Observation, cell: CellObservation, common: _Common) 
         Line(name, np.maximum(common.bins.mean(norms), low), dashed=name == "x")
         for name, norms in with_respect_to.items()
     ]
+    *_, (name, norms) = cell.gradients.items()  # of an LSTM those of c
+    caption = captions.of_gradient(STATE_SYMBOLS.get(name, name), _change(norms, cell.reverse))
     title = "gradient norms"
-    return LineChart("gradient", title, captions.GRADIENT, tuple(lines), low, high, log=True)
+    return LineChart("gradient", title, caption, tuple(lines), low, high, log=True)
+
+
+def _change(norms: Array, reverse: bool) -> float:
+    """The norm at the first step that the cell reads, divided by the norm at the last one."""
+    first, last = (norms[-1], norms[0]) if reverse else (norms[0], norms[-1])
+    return float(first / last) if last > 0 and np.isfinite([first, last]).all() else float("nan")
 
 
 def _saturation(cell: CellObservation, bins: TimeBins) -> LineChart:

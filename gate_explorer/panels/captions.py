@@ -48,9 +48,10 @@ PREDICTION = (
 
 GRADIENT = (
     "How strongly the predicted class's score depends on each input x and each state: the norm of "
-    "the gradient, on a log scale. Look for: lines that fall towards the first step that the cell "
-    "reads. This is the vanishing gradient."
+    "the gradient, on a log scale."
 )
+VANISHING_BELOW, EXPLODING_ABOVE = 0.1, 10.0
+"""Ratio of the gradient norms at the first and the last step that a cell reads."""
 
 SATURATION = (
     "The share of units above 0.9 (open: solid line, to the right) and below 0.1 (shut: dotted "
@@ -76,3 +77,25 @@ def of_state(name: str, num_gates: int) -> str:
     if name == "hidden" and num_gates == 0:
         return HIDDEN_WITHOUT_GATES
     return STATES.get(name, CUSTOM_STATE)
+
+
+def of_gradient(state: str, ratio: float) -> str:
+    """The caption of the gradient norms of a cell.
+
+    Args:
+        state: the symbol of the state to which ``ratio`` belongs.
+        ratio: the norm with respect to the state after the first step that the cell reads, divided
+            by the norm after the last one; NaN if it is not defined.
+    """
+    if ratio != ratio:
+        return GRADIENT
+    if ratio < VANISHING_BELOW:
+        change = "falls" if ratio == 0 else f"falls by a factor of {1 / ratio:.2g}"
+        return f"{GRADIENT} Towards the first step, {state} {change}: a vanishing gradient."
+    if ratio > EXPLODING_ABOVE:
+        change = f"grows by a factor of {ratio:.2g}"
+        return f"{GRADIENT} Towards the first step, {state} {change}: an exploding gradient."
+    return (
+        f"{GRADIENT} Between the first and the last step, {state} differs by a factor of less than "
+        "10: the gradient neither vanishes nor explodes."
+    )

@@ -10,7 +10,7 @@ MAX_UNITS = 256
 MIN_UNITS = 8
 """Units in one heatmap, even if the page grows larger than MAX_VALUES allows."""
 MAX_VALUES = 1_200_000
-"""Values in all heatmaps of a page, at 5.3 bytes each. With plotly.js a page is below 15 MB."""
+"""Values in all heatmaps of a page, at 5.3 bytes each: a page is below 7 MB."""
 
 
 def peak_order(values: Array) -> Array:

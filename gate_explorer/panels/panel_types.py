@@ -67,7 +67,7 @@ class Line:
     Attributes:
         group: what the line shows, for example ``forget``; lines of one group share a colour.
         values: one value per time bin, (bins,).
-        dashed: drawn as a dotted line.
+        dashed: drawn as a dotted line, also in the legend.
         variant: distinguishes the lines of one group: ``open`` or ``shut``; may be empty.
     """
 
@@ -133,3 +133,12 @@ class ModelPanels:
     bins: TimeBins
     cells: tuple[CellPanels, ...]
     notes: tuple[str, ...]
+
+    @property
+    def default_cell(self) -> int:
+        """The index of the cell that is shown first: the last layer's, forward.
+
+        The readout uses its hidden state. The page, the notebook and the PNG all show this cell.
+        """
+        directions = 1 + any(cell.reverse for cell in self.observation.cells)
+        return len(self.cells) - directions

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: plotly.js, the charts, captions, a slider and menus."""
+"""One self-contained HTML page: the charts, captions, a slider and menus."""
 
 import base64
 import io
@@ -8,27 +8,16 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 
-import plotly.graph_objects as go
 from matplotlib.image import imsave
-from plotly.offline import get_plotlyjs
 
 from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation
 from gate_explorer.observation.time_bins import Array, TimeBins
+from gate_explorer.panels.axes import line_colours, row_labels
 from gate_explorer.panels.build import build_panels
 from gate_explorer.panels.panel_types import CellPanels, LineChart, ModelPanels, Panel, Scale
-from gate_explorer.render.plotly_charts import (
-    horizontal_axis,
-    line_colours,
-    plotly_traces,
-    row_labels,
-    vertical_axis,
-)
-
-TOP_MARGIN, RIGHT_MARGIN, BOTTOM_MARGIN = 6, 14, 34
-"""Margins of a chart in pixels. page.css has the same values, to place the markers."""
+from gate_explorer.render.chart_data import chart_data
 
 
 def write_page(path: Path, observations: Sequence[Observation], title: str) -> None:
@@ -51,8 +40,7 @@ def render_page(observations: Sequence[Observation], title: str) -> str:
         subtitle=escape(_subtitle(first)),
         thumbnail=_thumbnail(first.image),
         css=_resource("page.css"),
-        js=_resource("page.js"),
-        plotly=get_plotlyjs(),
+        js=_resource("charts.js") + _resource("page.js"),
         left_margin=_left_margin(models),
         num_bins=len(bins),
         last_bin=len(bins) - 1,
@@ -91,9 +79,10 @@ def _left_margin(models: Sequence[ModelPanels]) -> int:
 
 def _model_section(model: ModelPanels) -> str:
     """One model: its name, menu and notes, and an empty element for each chart."""
-    first = model.cells[0]
+    shown = model.cells[model.default_cell]
     options = "".join(
-        f'<option value="{index}">{escape(cell.label)}</option>'
+        f'<option value="{index}"{" selected" if cell is shown else ""}>{escape(cell.label)}'
+        "</option>"
         for index, cell in enumerate(model.cells)
     )
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in model.notes)
@@ -106,9 +95,9 @@ def _model_section(model: ModelPanels) -> str:
         f'<section class="model"><div class="model-head"><h2>{escape(observation.name)}</h2>'
         f"<p>predicts {escape(predicted)} ({probability:.1%})</p>"
         f'<select aria-label="layer and direction" autocomplete="off">{options}</select>{notes}'
-        f'</div><div class="overview">{_panel_articles(first.overview, dot)}</div>'
-        f'<div class="scales">{_colour_bars(first)}</div>'
-        f'<div class="internals">{_panel_articles(first.internals)}</div></section>'
+        f'</div><div class="overview">{_panel_articles(shown.overview, dot)}</div>'
+        f'<div class="scales">{_colour_bars(shown)}</div>'
+        f'<div class="internals">{_panel_articles(shown.internals)}</div></section>'
     )
 
 
@@ -127,14 +116,18 @@ def _panel_articles(panels: Iterable[Panel], dot: str = "") -> str:
 
 
 def _legend(panel: Panel) -> str:
-    """The names of a line chart's groups in their colours.
+    """The names of a line chart's groups in their colours, and whether their lines are dotted.
 
     Heatmaps get an empty legend of the same height, so that all plots of a row are level.
     """
     if not isinstance(panel, LineChart):
         return '<div class="legend"></div>'
+    styles = {
+        name: {"dotted" if line.dashed else "solid" for line in panel.lines if line.group == name}
+        for name in line_colours(panel)
+    }
     names = (
-        f'<b style="--colour: {colour}">{escape(name)}</b>'
+        f'<b class="{" ".join(sorted(styles[name]))}" style="--colour: {colour}">{escape(name)}</b>'
         for name, colour in line_colours(panel).items()
     )
     return f'<div class="legend">{"".join(names)}</div>'
@@ -153,15 +146,19 @@ def _colour_bars(cell: CellPanels) -> str:
 
 def _page_data(models: Sequence[ModelPanels]) -> str:
     """The data that page.js draws, as JSON that is safe inside a script element."""
-    left_margin, bins = _left_margin(models), models[0].bins
+    bins = models[0].bins
     content = {
+        "time": bins.time,
         "binLabels": bins.labels,
         "binPositions": _bin_positions(models[0].observation, bins),
         "models": [
             {
                 "predictions": _prediction_texts(model.observation, bins),
                 "cells": [
-                    {"charts": {panel.key: _chart(panel, bins, left_margin) for panel in cell.all}}
+                    {
+                        "charts": {panel.key: chart_data(panel, bins) for panel in cell.all},
+                        "captions": {panel.key: panel.caption for panel in cell.all},
+                    }
                     for cell in model.cells
                 ],
             }
@@ -184,18 +181,3 @@ def _prediction_texts(observation: Observation, bins: TimeBins) -> list[str]:
         f"{observation.name}: {observation.class_names[int(row.argmax())]} ({row.max():.0%})"
         for row in bins.last(observation.probabilities)
     ]
-
-
-def _chart(panel: Panel, bins: TimeBins, left_margin: int) -> Any:
-    layout = {
-        "xaxis": horizontal_axis(panel),
-        "yaxis": vertical_axis(panel, bins),
-        "margin": {"l": left_margin, "r": RIGHT_MARGIN, "t": TOP_MARGIN, "b": BOTTOM_MARGIN},
-        "font": {"size": 10},
-        "showlegend": False,
-        "dragmode": False,
-        "hoverlabel": {"font": {"size": 12}},
-        "plot_bgcolor": "#fff",
-    }
-    figure = go.Figure(plotly_traces(panel, bins), layout, layout_template="none")
-    return json.loads(figure.to_json())

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from gate_explorer.observation.observe import observe
 from gate_explorer.observation.time_bins import TimeBins
+from gate_explorer.panels.axes import row_labels
 from gate_explorer.panels.build import build_panels
 from gate_explorer.panels.panel_types import CellPanels, LineChart, ModelPanels, Scale
 from gate_explorer.render.plotly_charts import (
     horizontal_axis,
     plotly_traces,
-    row_labels,
     vertical_axis,
 )
 
@@ -51,8 +51,8 @@ def explore(
     observation = observe(model, image, sequence=sequence, label=label, class_names=class_names)
     (panels,) = build_panels([observation])
     figure = _empty_grid(panels.cells[0])
-    for cell in panels.cells:
-        _add_cell(figure, cell, panels.bins, visible=cell is panels.cells[0])
+    for index, cell in enumerate(panels.cells):
+        _add_cell(figure, cell, panels.bins, visible=index == panels.default_cell)
     predicted = observation.class_names[observation.prediction]
     return figure.update_layout(
         template="none",
@@ -147,7 +147,14 @@ def _menu(panels: ModelPanels) -> dict[str, Any]:
         }
         for index, cell in enumerate(panels.cells)
     ]
-    return {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.17, "yanchor": "top"}
+    return {
+        "buttons": buttons,
+        "active": panels.default_cell,
+        "x": 1,
+        "xanchor": "right",
+        "y": 1.17,
+        "yanchor": "top",
+    }
 
 
 def _slider(panels: ModelPanels) -> dict[str, Any]:
@@ -162,7 +169,7 @@ def _slider(panels: ModelPanels) -> dict[str, Any]:
     return {
         "steps": steps,
         "active": len(steps) - 1,
-        "currentvalue": {"prefix": "step "},
+        "currentvalue": {"prefix": "step ", "suffix": f" of {panels.observation.time}"},
         "y": -0.2,
     }
 

@@ -1,15 +1,14 @@
-"use strict";
-
 const page = JSON.parse(document.getElementById("page-data").textContent);
 const slider = document.getElementById("slider");
-const PLOTLY_CONFIG = { responsive: true, displayModeBar: false };
 
 // Move the marker of every panel to one time bin, and show each model's prediction after it.
 function showBin(bin) {
   const style = document.body.style;
   style.setProperty("--bin", bin);
   style.setProperty("--bin-position", page.binPositions[bin]);
-  document.querySelector(".step").textContent = `step ${page.binLabels[bin]}`;
+  const step = `step ${page.binLabels[bin]} of ${page.time}`;
+  document.querySelector(".step").textContent = step;
+  slider.setAttribute("aria-valuetext", step);
   document.querySelectorAll(".predictions span").forEach((span, index) => {
     span.textContent = page.models[index].predictions[bin];
   });
@@ -18,8 +17,9 @@ function showBin(bin) {
 // Draw the charts of one layer and direction into the panels of its model.
 function showCell(section, cell) {
   for (const [key, chart] of Object.entries(cell.charts)) {
-    const target = section.querySelector(`[data-key="${key}"] .chart`);
-    Plotly.react(target, chart.data, chart.layout, PLOTLY_CONFIG);
+    const panel = section.querySelector(`[data-key="${key}"]`);
+    Charts.draw(panel.querySelector(".chart"), chart);
+    panel.querySelector(".caption").textContent = cell.captions[key];
   }
 }
 

@@ -1,19 +1,23 @@
-"""Panels as plotly traces and axes, shared by the HTML page and the notebook figure.
+"""Panels as plotly traces and axes, for the figure in a notebook.
 
 The vertical axes count time bins from the top: bin b covers b - 0.5 to b + 0.5.
 """
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from gate_explorer.observation.time_bins import TimeBins
+from gate_explorer.panels.axes import (
+    MAX_TICKS,
+    exponents_of_ticks,
+    line_colours,
+    row_kind,
+    row_labels,
+    value_name,
+)
 from gate_explorer.panels.panel_types import Heatmap, LineChart, Panel, Scale
-
-LINE_COLOURS = ("#1b6ca8", "#c2571a", "#2d8a4e", "#8a3ffc", "#9a6700", "#b3246b")
-MAX_TICKS = 7  # on a vertical axis
 
 
 def plotly_traces(panel: Panel, bins: TimeBins) -> list[Any]:
@@ -45,7 +49,7 @@ def horizontal_axis(panel: Panel) -> dict[str, Any]:
         return axis | {
             "type": "log",
             "range": exponents.tolist(),
-            "dtick": max(1, round(float(np.ptp(exponents)) / 4)),
+            "dtick": exponents_of_ticks(panel).step,
             "exponentformat": "power",
             "gridcolor": "#e5e5e5",
         }
@@ -58,14 +62,6 @@ def horizontal_axis(panel: Panel) -> dict[str, Any]:
         "gridcolor": "#e5e5e5",
         "title": {"text": "% shut | % open", "standoff": 6},
     }
-
-
-def row_labels(panel: Panel, bins: TimeBins) -> list[str]:
-    """The labels of the panel's rows: time steps, or rows of pixels for the input panel."""
-    if panel.key == "input":
-        assert isinstance(panel, Heatmap)
-        return [str(row) for row in range(len(panel.values))]
-    return bins.labels
 
 
 def vertical_axis(panel: Panel, bins: TimeBins) -> dict[str, Any]:
@@ -89,14 +85,8 @@ def plotly_colour_scale(scale: Scale) -> list[list[Any]]:
     return [[index / last, colour] for index, colour in enumerate(scale.colours)]
 
 
-def line_colours(panel: LineChart) -> dict[str, str]:
-    """The colour of each group of lines: {group: colour}."""
-    groups = dict.fromkeys(line.group for line in panel.lines)
-    return dict(zip(groups, cycle(LINE_COLOURS), strict=False))
-
-
 def _heatmap_trace(panel: Heatmap, bins: TimeBins) -> Any:
-    value = {"input": "ink", "prediction": "probability"}.get(panel.key, panel.title)
+    value = value_name(panel)
     return go.Heatmap(
         z=panel.values.astype(np.float32),
         x=panel.columns,
@@ -106,7 +96,7 @@ def _heatmap_trace(panel: Heatmap, bins: TimeBins) -> Any:
         colorscale=plotly_colour_scale(panel.scale),
         showscale=False,
         hovertemplate=(
-            f"{panel.column_kind} %{{x}}<br>{_row_kind(panel, bins)} %{{y}}<br>"
+            f"{panel.column_kind} %{{x}}<br>{row_kind(panel, bins)} %{{y}}<br>"
             f"{value} %{{z:.3f}}<extra></extra>"
         ),
     )
@@ -128,15 +118,8 @@ def _line_traces(panel: LineChart, bins: TimeBins) -> list[Any]:
                 "dash": "dot" if line.dashed else "solid",
             },
             hovertemplate=(
-                f"{line.name}<br>{_row_kind(panel, bins)} %{{y}}<br>{value}<extra></extra>"
+                f"{line.name}<br>{row_kind(panel, bins)} %{{y}}<br>{value}<extra></extra>"
             ),
         )
         for line in panel.lines
     ]
-
-
-def _row_kind(panel: Panel, bins: TimeBins) -> str:
-    """What a row of the panel is, for the hover text."""
-    if panel.key == "input":
-        return "row"
-    return "step" if bins.size == 1 else "steps"

@@ -13,9 +13,14 @@ from matplotlib.figure import Figure, SubFigure
 from command_line.files import atomic_write
 from gate_explorer.observation.observe import Observation
 from gate_explorer.observation.time_bins import TimeBins
+from gate_explorer.panels.axes import (
+    MAX_TICKS,
+    exponents_of_ticks,
+    line_colours,
+    row_labels,
+)
 from gate_explorer.panels.build import build_panels
 from gate_explorer.panels.panel_types import Heatmap, LineChart, ModelPanels, Panel, Scale
-from gate_explorer.render.plotly_charts import MAX_TICKS, line_colours, row_labels
 
 WIDTH, HEIGHT = 13.0, 5.4  # inches, of one model
 DPI = 110
@@ -53,12 +58,7 @@ def draw_figure(observations: Sequence[Observation], title: str) -> Figure:
 
 def _draw_model(subfigure: SubFigure, model: ModelPanels, title: str) -> None:
     observation = model.observation
-    forward = [
-        panels
-        for panels, cell in zip(model.cells, observation.cells, strict=True)
-        if not cell.reverse
-    ]
-    cell = forward[-1]
+    cell = model.cells[model.default_cell]
     predicted = observation.class_names[observation.prediction]
     subfigure.suptitle(
         f"{observation.name}, {cell.label}: {title}, predicted {predicted}", fontsize=12
@@ -130,7 +130,13 @@ def _draw_line_chart(axes: Any, panel: LineChart) -> None:
     axes.grid(axis="x", alpha=0.3)
     if panel.log:
         axes.set_xscale("log")
+        exponents = exponents_of_ticks(panel)
+        axes.set_xticks([10.0**each for each in exponents], [f"1e{each}" for each in exponents])
+        axes.set_xticks([], minor=True)
     else:
         axes.set_xticks([-1, 0, 1], ["100 %\nshut", "0", "100 %\nopen"])
+    if any(line.variant == "shut" for line in panel.lines):
+        axes.plot([], color="grey", linestyle="-", label="open")
+        axes.plot([], color="grey", linestyle=":", label="shut")
     if panel.lines:
         axes.legend(fontsize=7, frameon=False)

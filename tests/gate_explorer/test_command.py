@@ -1,5 +1,6 @@
 """python -m gate_explorer: the files that it writes, and its one-line errors."""
 
+import json
 import re
 import subprocess
 import sys
@@ -16,12 +17,13 @@ from command_line.errors import ConfigError
 from gate_explorer import observe
 from gate_explorer.arguments import Arguments
 from gate_explorer.inputs.load_run import load_run
-from gate_explorer.inputs.select_image import select_image
+from gate_explorer.inputs.select_image import select_image, select_index
 from gate_explorer.show import observe_run, show
 from shared_interface import SequenceClassifier
 from tests.helpers.paths import ROOT
 from training_loop.config import Config
 from training_loop.model import build_model
+from training_loop.runs import checkpoint, final_weights
 
 
 def write_run(folder: Path, **options: Any) -> Path:
@@ -63,7 +65,8 @@ def test_a_run_becomes_a_page_a_picture_and_arrays(run: Path, tmp_path: Path, ca
     assert imread(png).std() > 0.1
     with np.load(npz) as arrays:
         assert arrays["label"] == 4
-        expected = observe_run(load_run(run), select_image(load_run(run), None, 4, False))
+        loaded = load_run(run)
+        expected = observe_run(loaded, select_image(loaded, Arguments(label=4)))
         np.testing.assert_array_equal(arrays["probabilities"], expected.probabilities)
         assert arrays["layer1.gates.forget"].shape == (8, 6)
     assert "explorer.html" in capsys.readouterr().out
@@ -88,9 +91,9 @@ def test_compared_runs_show_the_same_image(run: Path, tmp_path: Path) -> None:
 
 def test_wrong_selects_the_first_misclassified_image(run: Path) -> None:
     loaded = load_run(run)
-    index = select_image(loaded, None, None, wrong=True)
+    index = select_index(loaded, None, None, wrong=True)
     for number in range(index + 1):
-        seen = observe_run(loaded, number)
+        seen = observe_run(loaded, select_image(loaded, Arguments(index=number)))
         assert (seen.prediction != seen.label) == (number == index)
 
 
@@ -113,6 +116,57 @@ def test_the_layer_is_inferred_from_its_weights(run: Path, tmp_path: Path) -> No
         np.testing.assert_array_equal(observe(loaded.model, image).probabilities, expected)
     show(Arguments(run=tmp_path / "0.pt", html=tmp_path / "weights.html"))
     assert "RNN (0.pt)" in (tmp_path / "weights.html").read_text(encoding="utf-8")
+
+
+def test_an_interrupted_run_shows_the_model_of_its_checkpoint(run: Path, tmp_path: Path) -> None:
+    """A folder with a checkpoint and no final weights, as --evaluate accepts it."""
+    weights = load_file(run / "model.safetensors")
+    (run / "model.safetensors").unlink()
+    config = json.loads((run / "config.json").read_text())
+    tensors = {f"model/{name}": weight for name, weight in weights.items()}
+    tensors |= {"optimizer/readout.bias/step": torch.tensor(3.0), "step_losses": torch.zeros(17)}
+    checkpoint.write(checkpoint.Checkpoint(tensors, {"config": config}), run)
+    loaded = load_run(run)
+    assert (loaded.name, loaded.accuracy) == ("scratch lstm, step 17", None)
+    for name, weight in loaded.model.state_dict().items():
+        assert torch.equal(weight, weights[name])
+    show(Arguments(run=run))
+    assert "scratch lstm, step 17" in (run / "explorer.html").read_text(encoding="utf-8")
+    for option in ("--html", "--png"):
+        name = option.removeprefix("--")
+        with pytest.raises(
+            ConfigError, match=f"{option} is .*: it would replace a file of the run"
+        ):
+            Arguments(run=run, **{name: run / "checkpoint.safetensors"})
+    other = write_run(tmp_path / "other", cell="gru")
+    show(Arguments(compare=(run, other), html=tmp_path / "compared.html"))
+    (run / "checkpoint.safetensors").write_bytes(b"damaged")
+    assert "is damaged or not a safetensors file" in error_of(Arguments(run=run))
+
+
+@pytest.mark.parametrize("damage", ["{", None, '{"hidden_size": 7, "dataset": "digits"}'])
+def test_a_run_with_a_damaged_configuration_is_shown_with_the_protected_copy(
+    damage: str | None, run: Path, capsys: Any
+) -> None:
+    """As --evaluate does, also if config.json is missing or another one."""
+    config = Config.load(run)
+    content = final_weights.content_of(load_file(run / "model.safetensors"), config)
+    (run / "model.safetensors").write_bytes(content)
+    (run / "config.json").unlink()
+    if damage is not None:
+        (run / "config.json").write_text(damage)
+    assert load_run(run).model.layer.hidden_size == 6
+    show(Arguments(run=run))
+    assert "using the copy" in capsys.readouterr().out
+
+
+def test_the_accuracy_of_a_run_is_that_of_its_metrics(run: Path) -> None:
+    assert load_run(run).accuracy is None
+    (run / "metrics.json").write_text(json.dumps({"test_accuracy": 0.5}))
+    assert load_run(run).accuracy == 0.5
+    for text in ("{", "[]", "{}", '{"test_accuracy": "high"}'):
+        (run / "metrics.json").write_text(text)
+        assert load_run(run).accuracy is None
 
 
 def error_of(arguments: Arguments) -> str:

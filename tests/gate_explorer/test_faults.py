@@ -23,6 +23,7 @@ from command_line.errors import ConfigError
 from gate_explorer.arguments import Arguments
 from gate_explorer.inputs.load_run import load_run
 from gate_explorer.inputs.read_weights import read_weights
+from gate_explorer.inputs.select_image import select_image
 from gate_explorer.show import observe_run, show
 from shared_interface import SequenceClassifier
 from tests.gate_explorer.test_command import error_of, error_of_command, write_run
@@ -94,7 +95,7 @@ def test_weights_of_another_precision_can_be_shown(dtype: torch.dtype, tmp_path:
     loaded = load_run(path)
     for name, weight in loaded.model.state_dict().items():
         assert torch.equal(weight, expected[name])
-    assert observe_run(loaded, 0).probabilities.shape == (8, 10)
+    assert observe_run(loaded, select_image(loaded, Arguments())).probabilities.shape == (8, 10)
 
 
 FORMATS = {
@@ -125,7 +126,8 @@ def test_damaged_weights_give_one_line_or_are_loaded(
     path = tmp_path_factory.mktemp("damaged") / name
     path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) // 2]))])
     with suppress(ConfigError):
-        observe_run(load_run(path), 0)
+        loaded = load_run(path)
+        observe_run(loaded, select_image(loaded, Arguments()))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -9,7 +9,7 @@ import torch
 from gate_explorer import ExplorerError
 from gate_explorer.inputs import select_image as module
 from gate_explorer.inputs.load_run import LoadedRun
-from gate_explorer.inputs.select_image import select_image
+from gate_explorer.inputs.select_image import select_index
 from sequenced_mnist import load_images, to_sequences
 from shared_interface import SequenceClassifier
 
@@ -40,10 +40,10 @@ def test_wrong_selects_the_first_misclassified_image_in_any_batch(
     monkeypatch.setattr(module, "IMAGES_AT_ONCE", 7)
     labels = predict_all(run)
     labels[first_mistake:] = (labels[first_mistake:] + 1) % 10
-    assert select_image(with_labels(run, labels), None, None, wrong=True) == first_mistake
+    assert select_index(with_labels(run, labels), None, None, wrong=True) == first_mistake
 
 
 def test_wrong_raises_if_every_image_is_classified_correctly(run: LoadedRun) -> None:
     all_correct = with_labels(run, predict_all(run))
     with pytest.raises(ExplorerError, match="gru classifies all 364 test images correctly"):
-        select_image(all_correct, None, None, wrong=True)
+        select_index(all_correct, None, None, wrong=True)

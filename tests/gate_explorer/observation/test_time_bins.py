@@ -19,5 +19,5 @@ def test_bins_are_blocks_of_consecutive_steps(time: int, size: int, count: int) 
 
 def test_a_smaller_last_bin_has_the_mean_of_its_own_steps() -> None:
     bins = TimeBins(time=5, size=2)
-    assert bins.labels == ["0–1", "2–3", "4–4"]
+    assert bins.labels == ["1–2", "3–4", "5"]
     assert bins.mean(np.arange(5.0)).tolist() == [0.5, 2.5, 4.0]

@@ -11,6 +11,7 @@ import builtin_models
 import scratch_cells
 from examples.minimal_gated_cell import MinimalGatedCell
 from gate_explorer import Observation, explore, observe
+from gate_explorer.panels import captions
 from gate_explorer.panels.build import build_panels
 from gate_explorer.panels.panel_types import Heatmap, LineChart
 from scratch_cells import layer_of
@@ -158,3 +159,30 @@ def test_the_input_panels_scale_covers_all_grey_levels() -> None:
     (panels,) = build_panels([observe(classifier(nn, "GRU"), image)])
     panel = by_key(panels.cells[0].overview)["input"]
     assert (panel.scale.low, panel.scale.high) == (panel.values.min(), panel.values.max())
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [(0.3, "a vanishing gradient"), (6.0, "an exploding gradient"), (1.0, "neither vanishes nor")],
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_caption_names_what_the_gradient_does(scale: float, words: str, reverse: bool) -> None:
+    """A linear RNN whose recurrent weight is the identity times a factor, over six steps."""
+    torch.manual_seed(0)
+    layer = nn.RNN(5, UNITS, nonlinearity="relu", batch_first=True, bidirectional=reverse)
+    with torch.no_grad():
+        for name, weight in layer.named_parameters():
+            weight.copy_(scale * torch.eye(UNITS) if "weight_hh" in name else weight.abs())
+    (panels,) = build_panels([observe(SequenceClassifier(layer, CLASSES), IMAGE)])
+    caption = by_key(panels.cells[-1].overview)["gradient"].caption
+    assert words in caption
+    if scale != 1:
+        assert f"by a factor of {max(scale, 1 / scale) ** 5:.2g}:" in caption
+
+
+def test_the_caption_of_gradients_that_are_not_finite_names_nothing() -> None:
+    layer = nn.RNN(5, UNITS, batch_first=True)
+    with torch.no_grad():
+        layer.weight_hh_l0.fill_(torch.nan)
+    (panels,) = build_panels([observe(SequenceClassifier(layer, CLASSES), IMAGE)])
+    assert by_key(panels.cells[0].overview)["gradient"].caption == captions.GRADIENT
