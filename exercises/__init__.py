@@ -1,0 +1,1 @@
+"""The course: exercises whose answers are checked line by line."""
