@@ -1,0 +1,101 @@
+"""Whether two values are the same, with the gradients that flow into them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-9
+"""Relative to the largest right element, or to 1. Everything is computed in float64."""
+
+
+class Comparison:
+    """Compare values of two runs.
+
+    Args:
+        inputs, right_inputs: the leaves of both runs; if given, gradients with respect to them
+            are compared as well.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor] = (), right_inputs: Sequence[Tensor] = ()) -> None:
+        self.inputs = [each for each in inputs if each.requires_grad]
+        self.right_inputs = [each for each in right_inputs if each.requires_grad]
+
+    def same(self, value: Any, right: Any, gradients: bool = False) -> bool:
+        """Whether two values agree: tensors, scalars, and tuples, lists, dictionaries of them."""
+        if not same_values(value, right):
+            return False
+        return not gradients or self.same_gradients(value, right)
+
+    def same_gradients(self, value: Any, right: Any) -> bool:
+        """Whether a random combination of the values has the same gradients in both runs."""
+        if not self.inputs:
+            return True
+        ours = _gradients(tensors_of(value), self.inputs)
+        theirs = _gradients(tensors_of(right), self.right_inputs)
+        return all(same_values(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """All tensors in a value, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return [tensor for part in value for tensor in tensors_of(part)]
+    return []
+
+
+def same_values(value: Any, right: Any) -> bool:
+    """Whether two values agree, without their gradients."""
+    if isinstance(right, Tensor):
+        return isinstance(value, Tensor) and _same_tensors(value, right)
+    if isinstance(right, dict):
+        return (
+            isinstance(value, dict)
+            and value.keys() == right.keys()
+            and all(same_values(value[key], part) for key, part in right.items())
+        )
+    if isinstance(right, tuple | list):
+        return (
+            isinstance(value, tuple | list)
+            and len(value) == len(right)
+            and all(map(same_values, value, right))
+        )
+    if isinstance(right, float) and isinstance(value, int | float):
+        return abs(value - right) <= TOLERANCE * max(1.0, abs(right))
+    if isinstance(right, bool | int | str | torch.Size | type(None)):
+        return bool(type(value) is type(right) and value == right)
+    # Modules and functions: what they compute is compared where it is used.
+    return type(value).__name__ == type(right).__name__
+
+
+def _same_tensors(value: Tensor, right: Tensor) -> bool:
+    if value.shape != right.shape or value.dtype != right.dtype:
+        return False
+    if value.numel() == 0:
+        return True
+    value, right = value.detach(), right.detach()
+    if not right.is_floating_point():
+        return bool(torch.equal(value, right))
+    limit = TOLERANCE if right.dtype == torch.float64 else 1e-5
+    scale = max(1.0, float(right.abs().max()))
+    return bool(float((value - right).abs().max()) <= limit * scale)
+
+
+def _gradients(outputs: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
+    """The gradient of a fixed random combination of the outputs; zeros where there is none."""
+    generator = torch.Generator().manual_seed(0)
+    terms = [
+        (output * torch.randn(output.shape, generator=generator, dtype=torch.float64)).sum()
+        for output in outputs
+        if output.is_floating_point()
+    ]
+    total = torch.stack(terms).sum() if terms else None
+    if total is None or not total.requires_grad:
+        return [torch.zeros_like(each) for each in inputs]
+    found = torch.autograd.grad(total, inputs, retain_graph=True, allow_unused=True)
+    pairs = zip(found, inputs, strict=True)
+    return [torch.zeros_like(leaf) if g is None else g for g, leaf in pairs]

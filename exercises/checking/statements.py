@@ -1,0 +1,304 @@
+"""Find the statement of the learner's function that is wrong.
+
+The learner's function and the solution run on the same random inputs while the value of every
+statement is recorded (``probes``). A statement whose values occur nowhere in the solution is
+suspect. It is proved to be wrong by an intervention: with the solution's values in its place, the
+function returns what it should.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from exercises.checking.attempt import Attempt, Failure
+from exercises.checking.comparison import Comparison, tensors_of
+from exercises.checking.explain import difference_between, equation_at, error_at, inputs_changed
+from exercises.checking.mutations import computed_instead, pretty
+from exercises.checking.probes import Event, ProbedFile, Recording, Replacements, Site, functions_of
+
+SEEDS = 3
+"""Random inputs that a right answer must pass."""
+
+MAX_SECONDS = 2.0
+"""The search for the line stops after this time and names the first suspect statement."""
+
+Arguments = tuple[Any, ...]
+Call = Callable[..., Any]
+Group = tuple[Site, ...]
+"""The sites of one statement."""
+
+
+def check_function(
+    attempt: Attempt,
+    name: str,
+    draw: Callable[[Generator], Arguments],
+    *,
+    gradients: bool = True,
+) -> None:
+    """Compare one function of the learner's file with the solution's.
+
+    Args:
+        name: the function.
+        draw: random arguments; tensors of different sizes in every dimension.
+        gradients: whether the gradients with respect to the arguments are compared too.
+
+    Raises:
+        Failure: it differs; with the line, what it computes and what it should compute.
+    """
+    attempt.get(name)
+    check_call(attempt, lambda module, *args: getattr(module, name)(*args), draw, name, gradients)
+
+
+def check_call(
+    attempt: Attempt,
+    call: Call,
+    draw: Callable[[Generator], Arguments],
+    name: str,
+    gradients: bool = True,
+) -> None:
+    """Compare what a call of a module's classes or functions returns with the solution's.
+
+    Args:
+        call: receives the module and the drawn arguments, and returns tensors.
+        draw, gradients: as in ``check_function``.
+        name: of the function, for a message without a line.
+
+    Raises:
+        Failure: as in ``check_function``.
+    """
+    for offset in range(SEEDS):
+        arguments = draw(attempt.generator(offset))
+        Search(attempt, call, arguments, name, gradients).raise_if_different()
+
+
+class Search:
+    """The comparison of two functions on one set of arguments, and the search for the line."""
+
+    def __init__(
+        self, attempt: Attempt, call: Call, arguments: Arguments, name: str, gradients: bool
+    ) -> None:
+        same = _same_functions(attempt)
+        self.learner = ProbedFile(attempt.module, without=same)
+        self.solution = ProbedFile(attempt.solution, without=same)
+        self.call, self.arguments, self.name = call, arguments, name
+        self.deadline = time.monotonic() + MAX_SECONDS
+        self.given = {site.statement for site in self.solution.sites}
+        self.right, right_inputs = self._record(self.solution)
+        if self.right.error is not None:
+            raise self.right.error
+        self.observed, inputs = self._record(self.learner)
+        self.comparison = Comparison(inputs, right_inputs) if gradients else Comparison()
+        self.vocabulary = self.right.by_site()
+
+    def raise_if_different(self) -> None:
+        """Raise ``Failure`` with the first wrong line."""
+        self._check_inputs_are_unchanged()
+        if self._is_right(self.observed):
+            return
+        suspects = self._suspects(self.observed)
+        found = self._single(suspects) or self._several()
+        if found is None:
+            raise self._unproved([site for group in suspects for site in group])
+        raise self._failure(*found, proved=True)
+
+    def _check_inputs_are_unchanged(self) -> None:
+        before = None
+        for event in self.observed.events:
+            if before is not None and event.versions > before:
+                raise inputs_changed(event.site)
+            before = event.versions
+
+    def _record(
+        self, file: ProbedFile, replacements: Replacements | None = None
+    ) -> tuple[Recording, list[Tensor]]:
+        """One run with fresh copies of the arguments, and those that require a gradient."""
+        arguments = [_leaf(each) for each in self.arguments]
+        inputs = tensors_of(arguments)
+
+        def run(module: ModuleType) -> Any:
+            torch.manual_seed(0)
+            return self.call(module, *arguments)
+
+        return file.record(run, inputs, replacements), inputs
+
+    def _with(self, replaced: dict[Site, Site]) -> Recording:
+        """The learner's run with the values of solution sites in place of some sites' values."""
+        values = {s: [e.value for e in self.vocabulary[r]] for s, r in replaced.items()}
+        return self._record(self.learner, values)[0]
+
+    def _is_right(self, recording: Recording) -> bool:
+        if recording.error is not None:
+            return False
+        with_gradients = recording is self.observed
+        return self.comparison.same(recording.output, self.right.output, with_gradients)
+
+    def _suspects(self, recording: Recording, without: Collection[Site] = ()) -> list[Group]:
+        """The statements whose values are not the solution's, in the order of execution."""
+        sites = recording.by_site()
+        lines = _by_statement(sites)
+        wrong = {s for s in sites if s not in without and not self._matches(s, sites[s])}
+        groups = [tuple(site for site in group if site in wrong) for group in lines]
+        return [group for group in groups if group]
+
+    def _matches(self, site: Site, events: Sequence[Event]) -> bool:
+        """Whether the solution has a site with these values: of the same name, if it has it."""
+        return any(
+            self._same_events(events, self.vocabulary[each])
+            for each in self._namesakes(site) or self.vocabulary
+        )
+
+    def _same_events(self, events: Sequence[Event], right: Sequence[Event]) -> bool:
+        interrupted = self.observed.error is not None and len(events) < len(right)
+        return (interrupted or len(events) == len(right)) and all(
+            self.comparison.same(a.live, b.live, gradients=True)
+            for a, b in zip(events, right, strict=False)
+        )
+
+    def _single(self, suspects: Sequence[Group]) -> tuple[Site, Site] | None:
+        """The first statement that makes everything right when its values are replaced.
+
+        Statements that the solution has too come last, and so does ``return``, which every
+        mistake reaches.
+        """
+        written = [group for group in suspects if group[0].statement not in self.given]
+        ordered = [*written, *(group for group in suspects if group not in written)]
+        if len(suspects) > 1:
+            ordered = [group for group in ordered if group[0].name != "return"]
+        for group in ordered:
+            for right in self._counterparts(group):
+                if self._is_right(self._with(dict(zip(group, right, strict=True)))):
+                    return group[0], right[0]
+        return None
+
+    def _counterparts(self, group: Group) -> Iterator[Group]:
+        """The solution's sites whose values may belong here, those of the same names first."""
+        named = tuple(each for site in group for each in self._namesakes(site)[:1])
+        if len(named) == len(group):
+            yield named
+        if group[0].name == "return":
+            return
+        events = self.observed.by_site()
+        for right in _by_statement(self.vocabulary):
+            fits = len(right) == len(group) and right != named and right[0].name != "return"
+            pairs = zip(group, right, strict=False)
+            if fits and all(_same_shapes(events[a], self.vocabulary[b]) for a, b in pairs):
+                if time.monotonic() > self.deadline:
+                    return
+                yield right
+
+    def _several(self) -> tuple[Site, Site] | None:
+        """The first of several wrong statements that together make everything right."""
+        replaced: dict[Site, Site] = {}
+        recording = self.observed
+        for _ in self.learner.sites:
+            suspects = [
+                [(site, self._namesakes(site)[0]) for site in group if self._namesakes(site)]
+                for group in self._suspects(recording, replaced)
+            ]
+            pairs = next(filter(None, suspects), None)
+            if pairs is None or time.monotonic() > self.deadline:
+                return None
+            replaced |= dict(pairs)
+            recording = self._with(replaced)
+            if self._is_right(recording):
+                return self._first_needed(replaced)
+        return None
+
+    def _first_needed(self, replaced: dict[Site, Site]) -> tuple[Site, Site]:
+        """The first site that is still needed when all others are replaced."""
+        needed = dict(replaced)
+        for site in replaced:
+            fewer = {s: r for s, r in needed.items() if s != site}
+            if fewer and self._is_right(self._with(fewer)):
+                needed = fewer
+        return next(iter(needed.items()))
+
+    def _namesakes(self, site: Site) -> list[Site]:
+        """The solution's sites of the same name in the same function."""
+        names = (site.function, site.name)
+        return [r for r in self.vocabulary if (r.function, r.name) == names]
+
+    def _failure(self, site: Site, right_site: Site, proved: bool) -> Failure:
+        observed = self.observed.by_site()[site]
+        right = self.vocabulary[right_site]
+        return Failure(
+            difference_between(site, observed, right, self.comparison),
+            line=site.line,
+            source=site.source,
+            computes=self._holds_other(site, right_site)
+            or computed_instead(right_site, observed, right),
+            expected=equation_at(self.solution.text, right_site),
+            proved=proved,
+        )
+
+    def _holds_other(self, site: Site, right_site: Site) -> str:
+        """For ``a, b = ...`` in a wrong order: the name whose values this one holds."""
+        events = self.observed.by_site()[site]
+        for other, right in self.vocabulary.items():
+            is_same_statement = (other.function, other.line) == (
+                right_site.function,
+                right_site.line,
+            )
+            if is_same_statement and other != right_site and self._same_events(events, right):
+                return pretty(other.name, site.name)
+        return ""
+
+    def _unproved(self, suspects: Sequence[Site]) -> Failure:
+        """Without a proof: the exception's line, a loop, or the first statement that differs."""
+        named = [(s, r) for s in suspects for r in self._namesakes(s)[:1]]
+        if self.observed.error is not None:
+            return error_at(self.observed.error, self.learner.path)
+        named.sort(key=lambda pair: not pair[0].is_loop)
+        if named:
+            return self._failure(*named[0], proved=False)
+        if suspects:
+            expected = f"its values are not in the equations of {self.name}"
+            return Failure(expected, line=suspects[0].line, source=suspects[0].source)
+        return Failure(f"{self.name} returns {_kind(self.observed.output)}, expected other values")
+
+
+def _by_statement(sites: Iterable[Site]) -> list[Group]:
+    """Sites grouped by their statement: ``i, f = ...`` has two."""
+    groups: dict[tuple[str, int], list[Site]] = {}
+    for site in sites:
+        groups.setdefault((site.function, site.line), []).append(site)
+    return [tuple(group) for group in groups.values()]
+
+
+def _leaf(value: Any) -> Any:
+    """A copy of an argument: a float tensor as a leaf that requires a gradient."""
+    if isinstance(value, Tensor):
+        leaf = value.detach().clone()
+        return leaf.requires_grad_(leaf.is_floating_point())
+    if isinstance(value, tuple | list):
+        return type(value)(map(_leaf, value))
+    if isinstance(value, dict):
+        return {key: _leaf(part) for key, part in value.items()}
+    return value
+
+
+def _same_functions(attempt: Attempt) -> frozenset[str]:
+    """The functions that the learner has not written: their code is the solution's."""
+    learner = functions_of(attempt.file.read_text(encoding="utf-8"))
+    solution = functions_of(Path(str(attempt.solution.__file__)).read_text(encoding="utf-8"))
+    return frozenset(name for name, code in learner.items() if solution.get(name) == code)
+
+
+def _same_shapes(events: Sequence[Event], right: Sequence[Event]) -> bool:
+    pairs = zip(events, right, strict=False)
+    return len(events) == len(right) and all(
+        _shape(a.value) == _shape(b.value) is not None for a, b in pairs
+    )
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}" if value is not None else "nothing"
