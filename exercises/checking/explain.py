@@ -1,6 +1,5 @@
 """Words for a wrong line: how its values differ, which equation belongs there, what it raised."""
 
-import ast
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -118,9 +117,4 @@ def _frames(error: Exception) -> Iterator[tuple[FrameType, int]]:
 
 
 def _names_in(source: str) -> list[str]:
-    try:
-        tree = ast.parse(source.rstrip(":"))
-    except SyntaxError:  # a part of a statement over several lines
-        return list(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", source)))
-    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(re.findall(r"[A-Za-z_]\w*", source.partition("#")[0])))

@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from exercises.checking.comparison import same_values
@@ -29,8 +28,16 @@ MAX_CHANGES = 2
 ACTIVATIONS = ("tanh", "sigmoid", "relu")
 
 
-def computed_instead(site: Site, observed: Sequence[Event], right: Sequence[Event]) -> str:
-    """What the learner's line computes, in the symbols of the equations; "" if unknown."""
+def computed_instead(
+    site: Site, observed: Sequence[Event], right: Sequence[Event], names: Mapping[str, Any]
+) -> str:
+    """What the learner's line computes, in the symbols of the equations; "" if unknown.
+
+    Args:
+        site: the solution's statement in its place.
+        observed, right: the values of both, one for each time that they run.
+        names: the functions that the solution's file defines.
+    """
     wrong = next(
         (n for n, (a, b) in enumerate(zip(observed, right, strict=False)) if _differ(a, b)), None
     )
@@ -38,7 +45,7 @@ def computed_instead(site: Site, observed: Sequence[Event], right: Sequence[Even
         return ""
     value, scope = observed[wrong].value, right[wrong].scope
     deadline = time.monotonic() + MAX_SECONDS
-    environment = dict(scope)
+    environment = {**names, **scope}
     for expression in _changed(site.expression, environment):
         if time.monotonic() > deadline:
             return ""
@@ -57,7 +64,7 @@ def _evaluate(expression: ast.expr, scope: Mapping[str, Any]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return eval(code, {"torch": torch, "range": range, "reversed": reversed}, dict(scope))
+            return eval(code, dict(scope))
         except Exception:  # shapes that do not fit, or a name of the module
             return None
 
@@ -126,6 +133,8 @@ def _alternatives(node: ast.expr, scope: Mapping[str, Any]) -> Iterator[ast.expr
                 yield ast.Attribute(node, "T", ast.Load())
             yield from (_torch_call(each, node) for each in ACTIVATIONS)
         case ast.Name(name) if isinstance(scope.get(name), int):
+            others = (each for each, value in scope.items() if type(value) is int)
+            yield from (ast.Name(each, ast.Load()) for each in others if each != name)
             yield ast.BinOp(node, ast.Sub(), ast.Constant(1))
             yield ast.BinOp(node, ast.Add(), ast.Constant(1))
         case ast.Tuple(elements):

@@ -102,6 +102,9 @@ class Search:
             return
         suspects = self._suspects(self.observed)
         found = self._single(suspects) or self._several()
+        loops = self._loops_with_wrong_count(suspects)
+        if loops and (found is None or found[0].name == "return"):
+            raise self._failure(*loops[0], proved=False)
         if found is None:
             raise self._unproved([site for group in suspects for site in group])
         raise self._failure(*found, proved=True)
@@ -218,6 +221,23 @@ class Search:
                 needed = fewer
         return next(iter(needed.items()))
 
+    def _equation_for(self, source: str) -> str:
+        """The equation of the solution's statement with the same target, or ""."""
+        target = source.partition("=")[0].strip()
+        sites = (site for site in self.solution.sites if site.name == target)
+        return next((equation_at(self.solution.text, site) for site in sites), "")
+
+    def _loops_with_wrong_count(self, suspects: Sequence[Group]) -> list[tuple[Site, Site]]:
+        if self.observed.error is not None:
+            return []
+        sites = self.observed.by_site()
+        return [
+            (site, right)
+            for site in (site for group in suspects for site in group if site.is_loop)
+            for right in self._namesakes(site)
+            if len(sites[site]) != len(self.vocabulary[right])
+        ]
+
     def _namesakes(self, site: Site) -> list[Site]:
         """The solution's sites of the same name in the same function."""
         names = (site.function, site.name)
@@ -231,7 +251,7 @@ class Search:
             line=site.line,
             source=site.source,
             computes=self._holds_other(site, right_site)
-            or computed_instead(right_site, observed, right),
+            or computed_instead(right_site, observed, right, vars(self.solution.module)),
             expected=equation_at(self.solution.text, right_site),
             proved=proved,
         )
@@ -252,8 +272,9 @@ class Search:
         """Without a proof: the exception's line, a loop, or the first statement that differs."""
         named = [(s, r) for s in suspects for r in self._namesakes(s)[:1]]
         if self.observed.error is not None:
-            return error_at(self.observed.error, self.learner.path)
-        named.sort(key=lambda pair: not pair[0].is_loop)
+            failure = error_at(self.observed.error, self.learner.path)
+            failure.expected = failure.expected or self._equation_for(failure.source)
+            return failure
         if named:
             return self._failure(*named[0], proved=False)
         if suspects:
