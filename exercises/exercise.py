@@ -33,7 +33,7 @@ class Exercise:
     name: str
     minutes: int
     hints: tuple[str, str, str]
-    timeout: float = 10.0
+    timeout: float = 6.0
 
 
 @dataclass(frozen=True)

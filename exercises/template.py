@@ -9,13 +9,14 @@ A source marks what the learner writes::
     # end solution
 
 In the learner's copy the region becomes the commented lines after ``given:``; without such lines,
-one that raises ``NotImplementedError`` with the text after ``begin solution:``.
+a comment with the text after ``begin solution:`` and a line that raises ``NotImplementedError``.
 """
 
 import textwrap
 from dataclasses import dataclass
 
 BEGIN, GIVEN, END = "# begin solution:", "# given:", "# end solution"
+TODO = "# TODO:"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,16 @@ class Template:
     def solution(self) -> str:
         """The complete file, without the markers."""
         return self._joined([region.solution for region in self.regions])
+
+    def lines_to_write(self) -> list[range]:
+        """The lines of each region in the learner's copy, counted from 1."""
+        found = []
+        shift = 0
+        for region in self.regions:
+            start = region.first + shift
+            found.append(range(start, start + len(region.given)))
+            shift += len(region.given) - (region.last - region.first + 1)
+        return found
 
     def _joined(self, parts: list[tuple[str, ...]]) -> str:
         lines: list[str] = []
@@ -101,5 +112,5 @@ def _region(lines: list[str], first: int, last: int) -> Region:
         given = [line.removeprefix("#").removeprefix(" ") for line in code.splitlines()]
         given = [f"{indent}{line}".rstrip() for line in given]
     else:
-        given = [f"{indent}# TODO: {task}", f'{indent}raise NotImplementedError("{task}")']
+        given = [f"{indent}{TODO} {task}", f"{indent}raise NotImplementedError"]
     return Region(first, last, task, tuple(solution), tuple(given))

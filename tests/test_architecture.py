@@ -97,6 +97,7 @@ WRONG_DIRECTIONS = [
     ("cell_verifier/reference/equations", "scratch_cells/lstm"),
     ("cell_verifier/api", "builtin_models/layers"),
     ("cell_verifier/api", "training_loop/config"),
+    ("cell_verifier/api", "exercises/exercise"),
     ("training_loop/trainer", "gate_explorer/observe"),
     ("training_loop/trainer", "train"),
     ("gate_explorer/observe", "benchmarks/speed"),

@@ -1,0 +1,116 @@
+"""Write each part of the course as a notebook, from the same files as the exercises."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from command_line.files import atomic_write, write_errors_as_config_errors
+from exercises.display import part_title
+from exercises.exercise import Entry, all_exercises
+from exercises.notebook_cells import MARK
+
+Cell = dict[str, Any]
+
+IMPORTS = "from exercises import check, hint"
+
+GATES = """\
+from pathlib import Path
+
+import torch
+
+from gate_explorer import explore
+from scratch_cells import LSTM
+from sequenced_mnist import load_images
+from shared_interface import SequenceClassifier
+
+torch.manual_seed(0)
+images = load_images("digits", Path("data"))
+model = SequenceClassifier(LSTM(8, 16, batch_first=True), num_classes=10)
+explore(model, images.test_images[0])"""
+
+
+def notebook(part: str) -> dict[str, Any]:
+    """One part as a notebook in nbformat 4.5, without outputs.
+
+    Args:
+        part: the name of the part's folder, such as ``part_3_gates``.
+    """
+    cells = [
+        _markdown(
+            f"# {part_title(part)}\n\nComplete each cell that begins with `{MARK}...`, run it, and "
+            "run the check below it. `hint(name, level)` shows hints, levels 1 to 3."
+        ),
+        _code(IMPORTS),
+    ]
+    for entry in all_exercises():
+        if entry.part == part:
+            cells += _exercise_cells(entry)
+    cells += [
+        _markdown(
+            "## The gates of a layer\n\nThe explorer shows each gate and state while an LSTM reads "
+            "a digit, here before training. For a trained model, give the folder of its run: "
+            '`explore("runs/NAME", label=7)`.'
+        ),
+        _code(GATES),
+    ]
+    numbered = [{**cell, "id": f"{part}-{n}"} for n, cell in enumerate(cells)]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {
+        "cells": numbered,
+        "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def _exercise_cells(entry: Entry) -> list[Cell]:
+    explanation = entry.docstring.partition("\n")[2].strip()
+    return [
+        _markdown(f"## {entry.number}. {entry.title}\n\n{explanation}"),
+        _code(cell_text(entry, entry.template.learners_copy())),
+        _code(f'check("{entry.name}")'),
+    ]
+
+
+def cell_text(entry: Entry, file: str) -> str:
+    """The text of the cell for a file of the exercise: the code after the explanation."""
+    code = re.sub(r'\A"""(.*?)"""\n+', "", file, count=1, flags=re.DOTALL)
+    return f"{MARK}{entry.name}\n{code}".rstrip()
+
+
+def _markdown(text: str) -> Cell:
+    return {"cell_type": "markdown", "metadata": {}, "source": text.splitlines(keepends=True)}
+
+
+def _code(text: str) -> Cell:
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "metadata": {},
+        "outputs": [],
+        "source": text.splitlines(keepends=True),
+    }
+
+
+def write_notebooks(folder: Path) -> list[tuple[Path, bool]]:
+    """Write the notebooks of all parts; never replace a file.
+
+    Returns:
+        Each path, and whether it is new.
+
+    Raises:
+        ConfigError: a file cannot be written.
+    """
+    written = []
+    for part in dict.fromkeys(entry.part for entry in all_exercises()):
+        path = folder / f"{part}.ipynb"
+        is_new = not path.exists()
+        if is_new:
+            text = json.dumps(notebook(part), indent=1, ensure_ascii=False) + "\n"
+            with write_errors_as_config_errors("the folder", path):
+                folder.mkdir(parents=True, exist_ok=True)
+                with atomic_write(path) as file:
+                    file.write(text.encode())
+        written.append((path, is_new))
+    return written
