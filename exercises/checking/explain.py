@@ -1,7 +1,7 @@
 """Words for a wrong line: how its values differ, which equation belongs there, what it raised."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -89,9 +89,18 @@ def inputs_changed(site: Site) -> Failure:
     )
 
 
-def error_at(error: Exception, path: Path) -> Failure:
-    """The line of the learner's file that raised, with the shapes of what it uses."""
-    frames = [each for each in _frames(error) if Path(each[0].f_code.co_filename) == path]
+def error_at(error: Exception, path: Path, given: Collection[str] = ()) -> Failure:
+    """The line of the learner's file that raised, with the shapes of what it uses.
+
+    Args:
+        path: the learner's file.
+        given: functions of it that the learner has not written; what calls them is named.
+    """
+    frames = [
+        (frame, line)
+        for frame, line in _frames(error)
+        if Path(frame.f_code.co_filename) == path and frame.f_code.co_qualname not in given
+    ]
     text = str(error).strip().partition("\n")[0]
     message = f"raises {type(error).__name__}{': ' + text if text else ''}"
     if not frames:

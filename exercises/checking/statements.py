@@ -82,9 +82,9 @@ class Search:
     def __init__(
         self, attempt: Attempt, call: Call, arguments: Arguments, name: str, gradients: bool
     ) -> None:
-        same = _same_functions(attempt)
-        self.learner = ProbedFile(attempt.module, without=same)
-        self.solution = ProbedFile(attempt.solution, without=same)
+        self.given_functions = _same_functions(attempt)
+        self.learner = ProbedFile(attempt.module, self.given_functions)
+        self.solution = ProbedFile(attempt.solution, self.given_functions)
         self.call, self.arguments, self.name = call, arguments, name
         self.deadline = time.monotonic() + MAX_SECONDS
         self.given = {site.statement for site in self.solution.sites}
@@ -141,12 +141,21 @@ class Search:
         return self.comparison.same(recording.output, self.right.output, with_gradients)
 
     def _suspects(self, recording: Recording, without: Collection[Site] = ()) -> list[Group]:
-        """The statements whose values are not the solution's, in the order of execution."""
+        """The statements whose values are not the solution's, the first wrong value first."""
         sites = recording.by_site()
-        lines = _by_statement(sites)
-        wrong = {s for s in sites if s not in without and not self._matches(s, sites[s])}
-        groups = [tuple(site for site in group if site in wrong) for group in lines]
-        return [group for group in groups if group]
+        wrong = [s for s in sites if s not in without and not self._matches(s, sites[s])]
+        position = {id(event): n for n, event in enumerate(recording.events)}
+        first = {s: position[id(self._first_wrong(s, sites[s]))] for s in wrong}
+        return sorted(_by_statement(wrong), key=lambda group: min(first[s] for s in group))
+
+    def _first_wrong(self, site: Site, events: Sequence[Event]) -> Event:
+        """The first event that differs from the solution's of the same name."""
+        for right in self._namesakes(site)[:1]:
+            for ours, theirs in zip(events, self.vocabulary[right], strict=False):
+                if not self.comparison.same(ours.live, theirs.live, gradients=True):
+                    return ours
+            return events[-1]
+        return events[0]
 
     def _matches(self, site: Site, events: Sequence[Event]) -> bool:
         """Whether the solution has a site with these values: of the same name, if it has it."""
@@ -239,9 +248,10 @@ class Search:
         ]
 
     def _namesakes(self, site: Site) -> list[Site]:
-        """The solution's sites of the same name in the same function."""
-        names = (site.function, site.name)
-        return [r for r in self.vocabulary if (r.function, r.name) == names]
+        """The solution's sites of the same name in the same function, the likeliest first."""
+        names, count = (site.function, site.name), len(self.observed.by_site().get(site, ()))
+        found = [r for r in self.vocabulary if (r.function, r.name) == names]
+        return sorted(found, key=lambda right: len(self.vocabulary[right]) != count)
 
     def _failure(self, site: Site, right_site: Site, proved: bool) -> Failure:
         observed = self.observed.by_site()[site]
@@ -272,7 +282,7 @@ class Search:
         """Without a proof: the exception's line, a loop, or the first statement that differs."""
         named = [(s, r) for s in suspects for r in self._namesakes(s)[:1]]
         if self.observed.error is not None:
-            failure = error_at(self.observed.error, self.learner.path)
+            failure = error_at(self.observed.error, self.learner.path, self.given_functions)
             failure.expected = failure.expected or self._equation_for(failure.source)
             return failure
         if named:

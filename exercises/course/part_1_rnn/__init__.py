@@ -7,7 +7,7 @@ EXERCISES = (
         "shapes_of_a_layer",
         minutes=5,
         hints=(
-            "Read each equation from the right: what is multiplied by the matrix, and what results?",
+            "Read each equation: what is multiplied by the matrix, and what is the result?",
             "A matrix that turns I values into H values has H rows and I columns. With G gates, G "
             "of them are stacked: G*H rows.",
             "w_ih (G*H, I), w_hh (G*H, H), bias (G*H,), x (T, B, I), output (T, B, H), "

@@ -7,7 +7,7 @@ from exercises.checking import Attempt, Failure, check_function, normal
 from exercises.checking.comparison import same_values
 from exercises.checking.probes import ProbedFile, Recording, Site
 
-T, B, I, H = 5, 3, 6, 4  # noqa: E741  different, so that a wrong axis cannot fit
+T, B, I, H = 5, 3, 6, 4
 
 
 def shapes_of_a_layer(attempt: Attempt) -> None:

@@ -12,8 +12,9 @@ passes:
 
 Shapes: x (T, B, I); h_0 (B, H).
 
-Write the body of ``draw_inputs``: choose T, B, I and H, at most 9 each, and the values of x and h_0,
-so that every wrong layer is found: those of the list by a wrong shape, an exception or wrong values.
+Write the body of ``draw_inputs``: choose T, B, I and H, at most 9 each, and the values of x and
+h_0, so that every wrong layer is found: those of the list by a wrong shape, an exception or wrong
+values.
 """
 
 import torch

@@ -4,7 +4,7 @@ from torch import Generator, Tensor
 
 from exercises.checking import Attempt, check_function, normal
 
-B, I, H = 3, 5, 4  # noqa: E741  different, so that a wrong axis cannot fit
+B, I, H = 3, 5, 4
 
 
 def _lstm_arguments(generator: Generator) -> tuple[Tensor, ...]:
