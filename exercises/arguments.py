@@ -1,9 +1,10 @@
 """The options of python -m exercises, read without importing torch."""
 
+import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -14,9 +15,17 @@ HINT_LEVELS = 3
 MAX_HINT_VARIABLE = "EXERCISES_MAX_HINT"
 """A teacher sets this environment variable to the highest level of hint that learners may see."""
 
-Action = Literal[
-    "watch", "list", "check", "hint", "reset", "solution", "progress", "grade", "notebooks"
-]
+ACTIONS = (
+    "watch",
+    "list",
+    "check",
+    "hint",
+    "reset",
+    "solution",
+    "progress",
+    "grade",
+    "notebooks",
+)
 WITHOUT_NAME = ("list", "progress")
 
 
@@ -52,7 +61,8 @@ class Arguments:
     """
 
     action: Annotated[
-        tyro.conf.Positional[Action], tyro.conf.arg(help_behavior_hint="(default: watch)")
+        tyro.conf.Positional[str],
+        tyro.conf.arg(metavar="[ACTION]", help_behavior_hint="(default: watch)"),
     ] = "watch"
     """What to do, see above."""
     name: Annotated[
@@ -78,6 +88,10 @@ class Arguments:
     """Answer yes to every question of reset and solution."""
 
     def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            nearest = difflib.get_close_matches(self.action, ACTIONS, n=1)
+            remedy = f"did you mean {nearest[0]}?" if nearest else f"expected {', '.join(ACTIONS)}"
+            raise ConfigError(f"there is no action {self.action!r}: {remedy}")
         if self.action in WITHOUT_NAME and self.name is not None:
             raise ConfigError(f"{self.action} takes no name: got {self.name!r}")
         if self.action in ("reset", "solution", "grade") and self.name is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line.errors import own_line
-from exercises.exercise import Entry, find_exercise
+from exercises.exercise import Entry
 from exercises.result import Result
 
 GRACE_SECONDS = 2.0
@@ -55,7 +55,7 @@ class Check:
         self.entry, self.path, self.seed = entry, path, seed
         context: Any = _context()  # BaseContext does not declare Process
         self._receiver, sender = context.Pipe(duplex=False)
-        arguments = (entry.name, str(path), seed, sender)
+        arguments = (entry, str(path), seed, sender)
         self._process = context.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
         sender.close()
@@ -140,7 +140,7 @@ def _no_end(seconds: float) -> str:
     return f"no result after {seconds:g} seconds: is there a loop without an end?"
 
 
-def _work(name: str, file: str, seed: int, sender: Connection) -> None:
+def _work(entry: Entry, file: str, seed: int, sender: Connection) -> None:
     """Check one file and send the result; in the child process."""
     if hasattr(os, "setsid"):
         os.setsid()
@@ -150,7 +150,7 @@ def _work(name: str, file: str, seed: int, sender: Connection) -> None:
     from exercises.checking.judge import judge
 
     torch.set_num_threads(1)
-    entry, process = find_exercise(name), os.getpid()
+    process = os.getpid()
     main = threading.main_thread().ident or 0
     send_lock = threading.Lock()
 
@@ -171,7 +171,7 @@ def _work(name: str, file: str, seed: int, sender: Connection) -> None:
         result = judge(entry, Path(file), seed)
     except BaseException as error:  # a defect of the check
         message = f"the check itself failed: {own_line(error)}; please report it"
-        result = Result(name, "error", message, file=file, seed=seed)
+        result = Result(entry.name, "error", message, file=file, seed=seed)
     send(result)
 
 
