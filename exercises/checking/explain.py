@@ -1,5 +1,6 @@
 """Words for a wrong line: how its values differ, which equation belongs there, what it raised."""
 
+import ast
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 from exercises.checking.attempt import Failure
 from exercises.checking.comparison import Comparison, same_values
 from exercises.checking.probes import Event, Site
+from exercises.checking.symbols import in_symbols
 
 MAX_SHAPES = 6
 """Shapes listed after an exception: those of the names in its line."""
@@ -70,6 +72,15 @@ def _times(count: int) -> str:
 
 def _ordinal(n: int) -> str:
     return {1: "first", 2: "second", 3: "third"}.get(n, f"{n}th")
+
+
+def computed_at(site: Site) -> str:
+    """The learner's statement in the symbols of the equations; "" for a loop."""
+    if site.expression is None:
+        return ""
+    code = ast.unparse(site.expression)
+    is_variable = site.name.isidentifier() and site.name not in ("return", "if")
+    return in_symbols(f"{site.name} = {code}" if is_variable else code)
 
 
 def equation_at(text: str, site: Site) -> str:

@@ -17,9 +17,15 @@ from torch import Generator, Tensor
 
 from exercises.checking.attempt import Attempt, Failure
 from exercises.checking.comparison import Comparison, tensors_of
-from exercises.checking.explain import difference_between, equation_at, error_at, inputs_changed
-from exercises.checking.mutations import computed_instead, pretty
+from exercises.checking.explain import (
+    computed_at,
+    difference_between,
+    equation_at,
+    error_at,
+    inputs_changed,
+)
 from exercises.checking.probes import Event, ProbedFile, Recording, Replacements, Site, functions_of
+from exercises.checking.symbols import in_symbols
 
 SEEDS = 3
 """Random inputs that a right answer must pass."""
@@ -260,8 +266,7 @@ class Search:
             difference_between(site, observed, right, self.comparison),
             line=site.line,
             source=site.source,
-            computes=self._holds_other(site, right_site)
-            or computed_instead(right_site, observed, right, vars(self.solution.module)),
+            computes=self._holds_other(site, right_site) or computed_at(site),
             expected=equation_at(self.solution.text, right_site),
             proved=proved,
         )
@@ -275,7 +280,7 @@ class Search:
                 right_site.line,
             )
             if is_same_statement and other != right_site and self._same_events(events, right):
-                return pretty(other.name, site.name)
+                return in_symbols(f"{site.name} = {other.name}")
         return ""
 
     def _unproved(self, suspects: Sequence[Site]) -> Failure:
