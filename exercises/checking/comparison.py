@@ -1,4 +1,4 @@
-"""Whether two values are the same, with the gradients that flow into them."""
+"""Whether two values are the same, and the gradients of a value."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,33 +8,6 @@ from torch import Tensor
 
 TOLERANCE = 1e-9
 """Relative to the largest right element, or to 1. Everything is computed in float64."""
-
-
-class Comparison:
-    """Compare values of two runs.
-
-    Args:
-        inputs, right_inputs: the leaves of both runs; if given, gradients with respect to them
-            are compared as well.
-    """
-
-    def __init__(self, inputs: Sequence[Tensor] = (), right_inputs: Sequence[Tensor] = ()) -> None:
-        self.inputs = [each for each in inputs if each.requires_grad]
-        self.right_inputs = [each for each in right_inputs if each.requires_grad]
-
-    def same(self, value: Any, right: Any, gradients: bool = False) -> bool:
-        """Whether two values agree: tensors, scalars, and tuples, lists, dictionaries of them."""
-        if not same_values(value, right):
-            return False
-        return not gradients or self.same_gradients(value, right)
-
-    def same_gradients(self, value: Any, right: Any) -> bool:
-        """Whether a random combination of the values has the same gradients in both runs."""
-        if not self.inputs:
-            return True
-        ours = _gradients(tensors_of(value), self.inputs)
-        theirs = _gradients(tensors_of(right), self.right_inputs)
-        return all(same_values(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def tensors_of(value: Any) -> list[Tensor]:
@@ -85,15 +58,20 @@ def _same_tensors(value: Tensor, right: Tensor) -> bool:
     return bool(float((value - right).abs().max()) <= limit * scale)
 
 
-def _gradients(outputs: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
-    """The gradient of a fixed random combination of the outputs; zeros where there is none."""
+def gradients_of(value: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients of a fixed random combination of a value's elements; zeros if there are none.
+
+    Args:
+        value: a tensor, or several in tuples and lists.
+        inputs: the leaves with respect to which the gradients are computed.
+    """
     generator = torch.Generator().manual_seed(0)
     terms = [
-        (output * torch.randn(output.shape, generator=generator, dtype=torch.float64)).sum()
-        for output in outputs
-        if output.is_floating_point()
+        (tensor * torch.randn(tensor.shape, generator=generator, dtype=torch.float64)).sum()
+        for tensor in tensors_of(value)
+        if tensor.is_floating_point()
     ]
-    total = torch.stack(terms).sum() if terms else None
+    total = torch.stack(terms).sum() if terms and inputs else None
     if total is None or not total.requires_grad:
         return [torch.zeros_like(each) for each in inputs]
     found = torch.autograd.grad(total, inputs, retain_graph=True, allow_unused=True)

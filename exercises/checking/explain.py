@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from exercises.checking.attempt import Failure
-from exercises.checking.comparison import Comparison, same_values
+from exercises.checking.comparison import same_values
 from exercises.checking.probes import Event, Site
 from exercises.checking.symbols import in_symbols
 
@@ -18,9 +18,7 @@ MAX_SHAPES = 6
 """Shapes listed after an exception: those of the names in its line."""
 
 
-def difference_between(
-    site: Site, observed: Sequence[Event], right: Sequence[Event], comparison: Comparison
-) -> str:
+def difference_between(site: Site, observed: Sequence[Event], right: Sequence[Event]) -> str:
     """How the values of a site differ from the right ones, in one sentence."""
     subject = _subject(site)
     if site.is_loop and len(observed) != len(right):
@@ -29,7 +27,7 @@ def difference_between(
         where = f" when this line runs for the {_ordinal(n + 1)} time" if len(right) > 1 else ""
         if not same_values(ours.value, theirs.value):
             return f"{subject} {_difference(ours.value, theirs.value)}{where}"
-        if not comparison.same_gradients(ours.live, theirs.live):
+        if not same_values(ours.gradients, theirs.gradients):
             return f"{subject} has the right value, but not the right gradient{where}"
     return f"this line runs {_times(len(observed))}, expected {_times(len(right))}"
 

@@ -6,8 +6,6 @@ the file.
 """
 
 import ast
-import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,8 @@ from types import ModuleType
 from typing import Any
 
 import torch
+
+from exercises.checking.comparison import gradients_of
 
 PROBE = "__probe__"
 
@@ -54,15 +54,14 @@ class Event:
     """One value of one site.
 
     Attributes:
-        value: a detached copy; ``live`` is the value itself, with its graph.
-        scope: the local variables of the function at that moment.
+        value: a detached copy.
+        gradients: of the value with respect to the inputs; empty if they are not compared.
         versions: counts the in-place changes of the inputs so far.
     """
 
     site: Site
     value: Any
-    live: Any
-    scope: Mapping[str, Any]
+    gradients: list[torch.Tensor]
     versions: int
 
 
@@ -77,11 +76,13 @@ class Recording:
     Attributes:
         events: all values in the order of execution.
         output: what the run returned; None if it raised.
+        gradients: of the output, like those of an event.
         error: the exception that it raised, if any.
     """
 
     events: list[Event] = field(default_factory=list)
     output: Any = None
+    gradients: list[torch.Tensor] = field(default_factory=list)
     error: Exception | None = None
 
     def by_site(self) -> dict[Site, list[Event]]:
@@ -112,6 +113,8 @@ class ProbedFile:
         self._recording = Recording()
         self._replacements: Replacements = {}
         self._inputs: tuple[torch.Tensor, ...] = ()
+        self._leaves: list[torch.Tensor] = []
+        self._counts: dict[Site, int] = {}
         exec(compile(tree, str(self.path), "exec"), vars(self.module))
 
     def record(
@@ -119,12 +122,20 @@ class ProbedFile:
         run: Callable[[ModuleType], Any],
         inputs: Sequence[torch.Tensor] = (),
         replacements: Replacements | None = None,
+        gradients: bool = False,
     ) -> Recording:
-        """Call ``run`` with the module; the values of some sites may be replaced."""
+        """Call ``run`` with the module; the values of some sites may be replaced.
+
+        Args:
+            inputs: tensors that the run must not change.
+            gradients: whether to compute the gradient of every value with respect to the inputs.
+        """
         self._recording, self._replacements = Recording(), replacements or {}
         self._inputs, self._counts = tuple(inputs), dict.fromkeys(self._replacements, 0)
+        self._leaves = [each for each in inputs if gradients and each.requires_grad]
         try:
             self._recording.output = run(self.module)
+            self._recording.gradients = gradients_of(self._recording.output, self._leaves)
         except NotImplementedError:
             raise
         except Exception as error:  # any error of the learner's code
@@ -138,8 +149,8 @@ class ProbedFile:
             self._counts[site] += 1
             value = values[count] if count < len(values) else value
         versions = sum(each._version for each in self._inputs)
-        scope = dict(sys._getframe(1).f_locals)
-        self._recording.events.append(Event(site, copied(value), value, scope, versions))
+        gradients = gradients_of(value, self._leaves)
+        self._recording.events.append(Event(site, copied(value), gradients, versions))
         return value
 
 
@@ -288,8 +299,3 @@ class _Transformer(ast.NodeTransformer):
 
 def _target_name(target: ast.expr) -> str:
     return f"{ast.unparse(target.value)}[]" if isinstance(target, ast.Subscript) else target.id  # type: ignore[attr-defined]
-
-
-def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a function's parameters, in order."""
-    return tuple(inspect.signature(function).parameters)
