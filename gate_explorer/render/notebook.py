@@ -77,13 +77,12 @@ def explore(
     """
     if isinstance(model, str | Path):
         observation = _observe_run(Path(model), image, label)
+    elif isinstance(image, Tensor):
+        observation = observe(model, image, sequence=sequence, label=label, class_names=class_names)
     else:
-        observation = observe(
-            model,
-            image,  # type: ignore[arg-type]  # observe rejects what is not a tensor
-            sequence=sequence,
-            label=label,
-            class_names=class_names,
+        raise ExplorerError(
+            f"image is {image!r}: expected a tensor (height, width), or the folder of a run as "
+            "model"
         )
     (panels,) = build_panels([observation])
     figure = _empty_grid(panels.cells[0])

@@ -53,5 +53,7 @@ def test_a_run_is_loaded_by_its_folder(tmp_path: Path) -> None:
     assert explore(folder).data == explore(run.model, run.images.test_images[0]).data
     with pytest.raises(ExplorerError, match="give the index of a test image"):
         explore(folder, torch.zeros(8, 8))
+    with pytest.raises(ExplorerError, match="image is None: expected a tensor"):
+        explore(run.model)
     with pytest.raises(ConfigError, match="no_such_run"):
         explore(tmp_path / "no_such_run")
