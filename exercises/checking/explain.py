@@ -78,7 +78,8 @@ def computed_at(site: Site) -> str:
         return ""
     code = ast.unparse(site.expression)
     is_variable = site.name.isidentifier() and site.name not in ("return", "if")
-    return in_symbols(f"{site.name} = {code}" if is_variable else code)
+    targets = site.source.partition(" = ")[0]  # several in a statement such as i, f = ...
+    return in_symbols(f"{targets} = {code}" if is_variable else code)
 
 
 def equation_at(text: str, site: Site) -> str:

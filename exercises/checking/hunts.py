@@ -1,0 +1,87 @@
+"""The check of a mistake hunt. The learner has to find the wrong line, so it is not named."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Generator, Tensor
+
+from exercises.checking.attempt import Attempt, Failure
+from exercises.checking.comparison import same_values
+from exercises.checking.statements import Search, check_call
+from exercises.exercise import find_exercise
+
+Named = Mapping[str, Tensor]
+"""What a layer returns, by the name that the message uses."""
+
+
+def check_hunt(
+    attempt: Attempt,
+    call: Callable[..., Named],
+    draw: Callable[[Generator], tuple[Any, ...]],
+    name: str,
+    draw_one_step: Callable[[Generator], tuple[Any, ...]] | None = None,
+) -> None:
+    """Compare a layer with a mistake in it with the right one.
+
+    Args:
+        call: receives the module and the drawn arguments; returns named tensors.
+        draw: random arguments.
+        name: of the class.
+        draw_one_step: random arguments with a single time step; the message describes it too.
+
+    Raises:
+        Failure: it is still wrong. The line is named only if the learner has written it; a line
+            that was given is described by what agrees and what differs.
+    """
+    attempt.get(name)
+    try:
+        check_call(attempt, call, draw, name)
+    except Failure as failure:
+        given = find_exercise(attempt.solution.__name__.rpartition(".")[2]).template.learners_copy()
+        lines = {line.strip() for line in given.splitlines()}
+        if failure.line and failure.source.strip() not in lines:
+            raise
+        message = f"the mistake is not found yet: {_describe(attempt, call, draw, name)}"
+        if draw_one_step is not None:
+            message += f"; in a single step {_describe(attempt, call, draw_one_step, name)}"
+        raise Failure(message) from None
+
+
+def _describe(
+    attempt: Attempt,
+    call: Callable[..., Named],
+    draw: Callable[[Generator], tuple[Any, ...]],
+    name: str,
+) -> str:
+    """Which of the returned values agree, and from which time step on the others differ."""
+    search = Search(attempt, call, draw(attempt.generator()), name, gradients=True)
+    observed, right = search.observed, search.right
+    if observed.error is not None:
+        return f"{type(observed.error).__name__}: {observed.error}"
+    agree = [n for n, value in right.output.items() if same_values(observed.output.get(n), value)]
+    differ = [name for name in right.output if name not in agree]
+    if not differ and same_values(observed.gradients, right.gradients):
+        return "every value and every gradient agrees"
+    if not differ:
+        return "every value agrees, the gradients differ"
+    since = _first_step(observed.output, right.output)
+    parts = [f"{_listed(agree)} {'agrees' if len(agree) == 1 else 'agree'}"] if agree else []
+    parts += [f"{_listed(differ)} {'differs' if len(differ) == 1 else 'differ'}{since}"]
+    return ", ".join(parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _first_step(observed: Named, right: Named) -> str:
+    """Since when the sequences differ, which have the shape (T, B, ...)."""
+    for name, expected in right.items():
+        value = observed.get(name)
+        is_sequence = expected.dim() == 3 and len(expected) > 1
+        if isinstance(value, Tensor) and value.shape == expected.shape and is_sequence:
+            for t, (ours, theirs) in enumerate(zip(value, expected, strict=True)):
+                if not same_values(ours, theirs):
+                    return f" from time step {t} on"
+    return ""
