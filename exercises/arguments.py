@@ -84,6 +84,8 @@ class Arguments:
         int, tyro.conf.arg(metavar="N", help_behavior_hint=f"(default: {HINT_LEVELS})")
     ] = HINT_LEVELS
     """Show hints up to this level, 0 to 3. The variable EXERCISES_MAX_HINT sets a limit too."""
+    nbgrader: bool = False
+    """Write notebooks whose checks are test cells of nbgrader, one point each."""
     yes: bool = False
     """Answer yes to every question of reset and solution."""
 
@@ -101,6 +103,8 @@ class Arguments:
             raise ConfigError(f"--json is for check and grade, not for {self.action}")
         if self.csv is not None and self.action != "grade":
             raise ConfigError(f"--csv is for grade, not for {self.action}")
+        if self.nbgrader and self.action != "notebooks":
+            raise ConfigError(f"--nbgrader is for notebooks, not for {self.action}")
         if self.seed is not None and self.seed < 0:
             raise ConfigError(f"--seed is {self.seed}: expected 0 or more")
         if not 0 <= self.max_hint <= HINT_LEVELS:

@@ -136,7 +136,7 @@ def _notebooks(arguments: Arguments, workspace: Workspace, console: Console) -> 
     from exercises.notebooks import write_notebooks
 
     folder = Path(arguments.name) if arguments.name else workspace.folder / "notebooks"
-    for path, is_new in write_notebooks(folder):
+    for path, is_new in write_notebooks(folder, arguments.nbgrader):
         note = "" if is_new else " exists and was not changed"
         display.line(console, f"{printable(path)}{note}")
     return 0

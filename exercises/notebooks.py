@@ -30,11 +30,12 @@ model = SequenceClassifier(LSTM(8, 16, batch_first=True), num_classes=10)
 explore(model, images.test_images[0])"""
 
 
-def notebook(part: str) -> dict[str, Any]:
+def notebook(part: str, nbgrader: bool = False) -> dict[str, Any]:
     """One part as a notebook in nbformat 4.5, without outputs.
 
     Args:
         part: the name of the part's folder, such as ``part_3_gates``.
+        nbgrader: whether the checks are test cells of nbgrader, one point each.
     """
     cells = [
         _markdown(
@@ -45,15 +46,8 @@ def notebook(part: str) -> dict[str, Any]:
     ]
     for entry in all_exercises():
         if entry.part == part:
-            cells += _exercise_cells(entry)
-    cells += [
-        _markdown(
-            "## The gates of a layer\n\nThe explorer shows each gate and state while an LSTM reads "
-            "a digit, here before training. For a trained model, give the folder of its run: "
-            '`explore("runs/NAME", label=7)`.'
-        ),
-        _code(GATES),
-    ]
+            cells += _graded_cells(entry) if nbgrader else _exercise_cells(entry)
+    cells += [] if nbgrader else _explorer_cells()
     numbered = [{**cell, "id": f"{part}-{n}"} for n, cell in enumerate(cells)]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return {
@@ -64,6 +58,17 @@ def notebook(part: str) -> dict[str, Any]:
     }
 
 
+def _explorer_cells() -> list[Cell]:
+    return [
+        _markdown(
+            "## The gates of a layer\n\nThe explorer shows each gate and state while an LSTM reads "
+            "a digit, here before training. For a trained model, give the folder of its run: "
+            '`explore("runs/NAME", label=7)`.'
+        ),
+        _code(GATES),
+    ]
+
+
 def _exercise_cells(entry: Entry) -> list[Cell]:
     explanation = entry.docstring.partition("\n")[2].strip()
     return [
@@ -71,6 +76,29 @@ def _exercise_cells(entry: Entry) -> list[Cell]:
         _code(cell_text(entry, entry.template.learners_copy())),
         _code(f'check("{entry.name}")'),
     ]
+
+
+def _graded_cells(entry: Entry) -> list[Cell]:
+    """The same cells with nbgrader's metadata; a check that fails raises an exception."""
+    explanation, answer, _ = _exercise_cells(entry)
+    test = _code(f'check("{entry.name}").raise_if_failed()')
+    common = {"schema_version": 3, "task": False, "cell_type": "code"}
+    answer["metadata"]["nbgrader"] = {
+        **common,
+        "grade_id": entry.name,
+        "grade": False,
+        "solution": True,
+        "locked": False,
+    }
+    test["metadata"]["nbgrader"] = {
+        **common,
+        "grade_id": f"check_{entry.name}",
+        "grade": True,
+        "points": 1,
+        "solution": False,
+        "locked": True,
+    }
+    return [explanation, answer, test]
 
 
 def cell_text(entry: Entry, file: str) -> str:
@@ -93,8 +121,12 @@ def _code(text: str) -> Cell:
     }
 
 
-def write_notebooks(folder: Path) -> list[tuple[Path, bool]]:
+def write_notebooks(folder: Path, nbgrader: bool = False) -> list[tuple[Path, bool]]:
     """Write the notebooks of all parts; never replace a file.
+
+    Args:
+        folder: where; it is created.
+        nbgrader: see ``notebook``.
 
     Returns:
         Each path, and whether it is new.
@@ -107,7 +139,7 @@ def write_notebooks(folder: Path) -> list[tuple[Path, bool]]:
         path = folder / f"{part}.ipynb"
         is_new = not path.exists()
         if is_new:
-            text = json.dumps(notebook(part), indent=1, ensure_ascii=False) + "\n"
+            text = json.dumps(notebook(part, nbgrader), indent=1, ensure_ascii=False) + "\n"
             with write_errors_as_config_errors("the folder", path):
                 folder.mkdir(parents=True, exist_ok=True)
                 with atomic_write(path) as file:

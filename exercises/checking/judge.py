@@ -137,11 +137,21 @@ def _unwritten(entry: Entry, text: str, tree: ast.Module) -> Failure | None:
         task = _task_above(text.splitlines(), min(raising))
         return Failure(f"not written yet: {task}" if task else "not written yet", line=min(raising))
     template = entry.template
-    if ast.dump(tree) == ast.dump(ast.parse(template.learners_copy())):
+    copy = template.learners_copy()
+    if _code(tree) == _code(ast.parse(copy)):
         region, lines = template.regions[0], template.lines_to_write()[0]
-        where = f"lines {lines[0]} to {lines[-1]}" if len(lines) > 1 else f"line {lines[0]}"
+        # A cell of a notebook has the same code without the explanation above it.
+        shift = len(text.rstrip().splitlines()) - len(copy.rstrip().splitlines())
+        first, last = lines[0] + shift, lines[-1] + shift
+        where = f"lines {first} to {last}" if first < last else f"line {first}"
         return Failure(f"not changed yet, {where}: {region.task}")
     return None
+
+
+def _code(tree: ast.Module) -> str:
+    """The code of a file without its docstring, comments and layout."""
+    docstring = ast.get_docstring(tree) is not None
+    return ast.dump(ast.Module(tree.body[docstring:], []))
 
 
 def _task_above(lines: list[str], number: int) -> str:

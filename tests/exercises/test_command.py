@@ -168,6 +168,7 @@ def test_the_next_exercise_is_the_first_that_is_not_passed() -> None:
         (["reset"], "reset requires the exercise's name"),
         (["list", "lstm_step"], "list takes no name: got 'lstm_step'"),
         (["hint", "--json", "a.json"], "--json is for check and grade, not for hint"),
+        (["check", "--nbgrader"], "--nbgrader is for notebooks, not for check"),
         (["check", "--max-hint", "4"], "--max-hint is 4: expected 0 to 3"),
         (["check", "--seed", "-1"], "--seed is -1: expected 0 or more"),
         (["check", "--json", "no/a.json"], "the folder no does not exist"),

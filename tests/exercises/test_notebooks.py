@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import types
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,12 @@ def test_a_notebook_runs_from_top_to_bottom(
         if text.startswith("check("):
             checked.append(value.result.exercise)
             assert value.result.status == "unwritten"
+            if value.result.line == 0:  # a mistake to find
+                first = int(re.findall(r"\d+", value.result.message)[0])
+                given = entries[checked[-1]].template.regions[0].given[0]
+                assert executor.history[-2].splitlines()[first - 1] == given
     assert checked == list(entries)
-    assert type(value).__name__ == "Figure"  # the explorer's
-    assert "<div" in value.to_html(include_plotlyjs=False)
+    assert "text/html" in value._repr_mimebundle_()  # the explorer's figure
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -118,3 +122,23 @@ def test_notebooks_are_written_and_never_replaced(tmp_path: Path) -> None:
     first.write_text("my work")
     assert not any(is_new for _, is_new in write_notebooks(tmp_path / "notebooks"))
     assert first.read_text() == "my work"
+
+
+def test_the_checks_of_a_notebook_for_nbgrader_are_test_cells() -> None:
+    (part,) = [entry.part for entry in all_exercises() if entry.name == EXERCISE]
+    cells = {
+        cell["metadata"]["nbgrader"]["grade_id"]: cell
+        for cell in notebook(part, nbgrader=True)["cells"]
+        if "nbgrader" in cell["metadata"]
+    }
+    names = [entry.name for entry in all_exercises() if entry.part == part]
+    assert list(cells) == [each for name in names for each in (name, f"check_{name}")]
+    answer, test = cells[EXERCISE], cells[f"check_{EXERCISE}"]
+    assert answer["metadata"]["nbgrader"]["solution"]
+    assert test["metadata"]["nbgrader"]["grade"]
+    assert test["metadata"]["nbgrader"]["points"] == 1
+    executor = Executor()
+    executor.run("from exercises import check, hint")
+    executor.run("".join(answer["source"]))
+    with pytest.raises(ExerciseFailedError, match="not written yet"):
+        executor.run("".join(test["source"]))
