@@ -86,12 +86,15 @@ def _outcome(entry: Entry, path: Path, seed: int) -> tuple[Status, Failure | Non
         tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         return "error", _syntax_failure(error)
-    if (unwritten := _unwritten(entry, text, tree)) is not None:
+    if (unwritten := _unwritten(text, tree)) is not None:
         return "unwritten", unwritten
+    unchanged = _unchanged(entry, text, tree)
     try:
         with loaded(path, text) as module:
             entry.check()(Attempt(module, entry.solution_module(), seed))
     except Failure as failure:
+        if unchanged:
+            return "unwritten", Failure(f"{unchanged}; {failure.message}")
         return "failed", failure
     except BaseException as error:  # the learner's code may raise anything, SystemExit included
         return "error", _failure_of(error, path)
@@ -126,7 +129,7 @@ def _syntax_failure(error: SyntaxError | ValueError) -> Failure:
     return Failure(f"{kind} error: {error.msg}", line=error.lineno or 0)
 
 
-def _unwritten(entry: Entry, text: str, tree: ast.Module) -> Failure | None:
+def _unwritten(text: str, tree: ast.Module) -> Failure | None:
     """A failure for the first part that the learner has not written, or None."""
     raising = [
         node.lineno
@@ -136,16 +139,21 @@ def _unwritten(entry: Entry, text: str, tree: ast.Module) -> Failure | None:
     if raising:
         task = _task_above(text.splitlines(), min(raising))
         return Failure(f"not written yet: {task}" if task else "not written yet", line=min(raising))
+    return None
+
+
+def _unchanged(entry: Entry, text: str, tree: ast.Module) -> str:
+    """The task, if the file has the code of the original exercise; else ``""``."""
     template = entry.template
     copy = template.learners_copy()
-    if _code(tree) == _code(ast.parse(copy)):
-        region, lines = template.regions[0], template.lines_to_write()[0]
-        # A cell of a notebook has the same code without the explanation above it.
-        shift = len(text.rstrip().splitlines()) - len(copy.rstrip().splitlines())
-        first, last = lines[0] + shift, lines[-1] + shift
-        where = f"lines {first} to {last}" if first < last else f"line {first}"
-        return Failure(f"not changed yet, {where}: {region.task}")
-    return None
+    if _code(tree) != _code(ast.parse(copy)):
+        return ""
+    region, lines = template.regions[0], template.lines_to_write()[0]
+    # A cell of a notebook has the same code without the explanation above it.
+    shift = len(text.rstrip().splitlines()) - len(copy.rstrip().splitlines())
+    first, last = lines[0] + shift, lines[-1] + shift
+    where = f"lines {first} to {last}" if first < last else f"line {first}"
+    return f"not changed yet, {where}: {region.task}"
 
 
 def _code(tree: ast.Module) -> str:
