@@ -65,7 +65,7 @@ def test_at_least_three_wrong_answers_are_tried(entry: Entry) -> None:
 def test_the_hints_have_three_levels_that_differ(entry: Entry) -> None:
     assert len(entry.exercise.hints) == 3
     assert len(set(entry.exercise.hints)) == 3
-    assert all(len(hint) >= 20 and hint == hint.strip() for hint in entry.exercise.hints)
+    assert all(len(hint) >= 8 and hint == hint.strip() for hint in entry.exercise.hints)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
