@@ -36,7 +36,7 @@ def _subject(site: Site) -> str:
     names = {"return": "the returned value", "if": "the condition"}
     if site.name.endswith((".append", ".insert")):
         return "the appended value"
-    return names.get(site.name, site.name.removesuffix("+=").replace("[]", "[...]"))
+    return names.get(site.name, site.name)
 
 
 def _difference(value: Any, right: Any) -> str:

@@ -7,7 +7,8 @@ from torch import Generator, Tensor
 
 from exercises.checking.attempt import Attempt, Failure
 from exercises.checking.comparison import same_values
-from exercises.checking.statements import Search, check_call
+from exercises.checking.search import Search
+from exercises.checking.statements import check_call
 from exercises.exercise import find_exercise
 
 Named = Mapping[str, Tensor]

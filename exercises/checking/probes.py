@@ -43,6 +43,11 @@ class Site:
         return self.source.startswith("for ")
 
     @property
+    def variable(self) -> tuple[str, str]:
+        """The function and the name."""
+        return self.function, self.name
+
+    @property
     def statement(self) -> tuple[str, str, str]:
         """The same for the same code in the same function, wherever it is in the file."""
         code = self.source if self.expression is None else ast.unparse(self.expression)
@@ -224,27 +229,20 @@ class _Transformer(ast.NodeTransformer):
 
     @staticmethod
     def _names_to_probe_after(node: ast.stmt) -> list[str]:
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            return [node.target.id]
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            target = node.targets[0]
-            if isinstance(target, ast.Tuple | ast.List):
-                return [each.id for each in target.elts if isinstance(each, ast.Name)]
+        if isinstance(node, ast.AugAssign):
+            return _names_in(node.target)
+        if isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name):
+            return _names_in(node.targets[0])
         return []
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        if self.in_function and isinstance(node.targets[0], ast.Name | ast.Subscript):
-            node.value = self._call(node, _target_name(node.targets[0]), node.value)
+        if self.in_function and isinstance(node.targets[0], ast.Name):
+            node.value = self._call(node, node.targets[0].id, node.value)
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if self.in_function and node.value is not None and isinstance(node.target, ast.Name):
             node.value = self._call(node, node.target.id, node.value)
-        return node
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
-        if self.in_function and isinstance(node.target, ast.Subscript):
-            node.value = self._call(node, _target_name(node.target) + "+=", node.value)
         return node
 
     def visit_Return(self, node: ast.Return) -> ast.AST:
@@ -297,5 +295,13 @@ class _Transformer(ast.NodeTransformer):
         return ast.fix_missing_locations(ast.copy_location(assign, node))
 
 
-def _target_name(target: ast.expr) -> str:
-    return f"{ast.unparse(target.value)}[]" if isinstance(target, ast.Subscript) else target.id  # type: ignore[attr-defined]
+def _names_in(target: ast.expr) -> list[str]:
+    """The variables that an assignment changes: ``a, b = ...``, ``a[t] = ...``."""
+    match target:
+        case ast.Name(name):
+            return [name]
+        case ast.Subscript(ast.Name(name)):
+            return [name]
+        case ast.Tuple(elements) | ast.List(elements):
+            return [name for each in elements for name in _names_in(each)]
+    return []

@@ -70,9 +70,9 @@ EXERCISES = (
         "hunt_8_batch_first",
         minutes=10,
         hints=(
-            "The layer receives the right elements in the wrong places.",
+            "h_n is right, so the loop over time is. What happens to the outputs after it?",
             "reshape keeps the order of the elements in memory, so it does not exchange axes.",
-            "time_first = x.transpose(0, 1)",
+            "outputs = steps.transpose(0, 1)",
         ),
     ),
     Exercise(

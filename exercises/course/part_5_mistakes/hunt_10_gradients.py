@@ -5,8 +5,8 @@ the last steps of a sequence show: whatever was important earlier, it does not l
 
     c' = f ⊙ c + i ⊙ g        h' = o ⊙ tanh(c')
 
-The check compares it with a right layer of the same weights and says what agrees. Read that first,
-and think which statement can have such an effect, before you read the code.
+The check compares it with a right layer of the same weights and reports what agrees. Read that
+first, and think which statement can have such an effect, before you read the code.
 
 Shapes: x (T, B, I); h and c (B, H).
 """

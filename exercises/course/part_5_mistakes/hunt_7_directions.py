@@ -6,8 +6,8 @@ another time step.
 
     output_t = [forward state after x_1 ... x_t, reverse state after x_T ... x_t]
 
-The check compares it with a right layer of the same weights and says what agrees. Read that first,
-and think which statement can have such an effect, before you read the code.
+The check compares it with a right layer of the same weights and reports what agrees. Read that
+first, and think which statement can have such an effect, before you read the code.
 
 Shapes: x (T, B, I); h_0 (2, B, H), forward first; outputs (T, B, 2H); h_n (2, B, H).
 """

@@ -1,12 +1,13 @@
 """Find the mistake: a layer for the batch-first layout.
 
-This layer trains badly, although every shape is right, for every batch size and length. With a
-batch of one sequence it is exact.
+A classifier that reads h_n trains with this layer as well as with a right one. A tagger, which
+needs the output of every step, receives outputs of other sequences, although every shape is right
+for every batch size and length. With a batch of one sequence the layer is exact.
 
     x (B, T, I) -> (T, B, I) -> the loop over time -> (T, B, H) -> (B, T, H)
 
-The check compares it with a right layer of the same weights and says what agrees. Read that first,
-and think which statement can have such an effect, before you read the code.
+The check compares it with a right layer of the same weights and reports what agrees. Read that
+first, and think which statement can have such an effect, before you read the code.
 
 Shapes: x (B, T, I); h_0 (1, B, H); outputs (B, T, H).
 """
@@ -29,8 +30,8 @@ class BatchFirstRNN(nn.Module):
         outputs = steps.transpose(0, 1)  # outputs (B, T, H): axes 0 and 1 exchanged
         return outputs, h_n  # the outputs, h_n
         # given:
-        # time_first = x.reshape(x.size(1), x.size(0), x.size(2))
+        # time_first = x.transpose(0, 1)
         # steps, h_n = self.rnn(time_first, h_0)
-        # outputs = steps.transpose(0, 1)
+        # outputs = steps.reshape(x.size(0), x.size(1), -1)
         # return outputs, h_n
         # end solution

@@ -8,8 +8,8 @@ layer trains, but every prediction depends a little on how the batch was padded.
 
 The first step has t = 0, so a sequence of length n has the steps 0 ... n - 1.
 
-The check compares it with a right layer of the same weights and says what agrees. Read that first,
-and think which statement can have such an effect, before you read the code.
+The check compares it with a right layer of the same weights and reports what agrees. Read that
+first, and think which statement can have such an effect, before you read the code.
 
 Shapes: x (T, B, I); h (B, H); lengths (B,).
 """

@@ -39,8 +39,9 @@ WRONG = {
         Wrong("torch.cat([h_forward, h_reverse])", "torch.cat([h_forward, reverse[-1:]])"),
     ],
     "hunt_8_batch_first": [
-        Wrong("time_first = x.transpose(0, 1)", "time_first = x.transpose(0, 1).flip(0)"),
         Wrong("outputs = steps.transpose(0, 1)", "outputs = steps.reshape(x.shape[:2] + (-1,))"),
+        Wrong("outputs = steps.transpose(0, 1)", "outputs = steps"),
+        Wrong("time_first = x.transpose(0, 1)", "time_first = x.reshape(x.size(1), *x.shape[::2])"),
         Wrong("self.rnn(time_first, h_0)", "self.rnn(time_first)"),
     ],
     "hunt_9_lengths": [

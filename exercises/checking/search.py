@@ -1,0 +1,323 @@
+"""Find the statement of the learner's function that is wrong.
+
+The learner's function and the solution run on the same random inputs while the value of every
+statement is recorded (``probes``). A statement whose values the solution does not have is suspect.
+It is proved to be wrong by an intervention: with the solution's values in its place, the function
+returns what it should.
+"""
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from exercises.checking.attempt import Attempt, Failure
+from exercises.checking.comparison import same_values, tensors_of
+from exercises.checking.explain import (
+    computed_at,
+    difference_between,
+    equation_at,
+    error_at,
+    inputs_changed,
+)
+from exercises.checking.probes import Event, ProbedFile, Recording, Replacements, Site, functions_of
+from exercises.checking.symbols import in_symbols
+
+MAX_SECONDS = 2.0
+"""The search for the line stops after this time and names the first suspect statement."""
+
+Arguments = tuple[Any, ...]
+Call = Callable[..., Any]
+Group = tuple[Site, ...]
+"""The sites of one statement."""
+
+
+class Search:
+    """The comparison of two functions on one set of arguments, and the search for the line."""
+
+    def __init__(
+        self, attempt: Attempt, call: Call, arguments: Arguments, name: str, gradients: bool
+    ) -> None:
+        self.given_functions = _same_functions(attempt)
+        self.learner = ProbedFile(attempt.module, self.given_functions)
+        self.solution = ProbedFile(attempt.solution, self.given_functions)
+        self.call, self.arguments, self.name = call, arguments, name
+        self.deadline = time.monotonic() + MAX_SECONDS
+        self.given = {site.statement for site in self.solution.sites}
+        self.right = self._record(self.solution, gradients=gradients)
+        if self.right.error is not None:
+            raise self.right.error
+        self.observed = self._record(self.learner, gradients=gradients)
+        self.vocabulary = self.right.by_site()
+
+    def raise_if_different(self) -> None:
+        """Raise ``Failure`` with the first wrong line."""
+        self._check_inputs_are_unchanged()
+        if self._is_right(self.observed):
+            return
+        suspects = self._suspects(self.observed)
+        found = self._single(suspects) or self._several(with_return=False)
+        loops = self._loops_with_wrong_count(suspects)
+        if loops and (found is None or found[0].name == "return"):
+            raise self._failure(*loops[0], proved=False)
+        if found is None and not self._unlike_solution(suspects):
+            found = self._several(with_return=True)
+        if found is None:
+            raise self._unproved([site for group in suspects for site in group])
+        raise self._failure(*found, proved=True)
+
+    def _check_inputs_are_unchanged(self) -> None:
+        before = None
+        for event in self.observed.events:
+            if before is not None and event.versions > before:
+                raise inputs_changed(event.site)
+            before = event.versions
+
+    def _record(
+        self,
+        file: ProbedFile,
+        replacements: Replacements | None = None,
+        gradients: bool = False,
+    ) -> Recording:
+        """One run with fresh copies of the arguments."""
+        arguments = [_leaf(each) for each in self.arguments]
+
+        def run(module: ModuleType) -> Any:
+            torch.manual_seed(0)
+            return self.call(module, *arguments)
+
+        return file.record(run, tensors_of(arguments), replacements, gradients)
+
+    def _with(self, replaced: dict[Site, Site]) -> Recording:
+        """The learner's run with the values of solution sites in place of some sites' values."""
+        values = {s: [e.value for e in self.vocabulary[r]] for s, r in replaced.items()}
+        return self._record(self.learner, values)
+
+    def _is_right(self, recording: Recording) -> bool:
+        """Whether the output is right; its gradients too, if no value was replaced."""
+        if recording.error is not None or not same_values(recording.output, self.right.output):
+            return False
+        is_original = recording is self.observed
+        return not is_original or same_values(recording.gradients, self.right.gradients)
+
+    def _suspects(self, recording: Recording, without: Collection[Site] = ()) -> list[Group]:
+        """The statements whose values are not the solution's, the first wrong value first."""
+        sites = recording.by_site()
+        wrong = [s for s in sites if s not in without and not self._matches(s, sites[s])]
+        position = {id(event): n for n, event in enumerate(recording.events)}
+        first = {s: position[id(self._first_wrong(s, sites[s]))] for s in wrong}
+        return sorted(_by_statement(wrong), key=lambda group: min(first[s] for s in group))
+
+    def _first_wrong(self, site: Site, events: Sequence[Event]) -> Event:
+        """The first event that differs from the solution's of the same name."""
+        for right in self._namesakes(site)[:1]:
+            for ours, theirs in zip(events, self.vocabulary[right], strict=False):
+                if not _same(ours, theirs):
+                    return ours
+            return events[-1]
+        return events[0]
+
+    def _matches(self, site: Site, events: Sequence[Event]) -> bool:
+        """Whether the solution has a site with these values: of the same name, if it has it."""
+        return any(
+            self._same_events(events, self.vocabulary[each])
+            for each in self._namesakes(site) or self.vocabulary
+        )
+
+    def _same_events(self, events: Sequence[Event], right: Sequence[Event]) -> bool:
+        interrupted = self.observed.error is not None and len(events) < len(right)
+        return (interrupted or len(events) == len(right)) and all(
+            _same(a, b) for a, b in zip(events, right, strict=False)
+        )
+
+    def _single(self, suspects: Sequence[Group]) -> tuple[Site, Site] | None:
+        """The first statement that makes everything right when its values are replaced.
+
+        Statements that the solution has too come last, and so does ``return``, which every
+        mistake reaches.
+        """
+        written = [group for group in suspects if group[0].statement not in self.given]
+        ordered = [*written, *(group for group in suspects if group not in written)]
+        if len(suspects) > 1:
+            ordered = [group for group in ordered if group[0].name != "return"]
+        for group in ordered:
+            for right in self._counterparts(group):
+                if self._is_right(self._with(dict(zip(group, right, strict=True)))):
+                    return group[0], right[0]
+        return None
+
+    def _counterparts(self, group: Group) -> Iterator[Group]:
+        """The solution's sites whose values may belong here, those of the same names first."""
+        named = tuple(each for site in group for each in self._namesakes(site)[:1])
+        if len(named) == len(group):
+            yield named
+        if group[0].name == "return":
+            return
+        events = self.observed.by_site()
+        for right in _by_statement(self.vocabulary):
+            fits = len(right) == len(group) and right != named and right[0].name != "return"
+            pairs = zip(group, right, strict=False)
+            if fits and all(_same_shapes(events[a], self.vocabulary[b]) for a, b in pairs):
+                if time.monotonic() > self.deadline:
+                    return
+                yield right
+
+    def _unlike_solution(self, suspects: Sequence[Group]) -> list[tuple[Site, Site]]:
+        """Statements whose variable the solution has, with values that occur nowhere in it."""
+        sites = self.observed.by_site()
+        return [
+            (site, right)
+            for site in (site for group in suspects for site in group if site.name != "return")
+            for right in self._namesakes(site)[:1]
+            if site.statement not in self.given
+            and not any(self._same_events(sites[site], each) for each in self.vocabulary.values())
+        ]
+
+    def _several(self, with_return: bool) -> tuple[Site, Site] | None:
+        """The first of several wrong statements that together make everything right."""
+        replaced: dict[Site, Site] = {}
+        recording = self.observed
+        for _ in self.learner.sites:
+            suspects = [
+                [(site, self._namesakes(site)[0]) for site in group if self._namesakes(site)]
+                for group in self._suspects(recording, replaced)
+                if with_return or group[0].name != "return"
+            ]
+            pairs = next(filter(None, suspects), None)
+            if pairs is None or time.monotonic() > self.deadline:
+                return None
+            replaced |= dict(pairs)
+            recording = self._with(replaced)
+            if self._is_right(recording):
+                return self._first_needed(replaced)
+        return None
+
+    def _first_needed(self, replaced: dict[Site, Site]) -> tuple[Site, Site]:
+        """The first site that is still needed when all others are replaced."""
+        needed = dict(replaced)
+        for site in replaced:
+            fewer = {s: r for s, r in needed.items() if s != site}
+            if fewer and self._is_right(self._with(fewer)):
+                needed = fewer
+        return next(iter(needed.items()))
+
+    def _equation_for(self, source: str) -> str:
+        """The equation of the solution's statement with the same target, or ""."""
+        target = source.partition("=")[0].strip()
+        sites = (site for site in self.solution.sites if site.name == target)
+        return next((equation_at(self.solution.text, site) for site in sites), "")
+
+    def _loops_with_wrong_count(self, suspects: Sequence[Group]) -> list[tuple[Site, Site]]:
+        if self.observed.error is not None:
+            return []
+        sites = self.observed.by_site()
+        return [
+            (site, right)
+            for site in (site for group in suspects for site in group if site.is_loop)
+            for right in self._namesakes(site)
+            if len(sites[site]) != len(self.vocabulary[right])
+        ]
+
+    def _namesakes(self, site: Site) -> list[Site]:
+        """The solution's sites of the same name in the same function, the likeliest first."""
+        ours = [each for each in self.learner.sites if each.variable == site.variable]
+        theirs = [each for each in self.solution.sites if each.variable == site.variable]
+        if len(ours) == len(theirs):
+            theirs = [theirs[ours.index(site)]]
+        count = len(self.observed.by_site().get(site, ()))
+        found = [each for each in theirs if each in self.vocabulary]
+        return sorted(found, key=lambda right: len(self.vocabulary[right]) != count)
+
+    def _failure(self, site: Site, right_site: Site, proved: bool) -> Failure:
+        observed = self.observed.by_site()[site]
+        right = self.vocabulary[right_site]
+        return Failure(
+            difference_between(site, observed, right),
+            line=site.line,
+            source=site.source,
+            computes=self._holds_other(site, right_site) or computed_at(site),
+            expected=equation_at(self.solution.text, right_site),
+            proved=proved,
+        )
+
+    def _holds_other(self, site: Site, right_site: Site) -> str:
+        """For ``a, b = ...`` in a wrong order: the name whose values this one holds."""
+        events = self.observed.by_site()[site]
+        for other, right in self.vocabulary.items():
+            is_same_statement = (other.function, other.line) == (
+                right_site.function,
+                right_site.line,
+            )
+            if is_same_statement and other != right_site and self._same_events(events, right):
+                return in_symbols(f"{site.name} = {other.name}")
+        return ""
+
+    def _unproved(self, suspects: Sequence[Site]) -> Failure:
+        """Without a proof: the exception's line, a loop, or the first statement that differs."""
+        named = self._unlike_solution([tuple(suspects)])
+        named += [(s, r) for s in suspects for r in self._namesakes(s)[:1]]
+        is_of_autograd = re.search("grad|differentiated", str(self.observed.error))
+        is_explained = self._unlike_solution([tuple(suspects)]) or (named and is_of_autograd)
+        if self.observed.error is not None and not is_explained:
+            failure = error_at(self.observed.error, self.learner.path, self.given_functions)
+            failure.expected = failure.expected or self._equation_for(failure.source)
+            return failure
+        if named:
+            return self._failure(*named[0], proved=False)
+        if suspects:
+            expected = f"its values are not in the equations of {self.name}"
+            return Failure(expected, line=suspects[0].line, source=suspects[0].source)
+        return Failure(f"{self.name} returns {_kind(self.observed.output)}, expected other values")
+
+
+def _by_statement(sites: Iterable[Site]) -> list[Group]:
+    """Sites grouped by their statement: ``i, f = ...`` has two."""
+    groups: dict[tuple[str, int], list[Site]] = {}
+    for site in sites:
+        groups.setdefault((site.function, site.line), []).append(site)
+    return [tuple(group) for group in groups.values()]
+
+
+def _leaf(value: Any) -> Any:
+    """A copy of an argument: a float tensor as a leaf that requires a gradient."""
+    if isinstance(value, Tensor):
+        leaf = value.detach().clone()
+        return leaf.requires_grad_(leaf.is_floating_point())
+    if isinstance(value, tuple | list):
+        return type(value)(map(_leaf, value))
+    if isinstance(value, dict):
+        return {key: _leaf(part) for key, part in value.items()}
+    return value
+
+
+def _same_functions(attempt: Attempt) -> frozenset[str]:
+    """The functions that the learner has not written: their code is the solution's."""
+    learner = functions_of(attempt.file.read_text(encoding="utf-8"))
+    solution = functions_of(Path(str(attempt.solution.__file__)).read_text(encoding="utf-8"))
+    return frozenset(name for name, code in learner.items() if solution.get(name) == code)
+
+
+def _same(event: Event, right: Event) -> bool:
+    """Whether two events have the same value and the same gradients."""
+    values = same_values(event.value, right.value)
+    return values and same_values(event.gradients, right.gradients)
+
+
+def _same_shapes(events: Sequence[Event], right: Sequence[Event]) -> bool:
+    pairs = zip(events, right, strict=False)
+    return len(events) == len(right) and all(
+        _shape(a.value) == _shape(b.value) is not None for a, b in pairs
+    )
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}" if value is not None else "nothing"
