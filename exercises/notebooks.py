@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from exercises.exercise import Entry, all_exercises
 from exercises.notebook_cells import MARK
 
 Cell = dict[str, Any]
+
+PROGRAM = '\nif __name__ == "__main__":\n'
 
 IMPORTS = "from exercises import check, hint"
 
@@ -70,17 +73,28 @@ def _explorer_cells() -> list[Cell]:
 
 
 def _exercise_cells(entry: Entry) -> list[Cell]:
+    """The explanation, the answer, its check, and how to run the experiment if there is one."""
     explanation = entry.docstring.partition("\n")[2].strip()
-    return [
+    _, _, program = entry.template.learners_copy().partition(PROGRAM)
+    cells = [
         _markdown(f"## {entry.number}. {entry.title}\n\n{explanation}"),
         _code(cell_text(entry, entry.template.learners_copy())),
         _code(f'check("{entry.name}")'),
     ]
+    if program:
+        text = textwrap.dedent(program).rstrip()
+        cells.append(
+            _markdown(
+                "After the check has passed, run the experiment in a new cell:\n\n"
+                f"```python\n{text}\n```"
+            )
+        )
+    return cells
 
 
 def _graded_cells(entry: Entry) -> list[Cell]:
     """The same cells with nbgrader's metadata; a check that fails raises an exception."""
-    explanation, answer, _ = _exercise_cells(entry)
+    explanation, answer, _, *more = _exercise_cells(entry)
     test = _code(f'check("{entry.name}").raise_if_failed()')
     common = {"schema_version": 3, "task": False, "cell_type": "code"}
     answer["metadata"]["nbgrader"] = {
@@ -98,13 +112,16 @@ def _graded_cells(entry: Entry) -> list[Cell]:
         "solution": False,
         "locked": True,
     }
-    return [explanation, answer, test]
+    return [explanation, answer, test, *more]
 
 
 def cell_text(entry: Entry, file: str) -> str:
-    """The text of the cell for a file of the exercise: the code after the explanation."""
+    """The text of the cell for a file of the exercise: the code without the explanation.
+
+    The program at the end of a file is left out too: a cell would run it before it is checked.
+    """
     code = re.sub(r'\A"""(.*?)"""\n+', "", file, count=1, flags=re.DOTALL)
-    return f"{MARK}{entry.name}\n{code}".rstrip()
+    return f"{MARK}{entry.name}\n{code.partition(PROGRAM)[0]}".rstrip()
 
 
 def _markdown(text: str) -> Cell:
