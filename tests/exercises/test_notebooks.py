@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import types
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def test_a_notebook_runs_from_top_to_bottom(
     entries = {entry.name: entry for entry in all_exercises() if entry.part == part}
     checked = []
     for text in code_cells(part):
-        value = executor.run(text)
+        # As Jupyter does with cells that have the tag raises-exception.
+        with suppress(NotImplementedError):
+            value = executor.run(text)
         if text.startswith("check("):
             checked.append(value.result.exercise)
             assert value.result.status == "unwritten"
