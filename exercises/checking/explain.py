@@ -55,6 +55,11 @@ def _difference(value: Any, right: Any) -> str:
             parts = ", ".join(f"part {n} {_difference(value[n], right[n])}" for n in wrong)
             return f"is wrong: {parts}"
         return "is wrong in every part"
+    if isinstance(right, dict) and isinstance(value, dict):
+        for key in right:
+            if not same_values(value.get(key), right[key]):
+                return f"is wrong: {key!r} {_difference(value.get(key), right[key])}"
+        return "has other keys"
     if isinstance(right, bool | int | float | str) and isinstance(value, bool | int | float | str):
         return f"is {value!r}, expected {right!r}"
     return f"is {_type(value)}, expected {_type(right)}"

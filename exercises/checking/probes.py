@@ -165,8 +165,10 @@ def copied(value: Any) -> Any:
         return value.detach().clone()
     if isinstance(value, torch.nn.utils.rnn.PackedSequence):
         return tuple(copied(part) for part in value if isinstance(part, torch.Tensor))
-    if isinstance(value, tuple | list):
-        return type(value)(map(copied, value)) if type(value) in (tuple, list) else tuple(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(copied, value))
+    if type(value) in (tuple, list):
+        return type(value)(map(copied, value))
     return value
 
 

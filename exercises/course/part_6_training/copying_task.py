@@ -68,7 +68,8 @@ def train(layer: nn.Module, seed: int = 0) -> float:
     with torch.no_grad():
         output, _ = layer(F.one_hot(make_tokens(symbols, BLANKS), SYMBOLS + 2).float())
         right = head(output[-2:]).argmax(-1) == symbols
-    return int(right.sum()) / right.numel()
+    share: float = int(right.sum()) / right.numel()
+    return share
 
 
 def make_layer(kind: str, forget_bias: float = 3.0) -> nn.Module:
