@@ -62,8 +62,9 @@ class Result:
 
 def text_lines(result: Result) -> list[str]:
     """The result as lines of plain text: the place and the statement first."""
+    printed = [("printed", line) for line in result.printed.splitlines()]
     if result.passed:
-        return [f"passed  {result.exercise}"]
+        return _columns([("passed", result.exercise), *printed])
     first, *more = [line.rstrip() for line in result.source.splitlines()] or [""]
     pairs = [(result.place, first), *(("", line.strip()) for line in more)]
     pairs.append(("wrong" if result.status == "failed" else "", result.message))
@@ -75,6 +76,9 @@ def text_lines(result: Result) -> list[str]:
         pairs.append(("mistake", result.mistake))
     if result.status == "failed":
         pairs.append(("inputs", f"random, --seed {result.seed} draws them again"))
-    pairs += [("printed", line) for line in result.printed.splitlines()]
+    return _columns([*pairs, *printed])
+
+
+def _columns(pairs: list[tuple[str, str]]) -> list[str]:
     width = max(len(name) for name, _ in pairs)
     return [printable(f"{name:{width}}  {text}".rstrip()) for name, text in pairs if name or text]

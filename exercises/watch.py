@@ -129,8 +129,11 @@ class Watch:
         display.show_result(self.console, result)
         display.line(self.console, "")
         display.line(self.console, display.progress_bar(progress))
-        if next_exercise(progress) is None:
+        following = next_exercise(progress, after=self.entry)
+        if following is None:
             display.line(self.console, "the course is complete", "bold green")
+        elif result.passed:
+            display.line(self.console, f"next: {following.title} (press n)")
         display.line(self.console, KEYS)
 
     def on_key(self, key: str) -> None:
