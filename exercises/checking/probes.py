@@ -43,6 +43,11 @@ class Site:
         return self.source.startswith("for ")
 
     @property
+    def is_element(self) -> bool:
+        """Whether the value is assigned to an element of a variable."""
+        return self.name.endswith("[...]")
+
+    @property
     def variable(self) -> tuple[str, str]:
         """The function and the name."""
         return self.function, self.name
@@ -238,8 +243,11 @@ class _Transformer(ast.NodeTransformer):
         return []
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        if self.in_function and isinstance(node.targets[0], ast.Name):
-            node.value = self._call(node, node.targets[0].id, node.value)
+        target = node.targets[0]
+        if self.in_function and isinstance(target, ast.Name):
+            node.value = self._call(node, target.id, node.value)
+        if self.in_function and isinstance(target, ast.Subscript):
+            node.value = self._call(node, f"{ast.unparse(target.value)}[...]", node.value)
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:

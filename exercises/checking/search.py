@@ -9,6 +9,7 @@ returns what it should.
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import permutations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,9 @@ from exercises.checking.symbols import in_symbols
 
 MAX_SECONDS = 2.0
 """The search for the line stops after this time and names the first suspect statement."""
+
+MAX_PERMUTED = 4
+"""Every order is tried for a statement with at most this many variables: ``i, f, g, o = ...``."""
 
 Arguments = tuple[Any, ...]
 Call = Callable[..., Any]
@@ -161,11 +165,14 @@ class Search:
         events = self.observed.by_site()
         for right in _by_statement(self.vocabulary):
             fits = len(right) == len(group) and right != named and right[0].name != "return"
-            pairs = zip(group, right, strict=False)
-            if fits and all(_same_shapes(events[a], self.vocabulary[b]) for a, b in pairs):
-                if time.monotonic() > self.deadline:
-                    return
-                yield right
+            if not fits:
+                continue
+            for arranged in permutations(right) if len(right) <= MAX_PERMUTED else (right,):
+                pairs = zip(group, arranged, strict=True)
+                if all(_same_shapes(events[a], self.vocabulary[b]) for a, b in pairs):
+                    if time.monotonic() > self.deadline:
+                        return
+                    yield arranged
 
     def _unlike_solution(self, suspects: Sequence[Group]) -> list[tuple[Site, Site]]:
         """Statements whose variable the solution has, with values that occur nowhere in it."""
@@ -276,10 +283,13 @@ class Search:
 
 
 def _by_statement(sites: Iterable[Site]) -> list[Group]:
-    """Sites grouped by their statement: ``i, f = ...`` has two."""
-    groups: dict[tuple[str, int], list[Site]] = {}
+    """Sites grouped by their statement: ``i, f = ...`` has two.
+
+    An assignment to an element has its own group, next to that of the variable: ``a[t] = ...``.
+    """
+    groups: dict[tuple[str, int, bool], list[Site]] = {}
     for site in sites:
-        groups.setdefault((site.function, site.line), []).append(site)
+        groups.setdefault((site.function, site.line, site.is_element), []).append(site)
     return [tuple(group) for group in groups.values()]
 
 
@@ -303,9 +313,10 @@ def _same_functions(attempt: Attempt) -> frozenset[str]:
 
 
 def _same(event: Event, right: Event) -> bool:
-    """Whether two events have the same value and the same gradients."""
-    values = same_values(event.value, right.value)
-    return values and same_values(event.gradients, right.gradients)
+    """Whether two events have the same value, and the same gradients if both have them."""
+    if not same_values(event.value, right.value):
+        return False
+    return not event.gradients or same_values(event.gradients, right.gradients)
 
 
 def _same_shapes(events: Sequence[Event], right: Sequence[Event]) -> bool:
