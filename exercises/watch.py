@@ -14,6 +14,8 @@ from exercises.runner import Check, new_seed, start_server
 from exercises.workspace import Workspace, next_exercise
 
 POLL_SECONDS = 0.1
+LONG_SECONDS = 10.0
+"""A check with a higher time limit is announced."""
 KEYS = "n next   h hint   s solution   l list   c check again   q quit"
 
 
@@ -76,11 +78,13 @@ class Watch:
         self.console, self.limit = console, limit
         self.entries = {each.name: each for each in all_exercises()}
         self.check: Check | None = None
+        self.keys = KEYS
         self.finished = False
         self.asked_for_solution = False
 
     def run(self, keys: Keyboard) -> None:
         """Watch until the learner quits."""
+        self.keys = KEYS if keys.enabled else "Ctrl-C quits"
         start_server()
         if created := self.workspace.create_copies():
             folder = printable(self.workspace.folder)
@@ -109,6 +113,8 @@ class Watch:
         self.stop_check()
         if clear:
             self.console.clear()
+        if self.entry.exercise.timeout > LONG_SECONDS:
+            display.line(self.console, "\nchecking: this exercise trains, which takes some seconds")
         self.check = Check(self.entry, self.workspace.path(self.entry), new_seed())
 
     def stop_check(self) -> None:
@@ -134,7 +140,7 @@ class Watch:
             display.line(self.console, "the course is complete", "bold green")
         elif result.passed:
             display.line(self.console, f"next: {following.title} (press n)")
-        display.line(self.console, KEYS)
+        display.line(self.console, self.keys)
 
     def on_key(self, key: str) -> None:
         """Do what a key means; a key without a meaning does nothing."""
