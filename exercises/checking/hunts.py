@@ -42,7 +42,7 @@ def check_hunt(
         lines = {line.strip() for line in given.splitlines()}
         if failure.line and failure.source.strip() not in lines:
             raise
-        message = f"the mistake is not found yet: {_describe(attempt, call, draw, name)}"
+        message = f"compared with the right layer, {_describe(attempt, call, draw, name)}"
         if draw_one_step is not None:
             message += f"; in a single step {_describe(attempt, call, draw_one_step, name)}"
         raise Failure(message) from None

@@ -1,8 +1,7 @@
 """Inputs for a test that can fail.
 
-This is a usual test of a recurrent layer: run it and a right layer on the same inputs, and compare
-shapes and values. Whether it finds a mistake depends on the inputs. With some inputs a wrong layer
-passes:
+A usual test of a recurrent layer runs it and a right layer on the same inputs, and compares shapes
+and values. Whether it finds a mistake depends on the inputs. Some inputs hide mistakes:
 
 - T = B: a layer that exchanges the time and the batch axis returns the right shapes;
 - I = H: a layer that exchanges W_ih and W_hh runs;
@@ -12,9 +11,8 @@ passes:
 
 Shapes: x (T, B, I); h_0 (B, H).
 
-Write the body of ``draw_inputs``: choose T, B, I and H, at most 9 each, and the values of x and
-h_0, so that every wrong layer is found: those of the list by a wrong shape, an exception or wrong
-values.
+Write the body of ``draw_inputs``: choose T, B, I and H, at most 9 each, and draw x and h_0, so that
+none of these mistakes is hidden.
 """
 
 import torch

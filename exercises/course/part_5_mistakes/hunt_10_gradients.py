@@ -1,7 +1,7 @@
-"""Find the mistake: an LSTM that is right.
+"""Find the mistake: an LSTM whose values are all right.
 
 Every value that this layer returns equals that of ``torch.nn.LSTM``. It trains, but only on what
-the last steps of a sequence show: whatever was important earlier, it does not learn to keep.
+the last steps of a sequence show: what was important many steps earlier, it hardly learns to keep.
 
     c' = f ⊙ c + i ⊙ g        h' = o ⊙ tanh(c')
 

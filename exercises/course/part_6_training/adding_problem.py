@@ -11,8 +11,9 @@ the two marked values:
 Nothing but memory helps: the answer depends on two steps, and all others are noise. A network that
 always answers 1 has a mean squared error of 1/6 = 0.167.
 
-Write the body of ``make_batch``. The check compares it, then trains an RNN and an LSTM on your
-data, each for 300 batches of 32 sequences, and prints their errors. To see them, run your file.
+Write the body of ``make_batch``. The check compares the result, then trains an RNN and an LSTM on
+your data, each for 300 batches of 32 sequences, and prints their errors. To see them, run your
+file.
 
 Shapes: values (T, B); first and second (B,), the marked steps of each sequence; x (T, B, 2), values
 first; target (B,).

@@ -19,8 +19,8 @@ each gets right. To see it, run your file.
 
 Shapes: symbols (K, B), integers; tokens (2K + blanks, B); logits (T, B, 8).
 
-Source: S. Hochreiter and J. Schmidhuber, Long Short-Term Memory (1997), experiment 2; M. Arjovsky
-et al., Unitary Evolution Recurrent Neural Networks (2016), arXiv:1511.06464.
+Source: S. Hochreiter and J. Schmidhuber, Long Short-Term Memory (1997); M. Arjovsky et al., Unitary
+Evolution Recurrent Neural Networks (2016), arXiv:1511.06464.
 """
 
 import torch

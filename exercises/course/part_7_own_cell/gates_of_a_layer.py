@@ -1,6 +1,6 @@
 """The gates of a layer.
 
-A trained gate says what a layer has learned: which units wait, which forget at once, where in a
+A trained gate shows what a layer has learned: which units wait, which forget at once, where in a
 digit something happens. ``torch.nn`` does not return its gates. ``scratch_cells.trace`` runs a
 layer, torch.nn's or one made of your own cell, and records every gate at every step:
 

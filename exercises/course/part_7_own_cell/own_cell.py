@@ -1,6 +1,7 @@
 """Your own cell.
 
-Nobody has proved that four gates, or two, are the best. Invent a cell. It needs three things:
+There is no proof that four gates, or two, are the best choice. Invent a cell. It needs three
+things:
 
     Gates       a NamedTuple with one field for each gate, in the order of the weight rows
     gates       from W x + b and h: the gates of one step, (B, H) each
