@@ -22,7 +22,7 @@ def difference_between(site: Site, observed: Sequence[Event], right: Sequence[Ev
     """How the values of a site differ from the right ones, in one sentence."""
     subject = _subject(site)
     if site.is_loop and len(observed) != len(right):
-        return f"the loop runs {_times(len(observed))}, expected {_times(len(right))}"
+        return loop_runs(len(observed), len(right))
     for n, (ours, theirs) in enumerate(zip(observed, right, strict=False)):
         where = f" when this line runs for the {_ordinal(n + 1)} time" if len(right) > 1 else ""
         if not same_values(ours.value, theirs.value):
@@ -30,6 +30,17 @@ def difference_between(site: Site, observed: Sequence[Event], right: Sequence[Ev
         if not same_values(ours.gradients, theirs.gradients):
             return f"{subject} has the right value, but not the right gradient{where}"
     return f"this line runs {_times(len(observed))}, expected {_times(len(right))}"
+
+
+def loop_runs(count: int, expected: int) -> str:
+    """The message for a loop that does not run as often as it should."""
+    return f"the loop runs {_times(count)}, expected {_times(expected)}"
+
+
+def same_equation(one: str, two: str) -> bool:
+    """Whether two equations have the same right side: c = f ⊙ c and c' = f ⊙ c."""
+    first, second = (each.replace("'", "").partition(" = ")[2] for each in (one, two))
+    return bool(first) and first == second
 
 
 def _subject(site: Site) -> str:

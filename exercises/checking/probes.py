@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from exercises.checking.comparison import gradients_of
+from exercises.checking.partial_sums import with_partial_sums
 
 PROBE = "__probe__"
 
@@ -109,13 +110,21 @@ class ProbedFile:
     Args:
         module: the module loaded from the file.
         without: functions that get no probes, because their code is given.
+        partial_sums: whether the partial sums of its equations are recorded too.
     """
 
-    def __init__(self, module: ModuleType, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        module: ModuleType,
+        without: frozenset[str] = frozenset(),
+        partial_sums: bool = False,
+    ) -> None:
         self.path = Path(str(module.__file__))
         self.text = self.path.read_text(encoding="utf-8")
         transformer = _Transformer(self.text.splitlines(), without)
-        tree = ast.fix_missing_locations(transformer.visit(ast.parse(self.text)))
+        tree = ast.parse(self.text)
+        tree = transformer.visit(with_partial_sums(tree) if partial_sums else tree)
+        tree = ast.fix_missing_locations(tree)
         self.sites = transformer.sites
         self.module = ModuleType(module.__name__)
         self.module.__file__ = str(self.path)
@@ -157,7 +166,8 @@ class ProbedFile:
         if site in self._replacements:
             count, values = self._counts[site], self._replacements[site]
             self._counts[site] += 1
-            value = values[count] if count < len(values) else value
+            # A copy: the code may change the value in place.
+            value = copied(values[count]) if count < len(values) else value
         versions = sum(each._version for each in self._inputs)
         gradients = gradients_of(value, self._leaves)
         self._recording.events.append(Event(site, copied(value), gradients, versions))

@@ -6,9 +6,10 @@ It is proved to be wrong by an intervention: with the solution's values in its p
 returns what it should.
 """
 
+import ast
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
 from types import ModuleType
@@ -19,13 +20,17 @@ from torch import Tensor
 
 from exercises.checking.attempt import Attempt, Failure
 from exercises.checking.comparison import same_values, tensors_of
+from exercises.checking.events import Group, by_statement, same_event, same_shapes
 from exercises.checking.explain import (
     computed_at,
     difference_between,
     equation_at,
     error_at,
     inputs_changed,
+    loop_runs,
+    same_equation,
 )
+from exercises.checking.partial_sums import PREFIX
 from exercises.checking.probes import Event, ProbedFile, Recording, Replacements, Site, functions_of
 from exercises.checking.symbols import in_symbols
 
@@ -37,8 +42,6 @@ MAX_PERMUTED = 4
 
 Arguments = tuple[Any, ...]
 Call = Callable[..., Any]
-Group = tuple[Site, ...]
-"""The sites of one statement."""
 
 
 class Search:
@@ -49,7 +52,7 @@ class Search:
     ) -> None:
         self.given_functions = _same_functions(attempt)
         self.learner = ProbedFile(attempt.module, self.given_functions)
-        self.solution = ProbedFile(attempt.solution, self.given_functions)
+        self.solution = ProbedFile(attempt.solution, self.given_functions, partial_sums=True)
         self.call, self.arguments, self.name = call, arguments, name
         self.deadline = time.monotonic() + MAX_SECONDS
         self.given = {site.statement for site in self.solution.sites}
@@ -58,6 +61,8 @@ class Search:
             raise self.right.error
         self.observed = self._record(self.learner, gradients=gradients)
         self.vocabulary = self.right.by_site()
+        self.sums = [site for site in self.vocabulary if site.name.startswith(PREFIX)]
+        self.statements = {s: e for s, e in self.vocabulary.items() if s not in self.sums}
 
     def raise_if_different(self) -> None:
         """Raise ``Failure`` with the first wrong line."""
@@ -115,13 +120,13 @@ class Search:
         wrong = [s for s in sites if s not in without and not self._matches(s, sites[s])]
         position = {id(event): n for n, event in enumerate(recording.events)}
         first = {s: position[id(self._first_wrong(s, sites[s]))] for s in wrong}
-        return sorted(_by_statement(wrong), key=lambda group: min(first[s] for s in group))
+        return sorted(by_statement(wrong), key=lambda group: min(first[s] for s in group))
 
     def _first_wrong(self, site: Site, events: Sequence[Event]) -> Event:
         """The first event that differs from the solution's of the same name."""
         for right in self._namesakes(site)[:1]:
             for ours, theirs in zip(events, self.vocabulary[right], strict=False):
-                if not _same(ours, theirs):
+                if not same_event(ours, theirs):
                     return ours
             return events[-1]
         return events[0]
@@ -130,13 +135,13 @@ class Search:
         """Whether the solution has a site with these values: of the same name, if it has it."""
         return any(
             self._same_events(events, self.vocabulary[each])
-            for each in self._namesakes(site) or self.vocabulary
+            for each in self._namesakes(site) or self.statements
         )
 
     def _same_events(self, events: Sequence[Event], right: Sequence[Event]) -> bool:
         interrupted = self.observed.error is not None and len(events) < len(right)
         return (interrupted or len(events) == len(right)) and all(
-            _same(a, b) for a, b in zip(events, right, strict=False)
+            same_event(a, b) for a, b in zip(events, right, strict=False)
         )
 
     def _single(self, suspects: Sequence[Group]) -> tuple[Site, Site] | None:
@@ -149,13 +154,22 @@ class Search:
         ordered = [*written, *(group for group in suspects if group not in written)]
         if len(suspects) > 1:
             ordered = [group for group in ordered if group[0].name != "return"]
-        for group in ordered:
-            for right in self._counterparts(group):
+        partial = [group for group in ordered if self._is_partial_sum(group[0])]
+        # A part of a sum may be right and lack another part, which a later statement adds. Only if
+        # no other statement is wrong, it is taken for the wrong part; then rather the last one.
+        attempts = [(group, self.sums if group in partial else []) for group in ordered]
+        attempts += [(group, []) for group in reversed(partial)]
+        for group, without in attempts:
+            for right in self._counterparts(group, without):
                 if self._is_right(self._with(dict(zip(group, right, strict=True)))):
                     return group[0], right[0]
         return None
 
-    def _counterparts(self, group: Group) -> Iterator[Group]:
+    def _is_partial_sum(self, site: Site) -> bool:
+        events = self.observed.by_site()[site]
+        return any(self._same_events(events, self.vocabulary[each]) for each in self.sums)
+
+    def _counterparts(self, group: Group, without: Sequence[Site]) -> Iterator[Group]:
         """The solution's sites whose values may belong here, those of the same names first."""
         named = tuple(each for site in group for each in self._namesakes(site)[:1])
         if len(named) == len(group):
@@ -163,13 +177,15 @@ class Search:
         if group[0].name == "return":
             return
         events = self.observed.by_site()
-        for right in _by_statement(self.vocabulary):
+        for right in by_statement(self.vocabulary):
+            if right[0] in without:
+                continue
             fits = len(right) == len(group) and right != named and right[0].name != "return"
             if not fits:
                 continue
             for arranged in permutations(right) if len(right) <= MAX_PERMUTED else (right,):
                 pairs = zip(group, arranged, strict=True)
-                if all(_same_shapes(events[a], self.vocabulary[b]) for a, b in pairs):
+                if all(same_shapes(events[a], self.vocabulary[b]) for a, b in pairs):
                     if time.monotonic() > self.deadline:
                         return
                     yield arranged
@@ -182,7 +198,7 @@ class Search:
             for site in (site for group in suspects for site in group if site.name != "return")
             for right in self._namesakes(site)[:1]
             if site.statement not in self.given
-            and not any(self._same_events(sites[site], each) for each in self.vocabulary.values())
+            and not any(self._same_events(sites[site], e) for e in self.statements.values())
         ]
 
     def _several(self, with_return: bool) -> tuple[Site, Site] | None:
@@ -243,14 +259,49 @@ class Search:
     def _failure(self, site: Site, right_site: Site, proved: bool) -> Failure:
         observed = self.observed.by_site()[site]
         right = self.vocabulary[right_site]
-        return Failure(
+        computes = self._holds_other(site, right_site) or computed_at(site)
+        expected = equation_at(self.solution.text, right_site)
+        if same_equation(computes, expected) and (operand := self._wrong_operand(site)):
+            return self._failure(*operand, proved=False)
+        failure = Failure(
             difference_between(site, observed, right),
             line=site.line,
             source=site.source,
-            computes=self._holds_other(site, right_site) or computed_at(site),
-            expected=equation_at(self.solution.text, right_site),
+            computes=computes,
+            expected=expected,
             proved=proved,
         )
+        if not proved and not site.is_loop and (loop := self._loop_around(site, len(right))):
+            failure.line, failure.source, failure.computes = loop.line, loop.source, ""
+            failure.message = loop_runs(len(observed), len(right))
+        return failure
+
+    def _wrong_operand(self, site: Site) -> tuple[Site, Site] | None:
+        """For a right formula with a wrong value: the statement that has computed the value."""
+        names = {
+            each.id
+            for each in ast.walk(site.expression or ast.Pass())
+            if isinstance(each, ast.Name)
+        }
+        sites = self.observed.by_site()
+        before = [each for each in sites if each.line < site.line and each.name in names]
+        for operand in reversed(before):
+            right = self._namesakes(operand)[:1]
+            if right and not self._same_events(sites[operand], self.vocabulary[right[0]]):
+                return operand, right[0]
+        return None
+
+    def _loop_around(self, site: Site, expected: int) -> Site | None:
+        """The loop that runs too often or not often enough for a statement in it, or None."""
+        sites = self.observed.by_site()
+        count = len(sites[site])
+        loops = [
+            each
+            for each in sites
+            if each.is_loop and each.function == site.function and each.line < site.line
+        ]
+        inner = loops[-1] if loops else None
+        return inner if inner and len(sites[inner]) == count != expected else None
 
     def _holds_other(self, site: Site, right_site: Site) -> str:
         """For ``a, b = ...`` in a wrong order: the name whose values this one holds."""
@@ -282,17 +333,6 @@ class Search:
         return Failure(f"{self.name} returns {_kind(self.observed.output)}, expected other values")
 
 
-def _by_statement(sites: Iterable[Site]) -> list[Group]:
-    """Sites grouped by their statement: ``i, f = ...`` has two.
-
-    An assignment to an element has its own group, next to that of the variable: ``a[t] = ...``.
-    """
-    groups: dict[tuple[str, int, bool], list[Site]] = {}
-    for site in sites:
-        groups.setdefault((site.function, site.line, site.is_element), []).append(site)
-    return [tuple(group) for group in groups.values()]
-
-
 def _leaf(value: Any) -> Any:
     """A copy of an argument: a float tensor as a leaf that requires a gradient."""
     if isinstance(value, Tensor):
@@ -310,24 +350,6 @@ def _same_functions(attempt: Attempt) -> frozenset[str]:
     learner = functions_of(attempt.file.read_text(encoding="utf-8"))
     solution = functions_of(Path(str(attempt.solution.__file__)).read_text(encoding="utf-8"))
     return frozenset(name for name, code in learner.items() if solution.get(name) == code)
-
-
-def _same(event: Event, right: Event) -> bool:
-    """Whether two events have the same value, and the same gradients if both have them."""
-    if not same_values(event.value, right.value):
-        return False
-    return not event.gradients or same_values(event.gradients, right.gradients)
-
-
-def _same_shapes(events: Sequence[Event], right: Sequence[Event]) -> bool:
-    pairs = zip(events, right, strict=False)
-    return len(events) == len(right) and all(
-        _shape(a.value) == _shape(b.value) is not None for a, b in pairs
-    )
-
-
-def _shape(value: Any) -> Any:
-    return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
 def _kind(value: Any) -> str:

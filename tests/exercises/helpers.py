@@ -11,9 +11,9 @@ def solution() -> str:
     return find_exercise(EXERCISE).template.solution()
 
 
-def with_body(*body: str) -> str:
-    """The exercise with these lines as the body of the function."""
-    template = find_exercise(EXERCISE).template
+def with_body(*body: str, exercise: str = EXERCISE) -> str:
+    """The learner's file of an exercise with these lines as the body of its function."""
+    template = find_exercise(exercise).template
     lines = template.learners_copy().splitlines()
     (region,) = template.lines_to_write()
     lines[region.start - 1 : region.stop - 1] = [f"    {line}" for line in body]
