@@ -1,6 +1,10 @@
 """The check of a mistake hunt. The learner has to find the wrong line, so it is not named."""
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import Generator, Tensor
@@ -38,14 +42,48 @@ def check_hunt(
     try:
         check_call(attempt, call, draw, name)
     except Failure as failure:
-        given = find_exercise(attempt.solution.__name__.rpartition(".")[2]).template.learners_copy()
-        lines = {line.strip() for line in given.splitlines()}
-        if failure.line and failure.source.strip() not in lines:
-            raise
+        given, right = _mistake_of(attempt)
+        lines = attempt.file.read_text(encoding="utf-8").splitlines()
+        corrected = [right if line.rstrip() == given else line for line in lines]
+        if corrected == lines:
+            raise  # the line is the learner's own
+        _check_corrected(attempt, "\n".join(corrected), call, draw, name)
         message = f"compared with the right layer, {_describe(attempt, call, draw, name)}"
         if draw_one_step is not None:
             message += f"; in a single step {_describe(attempt, call, draw_one_step, name)}"
-        raise Failure(message) from None
+        raise Failure(message) from failure
+
+
+def _mistake_of(attempt: Attempt) -> tuple[str, str]:
+    """The wrong line of the exercise and the right one."""
+    template = find_exercise(attempt.solution.__name__.rpartition(".")[2]).template
+    pairs = [
+        (given, right.partition("  # ")[0])
+        for region in template.regions
+        for given, right in zip(region.given, region.solution, strict=True)
+    ]
+    return next(pair for pair in pairs if pair[0] != pair[1])
+
+
+def _check_corrected(
+    attempt: Attempt,
+    text: str,
+    call: Callable[..., Named],
+    draw: Callable[[Generator], tuple[Any, ...]],
+    name: str,
+) -> None:
+    """Check the learner's file without the given mistake: another one in it is the learner's own.
+
+    Raises:
+        Failure: with the line of that mistake.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / attempt.file.name
+        path.write_text(text, encoding="utf-8")
+        module = ModuleType(attempt.module.__name__)
+        module.__file__ = str(path)
+        exec(compile(text, str(path), "exec"), vars(module))
+        check_call(replace(attempt, module=module), call, draw, name)
 
 
 def _describe(

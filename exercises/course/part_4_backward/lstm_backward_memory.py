@@ -33,8 +33,9 @@ def lstm_backward_memory(
     """Return di, df, dg, do and dc."""
     i, f, g, o = gates
     # begin solution: compute do and dc_total, then di, df, dg, dc; return di, df, dg, do, dc
-    do = dh_next * torch.tanh(c_next)  # do = dh' ⊙ tanh(c')
-    through_h = dh_next * o * (1 - torch.tanh(c_next) ** 2)  # dh' ⊙ o ⊙ (1 - tanh²(c'))
+    shown = torch.tanh(c_next)  # tanh(c')
+    do = dh_next * shown  # do = dh' ⊙ tanh(c')
+    through_h = dh_next * o * (1 - shown**2)  # dh' ⊙ o ⊙ (1 - tanh²(c'))
     dc_total = dc_next + through_h  # dc_total = dc' + dh' ⊙ o ⊙ (1 - tanh²(c'))
     di = dc_total * g  # di = dc_total ⊙ g
     df = dc_total * c  # df = dc_total ⊙ c

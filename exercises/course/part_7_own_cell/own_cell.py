@@ -15,8 +15,11 @@ Any cell passes that remembers, reads its input, uses every gate, keeps the samp
 apart, has the right gradients, and learns: the check trains it for some seconds on the 8 x 8
 digits, row by row. Then train it on MNIST by a flag, and look at its gates while it reads a digit:
 
-    python train.py --implementation my_exercises/own_cell.py:OwnCell
-    python -m gate_explorer runs/NAME --implementation my_exercises/own_cell.py:OwnCell
+    python train.py --implementation FILE.py:OwnCell
+    python -m gate_explorer runs/NAME --implementation FILE.py:OwnCell
+
+FILE.py is this file: ``my_exercises/part_7_own_cell/own_cell.py``, and NAME the folder that the
+first command prints.
 
 Write the fields of ``Gates`` and the bodies of ``gates`` and ``update``.
 """

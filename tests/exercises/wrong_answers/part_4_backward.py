@@ -26,9 +26,9 @@ WRONG = {
     "lstm_backward_memory": [
         Wrong("dc_total = dc_next + through_h", "dc_total = dc_next"),
         Wrong("dc_total = dc_next + through_h", "dc_total = through_h"),
-        Wrong("(1 - torch.tanh(c_next) ** 2)", "(1 - c_next**2)"),
+        Wrong("(1 - shown**2)", "(1 - c_next**2)"),
         Wrong("dh_next * o * (1", "dh_next * (1"),
-        Wrong("do = dh_next * torch.tanh(c_next)", "do = dh_next * c_next"),
+        Wrong("do = dh_next * shown", "do = dh_next * c_next"),
         Wrong("di = dc_total * g", "di = dc_total * i"),
         Wrong("df = dc_total * c ", "df = dc_next * c "),
         Wrong("dc = dc_total * f", "dc = dc_total"),
