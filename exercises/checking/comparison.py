@@ -77,3 +77,15 @@ def gradients_of(value: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
     found = torch.autograd.grad(total, inputs, retain_graph=True, allow_unused=True)
     pairs = zip(found, inputs, strict=True)
     return [torch.zeros_like(leaf) if g is None else g for g, leaf in pairs]
+
+
+def as_leaf(value: Any) -> Any:
+    """A copy of an argument: a float tensor as a leaf that requires a gradient."""
+    if isinstance(value, Tensor):
+        leaf = value.detach().clone()
+        return leaf.requires_grad_(leaf.is_floating_point())
+    if isinstance(value, tuple | list):
+        return type(value)(map(as_leaf, value))
+    if isinstance(value, dict):
+        return {key: as_leaf(part) for key, part in value.items()}
+    return value

@@ -16,10 +16,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from exercises.checking.attempt import Attempt, Failure
-from exercises.checking.comparison import same_values, tensors_of
+from exercises.checking.comparison import as_leaf, same_values, tensors_of
 from exercises.checking.events import Group, by_statement, same_event, same_shapes
 from exercises.checking.explain import (
     computed_at,
@@ -94,7 +93,7 @@ class Search:
         gradients: bool = False,
     ) -> Recording:
         """One run with fresh copies of the arguments."""
-        arguments = [_leaf(each) for each in self.arguments]
+        arguments = [as_leaf(each) for each in self.arguments]
 
         def run(module: ModuleType) -> Any:
             torch.manual_seed(0)
@@ -331,18 +330,6 @@ class Search:
             expected = f"its values are not in the equations of {self.name}"
             return Failure(expected, line=suspects[0].line, source=suspects[0].source)
         return Failure(f"{self.name} returns {_kind(self.observed.output)}, expected other values")
-
-
-def _leaf(value: Any) -> Any:
-    """A copy of an argument: a float tensor as a leaf that requires a gradient."""
-    if isinstance(value, Tensor):
-        leaf = value.detach().clone()
-        return leaf.requires_grad_(leaf.is_floating_point())
-    if isinstance(value, tuple | list):
-        return type(value)(map(_leaf, value))
-    if isinstance(value, dict):
-        return {key: _leaf(part) for key, part in value.items()}
-    return value
 
 
 def _same_functions(attempt: Attempt) -> frozenset[str]:
