@@ -133,6 +133,8 @@ def _context() -> BaseContext:
 
 def check(entry: Entry, path: Path, seed: int | None = None) -> Result:
     """Check a file in another process and wait for the result."""
+    if not path.exists():
+        return Result(entry.name, "missing", "there is no such file", file=str(path))
     return Check(entry, path, new_seed() if seed is None else seed).wait()
 
 

@@ -185,6 +185,7 @@ def test_a_wrong_argument_is_answered_in_one_line(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_command_runs_as_a_process(tmp_path: Path) -> None:
     def command(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

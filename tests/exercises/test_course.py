@@ -13,6 +13,14 @@ from tests.exercises.wrong_answers import Wrong, wrong_answers, wrong_file
 ENTRIES = all_exercises()
 ANSWERS = [(entry, wrong) for entry in ENTRIES for wrong in wrong_answers(entry)]
 SEED = 1
+TRAINING_TIMEOUT = 40.0
+"""The checks with this time limit or a higher one train a model."""
+SOLUTIONS = [
+    pytest.param(entry, marks=pytest.mark.slow)
+    if entry.exercise.timeout >= TRAINING_TIMEOUT
+    else entry
+    for entry in ENTRIES
+]
 
 
 def check(entry: Entry, text: str, folder: Path) -> Result:
@@ -36,7 +44,7 @@ def test_the_stub_names_what_to_write(entry: Entry, tmp_path: Path) -> None:
     assert entry.template.regions[0].task in result.message
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", SOLUTIONS, ids=lambda entry: entry.name)
 def test_the_solution_passes(entry: Entry, tmp_path: Path) -> None:
     result = check(entry, entry.template.solution(), tmp_path)
     assert result.passed, "\n".join(text_lines(result))
