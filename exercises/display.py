@@ -8,7 +8,7 @@ from rich.table import Table
 
 from command_line.errors import printable
 from exercises.arguments import HINT_LEVELS
-from exercises.exercise import Entry, all_exercises
+from exercises.exercise import Entry, all_exercises, part_title
 from exercises.result import Result, Status, text_lines
 from exercises.workspace import Progress, Record, Workspace
 
@@ -100,12 +100,6 @@ def progress_bar(progress: Progress) -> str:
     filled = round(BAR_WIDTH * passed / len(entries))
     bar = "#" * filled + "-" * (BAR_WIDTH - filled)
     return f"[{bar}] {passed} of {len(entries)} exercises passed"
-
-
-def part_title(part: str) -> str:
-    """``part_3_gates`` -> ``Part 3: gates``."""
-    _, number, *words = part.split("_")
-    return f"Part {number}: {' '.join(words)}"
 
 
 def show_summary(console: Console, results: Sequence[Result]) -> None:

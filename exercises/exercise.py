@@ -99,6 +99,12 @@ def all_exercises() -> tuple[Entry, ...]:
     return tuple(entries)
 
 
+def part_title(part: str) -> str:
+    """The title of a part: ``part_3_gates`` -> ``Part 3: the gates of the GRU and of the LSTM``."""
+    docstring = importlib.import_module(f"exercises.course.{part}").__doc__ or part
+    return docstring.partition("\n")[0].rstrip(".")
+
+
 def find_exercise(name: str) -> Entry:
     """The exercise with a name; ``name.py`` and a path to such a file are accepted too.
 

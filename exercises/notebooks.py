@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line.files import atomic_write, write_errors_as_config_errors
-from exercises.display import part_title
-from exercises.exercise import Entry, all_exercises
+from exercises.exercise import Entry, all_exercises, part_title
 from exercises.notebook_cells import MARK
 
 Cell = dict[str, Any]

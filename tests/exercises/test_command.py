@@ -123,7 +123,7 @@ def test_progress_is_kept_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     run("check", EXERCISE, capsys=capsys)
     _, out = run("progress", capsys=capsys)
     assert f"] 1 of {total} exercises passed" in out
-    assert "Part 3: gates" in out
+    assert "1 of  8  Part 3: the gates" in out
     (row,) = [line for line in run("list", capsys=capsys)[1].splitlines() if EXERCISE in line]
     assert row.endswith("passed")
 
