@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from command_line.errors import printable
 from exercises.arguments import HINT_LEVELS
 from exercises.exercise import Entry, all_exercises, part_title
 from exercises.result import Result, Status, text_lines
-from exercises.workspace import Progress, Record, Workspace
+from exercises.workspace import Progress, Workspace
 
 BAR_WIDTH = 40
 COLOURS: dict[Status, str] = {
@@ -60,22 +59,17 @@ def show_solution(console: Console, entry: Entry) -> None:
 
 def show_list(console: Console, progress: Progress) -> None:
     """All exercises, with what is done."""
-    table = Table("", "exercise", "title", "minutes", "done", box=None, pad_edge=False)
+    width = max(len(entry.name) for entry in all_exercises())
     part = ""
     for entry in all_exercises():
         if entry.part != part:
             part = entry.part
-            table.add_row("", f"[bold]{escape(part_title(part))}[/]")
-        current = "> " if entry.name == progress.current else "  "
-        record = progress.records.get(entry.name, Record())
-        table.add_row(
-            f"{current}{entry.number:2}",
-            entry.name,
-            escape(entry.title),
-            str(entry.exercise.minutes),
-            "[green]passed[/]" if record.passed else "",
-        )
-    console.print(table)
+            line(console, part_title(part), "bold")
+        is_passed = progress.is_passed(entry)
+        mark = ">" if entry.name == progress.current else " "
+        done = "passed" if is_passed else f"{entry.exercise.minutes:2} min"
+        text = f"{mark} {entry.number:2}  {entry.name:{width}}  {done:6}  {entry.title}"
+        line(console, text, "green" if is_passed else "")
 
 
 def show_progress(console: Console, progress: Progress) -> None:

@@ -125,7 +125,8 @@ def test_progress_is_kept_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"] 1 of {total} exercises passed" in out
     assert "1 of  8  Part 3: the gates" in out
     (row,) = [line for line in run("list", capsys=capsys)[1].splitlines() if EXERCISE in line]
-    assert row.endswith("passed")
+    assert row.startswith("> ")
+    assert "  passed  " in row
 
 
 def test_damaged_progress_is_an_error_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
