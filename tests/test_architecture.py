@@ -21,6 +21,7 @@ FORBIDDEN = {
     "cell_verifier": LAYERS | TOP | {"sequenced_mnist"},
     "training_loop": TOP - {"training_loop"} | {"cell_verifier"},
     "gate_explorer": {"train", "exercises", "benchmarks", "examples", "docs", "cell_verifier"},
+    "exercises": {"train", "benchmarks", "examples", "docs"},
 }
 
 # The files that a reader of one cell opens must not lead into the fast backends.
@@ -101,6 +102,8 @@ WRONG_DIRECTIONS = [
     ("training_loop/trainer", "gate_explorer/observe"),
     ("training_loop/trainer", "train"),
     ("gate_explorer/observe", "benchmarks/speed"),
+    ("gate_explorer/observe", "exercises/exercise"),
+    ("exercises/checking/judge", "examples/custom_cell"),
     ("gate_explorer/observe", "tests/helpers/runs"),
 ]
 
