@@ -41,4 +41,8 @@ def same_shapes(events: Sequence[Event], right: Sequence[Event]) -> bool:
 
 
 def _shape(value: Any) -> Any:
+    """The shape of a tensor, those of a tuple of tensors, or None."""
+    if isinstance(value, tuple | list) and value:
+        shapes = tuple(map(_shape, value))
+        return None if None in shapes else shapes
     return tuple(value.shape) if isinstance(value, Tensor) else None

@@ -44,7 +44,9 @@ def check_hunt(
     except Failure as failure:
         given, right = _mistake_of(attempt)
         lines = attempt.file.read_text(encoding="utf-8").splitlines()
-        corrected = [right if line.rstrip() == given else line for line in lines]
+        code = [line.partition("  #")[0].rstrip() for line in lines]
+        pairs = zip(lines, code, strict=True)
+        corrected = [right if written == given else line for line, written in pairs]
         if corrected == lines:
             raise  # the line is the learner's own
         _check_corrected(attempt, "\n".join(corrected), call, draw, name)

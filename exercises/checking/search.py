@@ -10,6 +10,7 @@ import ast
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,9 @@ MAX_SECONDS = 2.0
 
 MAX_PERMUTED = 4
 """Every order is tried for a statement with at most this many variables: ``i, f, g, o = ...``."""
+
+MAX_CALLED = 5
+"""Gates of which a function of the learner's own may compute one at each call."""
 
 Arguments = tuple[Any, ...]
 Call = Callable[..., Any]
@@ -69,11 +73,16 @@ class Search:
         if self._is_right(self.observed):
             return
         suspects = self._suspects(self.observed)
+        if (cutting := self._cutting_gradients(suspects)) is not None:
+            raise self._failure(*cutting, proved=False)
         found = self._single(suspects) or self._several(with_return=False)
+        unlike = self._unlike_solution(suspects)
+        if unlike and found is not None and found[0].statement in self.given:
+            raise self._failure(*unlike[0], proved=False)
         loops = self._loops_with_wrong_count(suspects)
         if loops and (found is None or found[0].name == "return"):
             raise self._failure(*loops[0], proved=False)
-        if found is None and not self._unlike_solution(suspects):
+        if found is None and not unlike:
             found = self._several(with_return=True)
         if found is None:
             raise self._unproved([site for group in suspects for site in group])
@@ -128,7 +137,13 @@ class Search:
                 if not same_event(ours, theirs):
                     return ours
             return events[-1]
-        return events[0]
+        alike = (self._count_alike(events, right) for right in self.statements.values())
+        return events[max(alike, default=0)]
+
+    def _count_alike(self, events: Sequence[Event], right: Sequence[Event]) -> int:
+        """How many events agree before the first one that differs; never all of them."""
+        pairs = list(zip(events, right, strict=False))[: len(events) - 1]
+        return next((n for n, (a, b) in enumerate(pairs) if not same_event(a, b)), len(pairs))
 
     def _matches(self, site: Site, events: Sequence[Event]) -> bool:
         """Whether the solution has a site with these values: of the same name, if it has it."""
@@ -143,6 +158,24 @@ class Search:
             same_event(a, b) for a, b in zip(events, right, strict=False)
         )
 
+    def _cutting_gradients(self, suspects: Sequence[Group]) -> tuple[Site, Site] | None:
+        """If only gradients are wrong: the first statement with the right value."""
+        if not same_values(self.observed.output, self.right.output):
+            return None
+        sites = self.observed.by_site()
+        for site in (site for group in suspects for site in group):
+            for right_site, right in self.statements.items():
+                pairs = list(zip(sites[site], right, strict=False))
+                is_counterpart = (site.name == "return") == (right_site.name == "return")
+                same_count = len(right) == len(sites[site])
+                if (
+                    is_counterpart
+                    and same_count
+                    and all(same_values(a.value, b.value) for a, b in pairs)
+                ):
+                    return site, right_site
+        return None
+
     def _single(self, suspects: Sequence[Group]) -> tuple[Site, Site] | None:
         """The first statement that makes everything right when its values are replaced.
 
@@ -152,7 +185,9 @@ class Search:
         written = [group for group in suspects if group[0].statement not in self.given]
         ordered = [*written, *(group for group in suspects if group not in written)]
         if len(suspects) > 1:
-            ordered = [group for group in ordered if group[0].name != "return"]
+            ordered = [group for group in ordered if not self._is_result(group[0])]
+        elif suspects and not _returns_variables(suspects[0][0]):
+            ordered = [*self._unnamed(), *ordered]
         partial = [group for group in ordered if self._is_partial_sum(group[0])]
         # A part of a sum may be right and lack another part, which a later statement adds. Only if
         # no other statement is wrong, it is taken for the wrong part; then rather the last one.
@@ -164,6 +199,27 @@ class Search:
                     return group[0], right[0]
         return None
 
+    def _unnamed(self) -> list[Group]:
+        """Statements of the learner's own variables, with values that the solution has.
+
+        Such a value may be the wrong one of the solution's values.
+        """
+        groups = by_statement(self.observed.by_site())
+        return [
+            group
+            for group in groups
+            if group[0].name != "return"
+            and group[0].statement not in self.given
+            and not any(map(self._namesakes, group))
+        ]
+
+    def _is_in_solution(self, site: Site) -> bool:
+        """Whether the site's function is not the learner's own."""
+        return any(each.function == site.function for each in self.solution.sites)
+
+    def _is_result(self, site: Site) -> bool:
+        return site.name == "return" and self._is_in_solution(site)
+
     def _is_partial_sum(self, site: Site) -> bool:
         events = self.observed.by_site()[site]
         return any(self._same_events(events, self.vocabulary[each]) for each in self.sums)
@@ -173,9 +229,11 @@ class Search:
         named = tuple(each for site in group for each in self._namesakes(site)[:1])
         if len(named) == len(group):
             yield named
+        events = self.observed.by_site()
+        if not self._is_in_solution(group[0]):
+            yield from self._of_several_calls(events[group[0]])
         if group[0].name == "return":
             return
-        events = self.observed.by_site()
         for right in by_statement(self.vocabulary):
             if right[0] in without:
                 continue
@@ -188,6 +246,20 @@ class Search:
                     if time.monotonic() > self.deadline:
                         return
                     yield arranged
+
+    def _of_several_calls(self, events: Sequence[Event]) -> Iterator[Group]:
+        """For a function that the learner calls once a gate: the values of several statements."""
+        alone = {
+            site: right[0]
+            for site, right in self.statements.items()
+            if len(right) == 1 and site.name != "return" and same_shapes(events[:1], right)
+        }
+        if not 1 < len(events) <= len(alone) <= MAX_CALLED:
+            return
+        for some in permutations(alone, len(events)):
+            joined = replace(some[0], name=", ".join(site.name for site in some))
+            self.vocabulary[joined] = [alone[site] for site in some]
+            yield (joined,)
 
     def _unlike_solution(self, suspects: Sequence[Group]) -> list[tuple[Site, Site]]:
         """Statements whose variable the solution has, with values that occur nowhere in it."""
@@ -341,3 +413,9 @@ def _same_functions(attempt: Attempt) -> frozenset[str]:
 
 def _kind(value: Any) -> str:
     return f"a {type(value).__name__}" if value is not None else "nothing"
+
+
+def _returns_variables(site: Site) -> bool:
+    """Whether a ``return`` statement contains only names: ``return h_next, c_next``."""
+    nodes = ast.walk(site.expression or ast.Pass())
+    return all(isinstance(node, ast.Name | ast.Tuple | ast.expr_context) for node in nodes)
