@@ -49,6 +49,11 @@ class Template:
     lines: tuple[str, ...]
     regions: tuple[Region, ...]
 
+    @property
+    def is_hunt(self) -> bool:
+        """Whether the learner gets code with a mistake to find, and not a part to write."""
+        return not any(TODO in line for region in self.regions for line in region.given)
+
     def learners_copy(self) -> str:
         """The file that the learner gets: nothing of the solution is in it."""
         return self._joined([region.given for region in self.regions])

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import io
 import linecache
+import re
 import sys
 import time
 import traceback
@@ -77,7 +78,7 @@ def judge(entry: Entry, path: Path, seed: int) -> Result:
 
 def _outcome(entry: Entry, path: Path, seed: int) -> tuple[Status, Failure | None]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except FileNotFoundError:
         return "missing", Failure("there is no such file")
     except (OSError, UnicodeDecodeError) as error:
@@ -95,6 +96,8 @@ def _outcome(entry: Entry, path: Path, seed: int) -> tuple[Status, Failure | Non
     except Failure as failure:
         if unchanged:
             return "unwritten", Failure(f"{unchanged}; {failure.message}")
+        if not entry.template.is_hunt:  # there, the line is left out on purpose
+            failure.line = failure.line or _definition_named(failure.message, tree)
         return "failed", failure
     except BaseException as error:  # the learner's code may raise anything, SystemExit included
         return "error", _failure_of(error, path)
@@ -160,6 +163,16 @@ def _code(tree: ast.Module) -> str:
     """The code of a file without its docstring, comments and layout."""
     docstring = ast.get_docstring(tree) is not None
     return ast.dump(ast.Module(tree.body[docstring:], []))
+
+
+def _definition_named(message: str, tree: ast.Module) -> int:
+    """The line of the first function or class of the file that a message names, or 0."""
+    lines = {
+        node.name: node.lineno
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    return next((lines[word] for word in re.findall(r"\w+", message) if word in lines), 0)
 
 
 def _task_above(lines: list[str], number: int) -> str:

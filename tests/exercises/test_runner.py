@@ -66,6 +66,16 @@ FILES = {
         "return lstm_step",
         "RecursionError: maximum recursion depth exceeded",
     ),
+    "another argument": (
+        solution().replace("b_hh: Tensor\n", "b_hh: Tensor, more: int\n", 1),
+        "def lstm_step(",
+        "missing 1 required positional argument: 'more'",
+    ),
+    "no return": (
+        solution().replace("return h_next", "h_next"),
+        "def lstm_step(",
+        "returns nothing",
+    ),
     "nothing": (with_body(f"# TODO: {TASK}", "raise NotImplementedError"), "raise Not", TASK),
 }
 
