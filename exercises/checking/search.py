@@ -9,7 +9,7 @@ returns what it should.
 import ast
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 
 from exercises.checking.attempt import Attempt, Failure
 from exercises.checking.comparison import as_leaf, same_values, tensors_of
-from exercises.checking.events import Group, by_statement, same_event, same_shapes
+from exercises.checking.events import Group, by_statement, same_shapes
 from exercises.checking.explain import (
     computed_at,
     difference_between,
@@ -30,7 +30,7 @@ from exercises.checking.explain import (
     loop_runs,
     same_equation,
 )
-from exercises.checking.partial_sums import PREFIX
+from exercises.checking.matching import Matching
 from exercises.checking.probes import Event, ProbedFile, Recording, Replacements, Site, functions_of
 from exercises.checking.symbols import in_symbols
 
@@ -58,26 +58,23 @@ class Search:
         self.solution = ProbedFile(attempt.solution, self.given_functions, partial_sums=True)
         self.call, self.arguments, self.name = call, arguments, name
         self.deadline = time.monotonic() + MAX_SECONDS
-        self.given = {site.statement for site in self.solution.sites}
         self.right = self._record(self.solution, gradients=gradients)
         if self.right.error is not None:
             raise self.right.error
         self.observed = self._record(self.learner, gradients=gradients)
-        self.vocabulary = self.right.by_site()
-        self.sums = [site for site in self.vocabulary if site.name.startswith(PREFIX)]
-        self.statements = {s: e for s, e in self.vocabulary.items() if s not in self.sums}
+        self.matching = Matching(self.learner, self.solution, self.observed, self.right)
 
     def raise_if_different(self) -> None:
         """Raise ``Failure`` with the first wrong line."""
         self._check_inputs_are_unchanged()
         if self._is_right(self.observed):
             return
-        suspects = self._suspects(self.observed)
+        suspects = self.matching.suspects(self.observed)
         if (cutting := self._cutting_gradients(suspects)) is not None:
             raise self._failure(*cutting, proved=False)
         found = self._single(suspects) or self._several(with_return=False)
-        unlike = self._unlike_solution(suspects)
-        if unlike and found is not None and found[0].statement in self.given:
+        unlike = self.matching.unlike_solution(suspects)
+        if unlike and found is not None and found[0].statement in self.matching.given:
             raise self._failure(*unlike[0], proved=False)
         loops = self._loops_with_wrong_count(suspects)
         if loops and (found is None or found[0].name == "return"):
@@ -112,7 +109,7 @@ class Search:
 
     def _with(self, replaced: dict[Site, Site]) -> Recording:
         """The learner's run with the values of solution sites in place of some sites' values."""
-        values = {s: [e.value for e in self.vocabulary[r]] for s, r in replaced.items()}
+        values = {s: [e.value for e in self.matching.vocabulary[r]] for s, r in replaced.items()}
         return self._record(self.learner, values)
 
     def _is_right(self, recording: Recording) -> bool:
@@ -122,49 +119,13 @@ class Search:
         is_original = recording is self.observed
         return not is_original or same_values(recording.gradients, self.right.gradients)
 
-    def _suspects(self, recording: Recording, without: Collection[Site] = ()) -> list[Group]:
-        """The statements whose values are not the solution's, the first wrong value first."""
-        sites = recording.by_site()
-        wrong = [s for s in sites if s not in without and not self._matches(s, sites[s])]
-        position = {id(event): n for n, event in enumerate(recording.events)}
-        first = {s: position[id(self._first_wrong(s, sites[s]))] for s in wrong}
-        return sorted(by_statement(wrong), key=lambda group: min(first[s] for s in group))
-
-    def _first_wrong(self, site: Site, events: Sequence[Event]) -> Event:
-        """The first event that differs from the solution's of the same name."""
-        for right in self._namesakes(site)[:1]:
-            for ours, theirs in zip(events, self.vocabulary[right], strict=False):
-                if not same_event(ours, theirs):
-                    return ours
-            return events[-1]
-        alike = (self._count_alike(events, right) for right in self.statements.values())
-        return events[max(alike, default=0)]
-
-    def _count_alike(self, events: Sequence[Event], right: Sequence[Event]) -> int:
-        """How many events agree before the first one that differs; never all of them."""
-        pairs = list(zip(events, right, strict=False))[: len(events) - 1]
-        return next((n for n, (a, b) in enumerate(pairs) if not same_event(a, b)), len(pairs))
-
-    def _matches(self, site: Site, events: Sequence[Event]) -> bool:
-        """Whether the solution has a site with these values: of the same name, if it has it."""
-        return any(
-            self._same_events(events, self.vocabulary[each])
-            for each in self._namesakes(site) or self.statements
-        )
-
-    def _same_events(self, events: Sequence[Event], right: Sequence[Event]) -> bool:
-        interrupted = self.observed.error is not None and len(events) < len(right)
-        return (interrupted or len(events) == len(right)) and all(
-            same_event(a, b) for a, b in zip(events, right, strict=False)
-        )
-
     def _cutting_gradients(self, suspects: Sequence[Group]) -> tuple[Site, Site] | None:
         """If only gradients are wrong: the first statement with the right value."""
         if not same_values(self.observed.output, self.right.output):
             return None
         sites = self.observed.by_site()
         for site in (site for group in suspects for site in group):
-            for right_site, right in self.statements.items():
+            for right_site, right in self.matching.statements.items():
                 pairs = list(zip(sites[site], right, strict=False))
                 is_counterpart = (site.name == "return") == (right_site.name == "return")
                 same_count = len(right) == len(sites[site])
@@ -182,16 +143,16 @@ class Search:
         Statements that the solution has too come last, and so does ``return``, which every
         mistake reaches.
         """
-        written = [group for group in suspects if group[0].statement not in self.given]
+        written = [group for group in suspects if group[0].statement not in self.matching.given]
         ordered = [*written, *(group for group in suspects if group not in written)]
         if len(suspects) > 1:
-            ordered = [group for group in ordered if not self._is_result(group[0])]
+            ordered = [group for group in ordered if not self.matching.is_result(group[0])]
         elif suspects and not _returns_variables(suspects[0][0]):
-            ordered = [*self._unnamed(), *ordered]
-        partial = [group for group in ordered if self._is_partial_sum(group[0])]
+            ordered = [*self.matching.unnamed(), *ordered]
+        partial = [group for group in ordered if self.matching.is_partial_sum(group[0])]
         # A part of a sum may be right and lack another part, which a later statement adds. Only if
         # no other statement is wrong, it is taken for the wrong part; then rather the last one.
-        attempts = [(group, self.sums if group in partial else []) for group in ordered]
+        attempts = [(group, self.matching.sums if group in partial else []) for group in ordered]
         attempts += [(group, []) for group in reversed(partial)]
         for group, without in attempts:
             for right in self._counterparts(group, without):
@@ -199,42 +160,17 @@ class Search:
                     return group[0], right[0]
         return None
 
-    def _unnamed(self) -> list[Group]:
-        """Statements of the learner's own variables, with values that the solution has.
-
-        Such a value may be the wrong one of the solution's values.
-        """
-        groups = by_statement(self.observed.by_site())
-        return [
-            group
-            for group in groups
-            if group[0].name != "return"
-            and group[0].statement not in self.given
-            and not any(map(self._namesakes, group))
-        ]
-
-    def _is_in_solution(self, site: Site) -> bool:
-        """Whether the site's function is not the learner's own."""
-        return any(each.function == site.function for each in self.solution.sites)
-
-    def _is_result(self, site: Site) -> bool:
-        return site.name == "return" and self._is_in_solution(site)
-
-    def _is_partial_sum(self, site: Site) -> bool:
-        events = self.observed.by_site()[site]
-        return any(self._same_events(events, self.vocabulary[each]) for each in self.sums)
-
     def _counterparts(self, group: Group, without: Sequence[Site]) -> Iterator[Group]:
         """The solution's sites whose values may belong here, those of the same names first."""
-        named = tuple(each for site in group for each in self._namesakes(site)[:1])
+        named = tuple(each for site in group for each in self.matching.namesakes(site)[:1])
         if len(named) == len(group):
             yield named
         events = self.observed.by_site()
-        if not self._is_in_solution(group[0]):
+        if not self.matching.is_in_solution(group[0]):
             yield from self._of_several_calls(events[group[0]])
         if group[0].name == "return":
             return
-        for right in by_statement(self.vocabulary):
+        for right in by_statement(self.matching.vocabulary):
             if right[0] in without:
                 continue
             fits = len(right) == len(group) and right != named and right[0].name != "return"
@@ -242,7 +178,7 @@ class Search:
                 continue
             for arranged in permutations(right) if len(right) <= MAX_PERMUTED else (right,):
                 pairs = zip(group, arranged, strict=True)
-                if all(same_shapes(events[a], self.vocabulary[b]) for a, b in pairs):
+                if all(same_shapes(events[a], self.matching.vocabulary[b]) for a, b in pairs):
                     if time.monotonic() > self.deadline:
                         return
                     yield arranged
@@ -251,26 +187,15 @@ class Search:
         """For a function that the learner calls once a gate: the values of several statements."""
         alone = {
             site: right[0]
-            for site, right in self.statements.items()
+            for site, right in self.matching.statements.items()
             if len(right) == 1 and site.name != "return" and same_shapes(events[:1], right)
         }
         if not 1 < len(events) <= len(alone) <= MAX_CALLED:
             return
         for some in permutations(alone, len(events)):
             joined = replace(some[0], name=", ".join(site.name for site in some))
-            self.vocabulary[joined] = [alone[site] for site in some]
+            self.matching.vocabulary[joined] = [alone[site] for site in some]
             yield (joined,)
-
-    def _unlike_solution(self, suspects: Sequence[Group]) -> list[tuple[Site, Site]]:
-        """Statements whose variable the solution has, with values that occur nowhere in it."""
-        sites = self.observed.by_site()
-        return [
-            (site, right)
-            for site in (site for group in suspects for site in group if site.name != "return")
-            for right in self._namesakes(site)[:1]
-            if site.statement not in self.given
-            and not any(self._same_events(sites[site], e) for e in self.statements.values())
-        ]
 
     def _several(self, with_return: bool) -> tuple[Site, Site] | None:
         """The first of several wrong statements that together make everything right."""
@@ -278,8 +203,12 @@ class Search:
         recording = self.observed
         for _ in self.learner.sites:
             suspects = [
-                [(site, self._namesakes(site)[0]) for site in group if self._namesakes(site)]
-                for group in self._suspects(recording, replaced)
+                [
+                    (site, self.matching.namesakes(site)[0])
+                    for site in group
+                    if self.matching.namesakes(site)
+                ]
+                for group in self.matching.suspects(recording, replaced)
                 if with_return or group[0].name != "return"
             ]
             pairs = next(filter(None, suspects), None)
@@ -313,23 +242,13 @@ class Search:
         return [
             (site, right)
             for site in (site for group in suspects for site in group if site.is_loop)
-            for right in self._namesakes(site)
-            if len(sites[site]) != len(self.vocabulary[right])
+            for right in self.matching.namesakes(site)
+            if len(sites[site]) != len(self.matching.vocabulary[right])
         ]
-
-    def _namesakes(self, site: Site) -> list[Site]:
-        """The solution's sites of the same name in the same function, the likeliest first."""
-        ours = [each for each in self.learner.sites if each.variable == site.variable]
-        theirs = [each for each in self.solution.sites if each.variable == site.variable]
-        if len(ours) == len(theirs):
-            theirs = [theirs[ours.index(site)]]
-        count = len(self.observed.by_site().get(site, ()))
-        found = [each for each in theirs if each in self.vocabulary]
-        return sorted(found, key=lambda right: len(self.vocabulary[right]) != count)
 
     def _failure(self, site: Site, right_site: Site, proved: bool) -> Failure:
         observed = self.observed.by_site()[site]
-        right = self.vocabulary[right_site]
+        right = self.matching.vocabulary[right_site]
         computes = self._holds_other(site, right_site) or computed_at(site)
         expected = equation_at(self.solution.text, right_site)
         if same_equation(computes, expected) and (operand := self._wrong_operand(site)):
@@ -357,8 +276,10 @@ class Search:
         sites = self.observed.by_site()
         before = [each for each in sites if each.line < site.line and each.name in names]
         for operand in reversed(before):
-            right = self._namesakes(operand)[:1]
-            if right and not self._same_events(sites[operand], self.vocabulary[right[0]]):
+            right = self.matching.namesakes(operand)[:1]
+            if right and not self.matching.same_events(
+                sites[operand], self.matching.vocabulary[right[0]]
+            ):
                 return operand, right[0]
         return None
 
@@ -377,21 +298,25 @@ class Search:
     def _holds_other(self, site: Site, right_site: Site) -> str:
         """For ``a, b = ...`` in a wrong order: the name whose values this one holds."""
         events = self.observed.by_site()[site]
-        for other, right in self.vocabulary.items():
+        for other, right in self.matching.vocabulary.items():
             is_same_statement = (other.function, other.line) == (
                 right_site.function,
                 right_site.line,
             )
-            if is_same_statement and other != right_site and self._same_events(events, right):
+            if (
+                is_same_statement
+                and other != right_site
+                and self.matching.same_events(events, right)
+            ):
                 return in_symbols(f"{site.name} = {other.name}")
         return ""
 
     def _unproved(self, suspects: Sequence[Site]) -> Failure:
         """Without a proof: the exception's line, a loop, or the first statement that differs."""
-        named = self._unlike_solution([tuple(suspects)])
-        named += [(s, r) for s in suspects for r in self._namesakes(s)[:1]]
+        unlike = self.matching.unlike_solution([tuple(suspects)])
+        named = [*unlike, *((s, r) for s in suspects for r in self.matching.namesakes(s)[:1])]
         is_of_autograd = re.search("grad|differentiated", str(self.observed.error))
-        is_explained = self._unlike_solution([tuple(suspects)]) or (named and is_of_autograd)
+        is_explained = unlike or (named and is_of_autograd)
         if self.observed.error is not None and not is_explained:
             failure = error_at(self.observed.error, self.learner.path, self.given_functions)
             failure.expected = failure.expected or self._equation_for(failure.source)
