@@ -105,6 +105,16 @@ def equation_at(text: str, site: Site) -> str:
     return next((comment[0].strip() for comment in comments if comment), "")
 
 
+def line_of_definition(text: str, name: str) -> int:
+    """The line on which a file defines a function or class, or 0."""
+    definitions = (
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name
+    )
+    return next((node.lineno for node in definitions), 0)
+
+
 def inputs_changed(site: Site) -> Failure:
     """For a function that changes an argument in place."""
     return Failure(
@@ -132,7 +142,7 @@ def error_at(error: Exception, path: Path, given: Collection[str] = ()) -> Failu
     if not frames:
         return Failure(message)
     frame, line = frames[-1]
-    source = path.read_text(encoding="utf-8").splitlines()[line - 1].strip()
+    source = path.read_text(encoding="utf-8-sig").splitlines()[line - 1].strip()
     shapes = [
         f"{name} {tuple(value.shape)}"
         for name in _names_in(source)

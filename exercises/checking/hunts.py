@@ -43,7 +43,7 @@ def check_hunt(
         check_call(attempt, call, draw, name)
     except Failure as failure:
         given, right = _mistake_of(attempt)
-        lines = attempt.file.read_text(encoding="utf-8").splitlines()
+        lines = attempt.file.read_text(encoding="utf-8-sig").splitlines()
         code = [line.partition("  #")[0].rstrip() for line in lines]
         pairs = zip(lines, code, strict=True)
         corrected = [right if written == given else line for line, written in pairs]

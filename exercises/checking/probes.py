@@ -120,7 +120,7 @@ class ProbedFile:
         partial_sums: bool = False,
     ) -> None:
         self.path = Path(str(module.__file__))
-        self.text = self.path.read_text(encoding="utf-8")
+        self.text = self.path.read_text(encoding="utf-8-sig")
         transformer = _Transformer(self.text.splitlines(), without)
         tree = ast.parse(self.text)
         tree = transformer.visit(with_partial_sums(tree) if partial_sums else tree)

@@ -27,6 +27,7 @@ from exercises.checking.explain import (
     equation_at,
     error_at,
     inputs_changed,
+    line_of_definition,
     loop_runs,
     same_equation,
 )
@@ -326,13 +327,14 @@ class Search:
         if suspects:
             expected = f"its values are not in the equations of {self.name}"
             return Failure(expected, line=suspects[0].line, source=suspects[0].source)
-        return Failure(f"{self.name} returns {_kind(self.observed.output)}, expected other values")
+        message = f"{self.name} returns {_kind(self.observed.output)}, expected other values"
+        return Failure(message, line=line_of_definition(self.learner.text, self.name))
 
 
 def _same_functions(attempt: Attempt) -> frozenset[str]:
     """The functions that the learner has not written: their code is the solution's."""
-    learner = functions_of(attempt.file.read_text(encoding="utf-8"))
-    solution = functions_of(Path(str(attempt.solution.__file__)).read_text(encoding="utf-8"))
+    learner = functions_of(attempt.file.read_text(encoding="utf-8-sig"))
+    solution = functions_of(Path(str(attempt.solution.__file__)).read_text(encoding="utf-8-sig"))
     return frozenset(name for name, code in learner.items() if solution.get(name) == code)
 
 

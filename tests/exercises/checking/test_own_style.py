@@ -194,7 +194,7 @@ WRONG = {
         a = x @ w_ih.T + b_ih + h @ w_hh.T + b_hh
         h_next = torch.tanh(a)
         """,
-        "",
+        "def rnn_step(",
     ),
     "one value instead of two": (
         "lstm_memory",
@@ -249,7 +249,14 @@ def test_a_wrong_answer_is_located_in_any_style(case: str, tmp_path: Path) -> No
     exercise, body, line = WRONG[case]
     result = answer(exercise, body, tmp_path)
     assert result.status in ("failed", "error")
-    if line:
-        assert line in result.source, f"{result.line}: {result.source!r}: {result.message}"
-    else:
-        assert "nothing" in result.message
+    assert line in result.source, f"{result.line}: {result.source!r}: {result.message}"
+
+
+def test_a_file_with_a_byte_order_mark_is_located(tmp_path: Path) -> None:
+    entry = find_exercise("rnn_step")
+    text = entry.template.solution().replace("torch.tanh(a)", "torch.sigmoid(a)")
+    path = tmp_path / entry.file_name
+    path.write_text(text, encoding="utf-8-sig")
+    result = judge(entry, path, seed=0)
+    assert "torch.sigmoid(a)" in result.source
+    assert result.expected == "h' = tanh(a)"
