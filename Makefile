@@ -1,6 +1,7 @@
 # make train [ARGS="--cell gru --implementation builtin"]   set up .venv, then train
 # make test                                                  set up .venv, then run all tests
 # make test ARGS="-m 'not slow'"                             the quick tests only
+# make exercises                                             set up .venv, then start the course
 # make lint                                                  ruff and mypy
 # make docs                                                  build the documentation in site/
 # make figures [ARGS="--data-dir FOLDER"]                    train, and draw the figures of the docs
@@ -12,13 +13,16 @@ PYTHON ?= python3
 # workers would only take memory (about 1 GB each).
 PARALLEL = -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: train test lint docs figures
+.PHONY: train test exercises lint docs figures
 
 train: .venv/installed
 	.venv/bin/python train.py $(ARGS)
 
 test: .venv/installed
 	.venv/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+exercises: .venv/installed
+	.venv/bin/python -m exercises $(ARGS)
 
 lint: .venv/installed
 	.venv/bin/ruff check .

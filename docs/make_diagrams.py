@@ -62,10 +62,11 @@ def imports() -> None:
         box(10, 250, 253, 44, "shared_interface"),
         box(271, 250, 140, 44, "sequenced_mnist"),
         box(419, 250, 171, 44, "command_line"),
-        box(450, 10, 140, 204, "cell_verifier", "has its own", "equations: it", "imports neither",
+        box(450, 10, 140, 44, "exercises"),
+        box(450, 90, 140, 124, "cell_verifier", "has its own", "equations: it", "imports neither",
             "scratch_cells nor", "builtin_models"),
     ]  # fmt: skip
-    parts += [arrow(x, 54, 90) for x in (79, 225, 371)]
+    parts += [arrow(x, 54, 90) for x in (79, 225, 371, 520)]
     parts += [arrow(x, y, y + 36) for x in (70, 200) for y in (134, 214)]
     parts += [arrow(341, 134, 250), arrow(430, 134, 250), arrow(520, 214, 250)]
     write("imports.svg", 304, "Which package imports which: every arrow points down", parts)

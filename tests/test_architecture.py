@@ -21,6 +21,7 @@ FORBIDDEN = {
     "cell_verifier": LAYERS | TOP | {"sequenced_mnist"},
     "training_loop": TOP - {"training_loop"},
     "gate_explorer": {"train", "exercises", "benchmarks", "examples", "docs"},
+    "exercises": {"train", "benchmarks", "examples", "docs"},
 }
 
 # The files that a reader of one cell opens must not lead into the fast backends.
@@ -97,9 +98,12 @@ WRONG_DIRECTIONS = [
     ("cell_verifier/reference/equations", "scratch_cells/lstm"),
     ("cell_verifier/api", "builtin_models/layers"),
     ("cell_verifier/api", "training_loop/config"),
+    ("cell_verifier/api", "exercises/exercise"),
     ("training_loop/trainer", "gate_explorer/observe"),
     ("training_loop/trainer", "train"),
     ("gate_explorer/observe", "benchmarks/speed"),
+    ("gate_explorer/observe", "exercises/exercise"),
+    ("exercises/checking/judge", "examples/custom_cell"),
     ("gate_explorer/observe", "tests/helpers/runs"),
 ]
 

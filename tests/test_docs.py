@@ -22,7 +22,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 SOURCE_FILE = re.compile(r"`((?:[a-z_]+/)+[\w-]+\.(?:py|c|sh))`")
 NAME_IN_FILE = re.compile(r"`(\w+)`(?:\s+\w+)?\s+in\s+`((?:[a-z_]+/)+\w+\.py)`")
 COMMAND = re.compile(
-    r"(?:python|torchrun .*?) (train\.py|-m (?:gate_explorer|cell_verifier))\b(.*)"
+    r"(?:python|torchrun .*?) (train\.py|-m (?:gate_explorer|cell_verifier|exercises))\b(.*)"
 )
 
 

@@ -24,6 +24,7 @@ PACKAGES = (
     "training_loop",
     "cell_verifier",
     "gate_explorer",
+    "exercises",
 )
 CELL = "from torch import nn\n\n\nclass MyLSTM(nn.LSTMCell):\n    pass\n"
 
@@ -102,6 +103,8 @@ def test_every_command_works_from_the_wheel(installed: Path, tmp_path: Path) -> 
         installed, "-m", "cell_verifier", "my_cell.py:MyLSTM", "--against", "lstm", folder=tmp_path
     )
     assert printed.startswith("equal  MyLSTM")
+    assert "lstm_step" in run(installed, "-m", "exercises", "list", folder=tmp_path)
+    run(installed, "-m", "exercises", "notebooks", folder=tmp_path)
     run(installed, "-m", "gate_explorer", "run", "--label", 7, folder=tmp_path)
     assert "<html" in (tmp_path / "run" / "explorer.html").read_text(encoding="utf-8")
 

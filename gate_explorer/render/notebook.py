@@ -1,13 +1,18 @@
 """``explore``: all panels of one model in one plotly figure, for a notebook."""
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from torch import Tensor, nn
 
-from gate_explorer.observation.observe import observe
+from gate_explorer.errors import ExplorerError
+from gate_explorer.inputs.load_run import load_run
+from gate_explorer.inputs.select_image import select_index
+from gate_explorer.observation.observe import Observation, observe
 from gate_explorer.observation.time_bins import TimeBins
 from gate_explorer.panels.axes import row_labels
 from gate_explorer.panels.build import build_panels
@@ -23,9 +28,25 @@ HEIGHT = 860  # pixels
 MAX_GAP = 0.03  # between panels, as a share of the figure's width
 
 
+class NotebookFigure(go.Figure):  # type: ignore[misc]  # plotly is untyped
+    """A plotly figure that an HTML export of the notebook keeps.
+
+    What plotly itself saves in a notebook is JSON, which Jupyter draws and an export leaves out.
+    This figure is saved as HTML too, with plotly.js (5 MB), so that the export needs no network.
+    """
+
+    _ipython_display_ = None  # plotly's method would display the figure in place of the bundle
+
+    def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {
+            "application/vnd.plotly.v1+json": json.loads(self.to_json()),
+            "text/html": self.to_html(full_html=False, include_plotlyjs=True),
+        }
+
+
 def explore(
-    model: nn.Module,
-    image: Tensor,
+    model: nn.Module | str | Path,
+    image: Tensor | int | None = None,
     *,
     sequence: str = "rows",
     label: int | None = None,
@@ -35,10 +56,12 @@ def explore(
 
     Args:
         model: a SequenceClassifier whose layer is from scratch_cells, made by ``layer_of``, or
-            torch.nn's RNN, GRU or LSTM.
-        image: (height, width) uint8.
+            torch.nn's RNN, GRU or LSTM. Or the folder of a run of train.py, whose test images and
+            sequence are then used.
+        image: (height, width) uint8. With the folder of a run, the index of a test image.
         sequence: how the image is read: ``rows``, ``columns``, ``pixels`` or ``permuted``.
-        label: the image's correct class, if it is known.
+        label: the image's correct class, if it is known. With the folder of a run, the class whose
+            first test image is shown.
         class_names: the name of each class; ``"0"``, ``"1"``, ... by default.
 
     Returns:
@@ -47,8 +70,20 @@ def explore(
     Raises:
         ExplorerError: the model or the image has the wrong type, or the image does not fit the
             model's input_size.
+        ConfigError, DataError: the folder is not a run, or its images cannot be loaded.
+
+    Example:
+        ``explore("runs/NAME", label=7)``
     """
-    observation = observe(model, image, sequence=sequence, label=label, class_names=class_names)
+    if isinstance(model, str | Path):
+        observation = _observe_run(Path(model), image, label)
+    elif isinstance(image, Tensor):
+        observation = observe(model, image, sequence=sequence, label=label, class_names=class_names)
+    else:
+        raise ExplorerError(
+            f"image is {image!r}: expected a tensor (height, width), or the folder of a run as "
+            "model"
+        )
     (panels,) = build_panels([observation])
     figure = _empty_grid(panels.cells[0])
     for index, cell in enumerate(panels.cells):
@@ -66,6 +101,24 @@ def explore(
     )
 
 
+def _observe_run(path: Path, image: Tensor | int | None, label: int | None) -> Observation:
+    """Observe the model of a run while it reads one of its test images."""
+    if isinstance(image, Tensor):
+        raise ExplorerError(
+            "image is a tensor: with the folder of a run, give the index of a test image, or label"
+        )
+    run = load_run(path)
+    index = select_index(run, image, label, wrong=False)
+    return observe(
+        run.model,
+        run.images.test_images[index],
+        sequence=run.sequence,
+        label=int(run.images.test_labels[index]),
+        class_names=run.class_names,
+        name=run.name,
+    )
+
+
 def _empty_grid(cell: CellPanels) -> go.Figure:
     """Empty axes: the overview in the first row, the states and gates of the cell in the second."""
     above, below = len(cell.overview), len(cell.internals)
@@ -77,6 +130,7 @@ def _empty_grid(cell: CellPanels) -> go.Figure:
             [{"colspan": span} if column % span == 0 else None for column in range(columns)]
         )
     return make_subplots(
+        figure=NotebookFigure(),
         rows=2,
         cols=columns,
         specs=specs,

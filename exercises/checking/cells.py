@@ -1,0 +1,74 @@
+"""Checks by the verifier: a whole cell or layer, and a backward pass."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from cell_verifier import Report, verify, verify_backward
+from cell_verifier.reference.against import Against
+from exercises.checking.attempt import Attempt, Failure
+
+
+def check_cell(attempt: Attempt, name: str, against: Against) -> None:
+    """Compare a cell or layer of the learner's file with torch.nn's.
+
+    Args:
+        name: the class: an ``nn.Module`` made from (input_size, hidden_size).
+        against: ``rnn``, ``gru`` or ``lstm``.
+
+    Raises:
+        Failure: it differs; with the wrong line, if one can be proved, and the mistake.
+    """
+    make: Callable[..., Any] = attempt.get(name)
+    report = verify(make, against)
+    if report.verdict != "equal":
+        raise _failure(attempt, report)
+
+
+def _failure(attempt: Attempt, report: Report) -> Failure:
+    mistake = ", ".join(report.mistakes)
+    for location in report.locations:
+        if location.file == str(attempt.file):
+            why = next((each.why for each in report.diagnoses), "")
+            return Failure(
+                why or report.reason,
+                line=location.line,
+                source=location.source,
+                computes=location.computes,
+                expected=location.expected,
+                mistake=mistake,
+                proved=location.proved,
+            )
+    return Failure(report.reason, line=_line_in(report.reason, attempt), mistake=mistake)
+
+
+def check_backward(
+    attempt: Attempt, forward: str, backward: str | None = None, *, against: Against
+) -> None:
+    """Compare gradients written by hand with the right ones.
+
+    Args:
+        forward, backward: names in the learner's file; see ``cell_verifier.verify_backward``.
+        against: ``rnn``, ``gru`` or ``lstm``.
+
+    Raises:
+        Failure: a gradient is wrong; with the wrong line of the derivation.
+    """
+    code = [attempt.get(name) for name in (forward, backward) if name is not None]
+    report = verify_backward(*code, against=against)
+    if report.verdict == "equal":
+        return
+    diagnosis = next(iter(report.diagnoses), None)
+    raise Failure(
+        report.reason,
+        line=_line_in(report.reason, attempt),
+        computes=diagnosis.wrong if diagnosis else "",
+        expected=diagnosis.right if diagnosis else "",
+        mistake=", ".join(report.mistakes),
+    )
+
+
+def _line_in(text: str, attempt: Attempt) -> int:
+    """The line of the learner's file that a message names, or 0."""
+    match = re.search(rf"\b{re.escape(attempt.file.name)}:(\d+)", text)
+    return int(match[1]) if match else 0

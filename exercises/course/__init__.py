@@ -1,0 +1,1 @@
+"""The exercises: one folder a part, in order."""
