@@ -118,3 +118,10 @@ def test_index_links_to_every_page() -> None:
 def test_figures_are_small() -> None:
     for figure in (DOCS / "figures").iterdir():
         assert figure.stat().st_size < 400_000, figure.name
+
+
+def test_the_exercises_that_pages_name_exist() -> None:
+    course = {path.stem for path in (ROOT / "exercises" / "course").glob("*/*.py")}
+    named = [name for page in PAGES for name in re.findall(r"exercises check (\w+)", read(page))]
+    assert len(named) > 30
+    assert [name for name in named if name.islower() and name not in course] == []
