@@ -1,10 +1,10 @@
-"""Checks by the verifier: a whole cell or layer, and a backward pass."""
+"""The check of a whole cell or layer by the verifier."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-from cell_verifier import Report, verify, verify_backward
+from cell_verifier import Report, verify
 from cell_verifier.reference.against import Against
 from exercises.checking.attempt import Attempt, Failure
 
@@ -40,32 +40,6 @@ def _failure(attempt: Attempt, report: Report) -> Failure:
                 proved=location.proved,
             )
     return Failure(report.reason, line=_line_in(report.reason, attempt), mistake=mistake)
-
-
-def check_backward(
-    attempt: Attempt, forward: str, backward: str | None = None, *, against: Against
-) -> None:
-    """Compare gradients written by hand with the right ones.
-
-    Args:
-        forward, backward: names in the learner's file; see ``cell_verifier.verify_backward``.
-        against: ``rnn``, ``gru`` or ``lstm``.
-
-    Raises:
-        Failure: a gradient is wrong; with the wrong line of the derivation.
-    """
-    code = [attempt.get(name) for name in (forward, backward) if name is not None]
-    report = verify_backward(*code, against=against)
-    if report.verdict == "equal":
-        return
-    diagnosis = next(iter(report.diagnoses), None)
-    raise Failure(
-        report.reason,
-        line=_line_in(report.reason, attempt),
-        computes=diagnosis.wrong if diagnosis else "",
-        expected=diagnosis.right if diagnosis else "",
-        mistake=", ".join(report.mistakes),
-    )
 
 
 def _line_in(text: str, attempt: Attempt) -> int:

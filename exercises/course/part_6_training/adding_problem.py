@@ -12,7 +12,7 @@ Nothing but memory helps: the answer depends on two steps, and all others are no
 always answers 1 has a mean squared error of 1/6 = 0.167.
 
 Write the body of ``make_batch``. The check compares the result, then trains an RNN and an LSTM on
-your data, each for 300 batches of 32 sequences, and prints their errors. To see them, run your
+your data, each for 400 batches of 32 sequences, and prints their errors. To see them, run your
 file.
 
 Shapes: values (T, B); first and second (B,), the marked steps of each sequence; x (T, B, 2), values
@@ -24,7 +24,7 @@ Source: S. Hochreiter and J. Schmidhuber, Long Short-Term Memory (1997), experim
 import torch
 from torch import Tensor, nn
 
-TIME, BATCH, HIDDEN, BATCHES = 20, 32, 32, 300
+TIME, BATCH, HIDDEN, BATCHES = 20, 32, 32, 400
 
 
 def make_batch(values: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
