@@ -107,11 +107,6 @@ def test_a_link_restores_drawing_interventions_and_row(live: LivePage) -> None:
     assert live.tab.evaluate("location.hash") == "#" + link.split("#")[1]
 
 
-# Set the fragment, and wait until the page has read it.
-FOLLOW = """fragment => new Promise((done) => {
-    addEventListener("hashchange", () => done(), {once: true});
-    location.hash = fragment;
-})"""
 MALFORMED = (
     "nonsense",
     "d=AAAA&t=99999&i=[",
@@ -126,8 +121,7 @@ def test_a_malformed_link_is_ignored(live: LivePage) -> None:
     drawn = live.pixels()
     assert drawn.any()
     for fragment in MALFORMED:
-        live.tab.evaluate(FOLLOW, fragment)
-        live.settle()
+        live.follow(fragment)
         assert live.tab.locator("#active button").count() == 0, fragment
         np.testing.assert_array_equal(live.pixels(), drawn)
     live.assert_answers([])
