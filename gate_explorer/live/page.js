@@ -139,7 +139,7 @@
   // Escape is pressed or the drawing changes.
   function select(chosen, pin = false) {
     if (!chosen && !pin && !pointed) return; // nothing has changed
-    pointed = pin ? null : chosen;
+    pointed = chosen;
     if (pin) pinned = chosen;
     if (pin && chosen) Playback.moveTo(chosen.panel.place(chosen).step);
     explain();

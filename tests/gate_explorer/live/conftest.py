@@ -41,6 +41,5 @@ def desktop(browser: Any, live_file: Path) -> Iterator[LivePage]:
 @pytest.fixture
 def live(desktop: LivePage) -> LivePage:
     """The page with a 7 from the test images, the guide closed."""
-    desktop.open()
-    desktop.tab.evaluate("document.getElementById('guide').hidden = true")
+    desktop.reset()
     return desktop

@@ -13,6 +13,11 @@ FORGET_SHUT = {"type": "gate", "gate": "forget", "value": 0}
 SEVEN = [[(70, 60), (200, 60), (120, 230)]]
 FOUR = [[(110, 50), (80, 150), (200, 150)], [(170, 80), (165, 240)]]
 
+FOLLOW = """fragment => new Promise((done) => {
+    addEventListener("hashchange", () => done(), {once: true});
+    location.hash = fragment;
+})"""
+
 
 class LivePage:
     """The page in a tab. It collects console messages and requests."""
@@ -28,12 +33,36 @@ class LivePage:
         self.tab.on("pageerror", lambda error: self.messages.append(str(error)))
         self.tab.on("request", lambda request: self.requests.append(request.url))
         self.open()
+        self.first_fragment = self.tab.evaluate("location.hash")
+        self.resets = 0
 
     def open(self, fragment: str = "") -> None:
         """Load the page with a fragment; ``#`` begins with an empty square."""
         self.tab.goto("about:blank")
         self.tab.goto(self.path.as_uri() + fragment)
         self.settle()
+
+    def follow(self, fragment: str) -> None:
+        """Change the fragment of the address, and wait until the page has read it."""
+        self.tab.evaluate(FOLLOW, fragment)
+        self.settle()
+
+    def reset(self) -> None:
+        """Return to the state in which the page opened, with the guide closed."""
+        self.tab.evaluate(
+            """() => {
+                document.activeElement.blur();
+                document.getElementById('guide').hidden = true;
+                document.querySelector('details').open = false;
+                const predict = document.getElementById('predict');
+                if (predict.checked) predict.click();
+                scrollTo(0, 0);
+            }"""
+        )
+        self.tab.mouse.move(1, 1)
+        self.tab.keyboard.press("Escape")
+        self.resets += 1  # an equal fragment would not be an event
+        self.follow(f"{self.first_fragment}&resets={self.resets}")
 
     def settle(self) -> None:
         """Wait until the page has drawn everything, the gradients included."""
