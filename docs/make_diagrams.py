@@ -54,22 +54,23 @@ def imports() -> None:
     """Packages in rows; an arrow leads from a package to one below that it imports."""
     parts = [
         box(10, 10, 138, 44, "train.py"),
-        box(156, 10, 138, 44, "gate_explorer"),
-        box(302, 10, 138, 44, "benchmarks"),
+        box(156, 10, 138, 44, "benchmarks"),
+        box(302, 10, 138, 44, "gate_explorer"),
+        box(448, 10, 142, 44, "exercises"),
         box(10, 90, 430, 44, "training_loop"),
-        box(10, 170, 120, 44, "scratch_cells"),
-        box(138, 170, 125, 44, "builtin_models"),
-        box(10, 250, 253, 44, "shared_interface"),
-        box(271, 250, 140, 44, "sequenced_mnist"),
-        box(419, 250, 171, 44, "command_line"),
-        box(450, 10, 140, 44, "exercises"),
-        box(450, 90, 140, 124, "cell_verifier", "has its own", "equations: it", "imports neither",
-            "scratch_cells nor", "builtin_models"),
+        box(10, 170, 120, 60, "scratch_cells"),
+        box(138, 170, 125, 60, "builtin_models"),
+        box(310, 170, 280, 60, "cell_verifier", "has its own equations: it imports",
+            "neither scratch_cells nor builtin_models"),
+        box(10, 266, 253, 44, "shared_interface"),
+        box(271, 266, 140, 44, "sequenced_mnist"),
+        box(419, 266, 171, 44, "command_line"),
     ]  # fmt: skip
-    parts += [arrow(x, 54, 90) for x in (79, 225, 371, 520)]
-    parts += [arrow(x, y, y + 36) for x in (70, 200) for y in (134, 214)]
-    parts += [arrow(341, 134, 250), arrow(430, 134, 250), arrow(520, 214, 250)]
-    write("imports.svg", 304, "Which package imports which: every arrow points down", parts)
+    parts += [arrow(x, 54, 90) for x in (79, 225, 371)]
+    parts += [arrow(x, 134, 170) for x in (70, 200, 375)]
+    parts += [arrow(519, 54, 170), arrow(287, 134, 266)]
+    parts += [arrow(x, 230, 266) for x in (70, 200, 505)]
+    write("imports.svg", 320, "Which package imports which: every arrow points down", parts)
 
 
 def data_flows() -> None:
