@@ -19,6 +19,7 @@ from cell_verifier.checks.first_difference import first_difference
 from cell_verifier.checks.notes import notes
 from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
+from cell_verifier.formats.verify import is_program, verify_program
 from cell_verifier.identification.identify import Identification, identify
 from cell_verifier.localisation.locate import agreement, locate
 from cell_verifier.reference.against import Against
@@ -28,11 +29,12 @@ from command_line.errors import own_line
 
 
 def verify(
-    make: ModuleFactory,
+    make: ModuleFactory | Any,
     against: Against,
     *,
-    weights: Mapping[str, str] | None = None,
+    weights: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
+    tolerance: float | None = None,
 ) -> Report:
     """Compare a recurrent cell or layer with torch.nn's and identify the mistakes in it.
 
@@ -53,6 +55,14 @@ def verify(
         arguments: values for further arguments of ``make``, by name. Where ``make`` requires others
             than these, a value is passed if the argument's name or annotation makes it clear
             (``output_size``, ``device``, ``n_layers``); a note of the report lists them.
+        tolerance: of a program, the largest difference that counts as equal, relative to the
+            largest expected element; by default 1e-5 in float32 and 1e-10 in float64.
+
+    A *program* has fixed weights and is only called: the path of an ``.onnx``, ``.pt2`` or
+    TorchScript ``.pt`` file; a module that is an instance, also compiled or quantised; an
+    ``ExportedProgram``; a layer of Keras; a module of Flax; or any function, if ``weights`` holds
+    the arrays that it should compute with, by torch.nn's names (a ``state_dict``). For the others,
+    ``weights`` is optional: the weights in the program are found.
 
     Returns:
         A ``Report``. Its ``verdict`` is ``equal``, ``different``, or
@@ -73,6 +83,9 @@ def verify(
     started = time.perf_counter()
     with isolated_settings():
         try:
+            if is_program(make, weights):
+                report = _program_report(make, KINDS[against], weights, tolerance)
+                return replace(report, seconds=round(time.perf_counter() - started, 3))
             report = _report(Constructor(make, arguments or {}), KINDS[against], weights)
         except Exception as error:  # one unusual module must not end a test suite or a notebook
             reason = f"the verification failed, not the module: {_place_and_error(error)}"
@@ -106,6 +119,19 @@ def isolated_settings() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _program_report(
+    program: Any, kind: Kind, weights: Mapping[str, Any] | None, tolerance: float | None
+) -> Report:
+    try:
+        return verify_program(program, kind, weights, tolerance)
+    except CannotCheckError as error:
+        return Report(_name_of_program(program), kind.name, "unchecked", str(error))
+
+
+def _name_of_program(program: Any) -> str:
+    return Path(program).name if isinstance(program, str | Path) else name_of(program)
 
 
 def _report(make: ModuleFactory, kind: Kind, mapping: Mapping[str, str] | None) -> Report:

@@ -23,6 +23,7 @@ PACKAGES = (
     "sequenced_mnist",
     "training_loop",
     "cell_verifier",
+    "conversion",
     "gate_explorer",
 )
 CELL = "from torch import nn\n\n\nclass MyLSTM(nn.LSTMCell):\n    pass\n"
