@@ -49,8 +49,8 @@ MAX_ERROR = 200
 
 
 def short_error(error: BaseException) -> str:
-    """An error of a program on one line, without the trace of TorchScript's interpreter."""
-    line = own_line(error)
+    """An error of a program on one line, without the traces of TorchScript and onnxruntime."""
+    line = own_line(error).rpartition("Status Message: ")[2]
     if len(line) <= MAX_ERROR:
         return line
     last = line.rpartition("Error: ")[2]

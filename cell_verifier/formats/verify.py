@@ -245,7 +245,8 @@ def _mistakes(comparison: Comparison) -> Mistakes:
 
 
 def _failure(failed: Sequence[Check]) -> str:
-    first = failed[0]
+    returned = [check for check in failed if not check.detail.startswith("raises")]
+    first = (returned or failed)[0]
     return f"{first.covers}: {first.detail or f'differs by {first.difference:.1e}'}"
 
 
@@ -263,6 +264,9 @@ def _reason(comparison: Comparison, failed: Sequence[Check], diagnoses: Sequence
     if comparison.program.hints:
         return f"differs from {title}: {comparison.program.hints[0]}"
     worst = max((check.difference or 0.0 for check in failed), default=0.0)
+    if comparison.tolerance > FLOAT32.outputs:
+        allowed = f"the tolerance of {comparison.tolerance:.0e}"
+        return f"differs from {title} by {worst:.1e}, more than {allowed}"
     if comparison.program.is_quantised:
         return (
             f"differs from {title} by {worst:.1e}; it is quantised: give the tolerance that its "

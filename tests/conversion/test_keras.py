@@ -75,6 +75,10 @@ def test_a_conversion_with_rows_in_a_wrong_order_is_found(monkeypatch: pytest.Mo
 # --- with Keras itself ---------------------------------------------------------------------------
 
 
+from_inside_keras = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+"""A warning that Keras's backend of torch causes in NumPy."""
+
+
 @pytest.fixture(scope="module")
 def keras() -> Any:
     os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -91,6 +95,7 @@ def keras_layer(keras: Any, name: str, bidirectional: bool = False, **options: A
     return layer
 
 
+@from_inside_keras
 @pytest.mark.parametrize("name", ["SimpleRNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("use_bias", [False, True])
@@ -108,6 +113,7 @@ def test_a_keras_layer_there_and_back(
     np.testing.assert_allclose(keras.ops.convert_to_numpy(target(x)), expected, atol=1e-6)
 
 
+@from_inside_keras
 @pytest.mark.parametrize(
     "option",
     [
