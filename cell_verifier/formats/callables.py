@@ -72,6 +72,8 @@ def keras_program(layer: Any, kind: Kind) -> Program:
     layers = [layer] if not hasattr(layer, "forward_layer") else [
         layer.forward_layer, layer.backward_layer
     ]  # fmt: skip
+    if hasattr(layer, "layers") and len(layer.layers) == 1:  # a Sequential of one layer
+        return keras_program(layer.layers[0], kind)
     names = {type(each).__name__ for each in layers}
     title = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}[kind.name]
     if names != {title}:

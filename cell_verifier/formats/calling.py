@@ -135,9 +135,12 @@ def conventions(program: Program, kind: Kind, weights: LayerWeights) -> list[Pro
                 shapes = ", ".join(str(tuple(part.shape)) for part in returned)
                 errors.append(f"it returns tensors of shapes {shapes or 'none'}")
     if not found:
+        # A TypeError is that of a call with another number of arguments than the program takes.
+        likely = [error for error in errors if "TypeError" not in error] or errors
         raise CannotCheckError(
-            f"{program.name} does not run on x (T, B, {weights.input_size}) or (B, T, "
-            f"{weights.input_size}), with or without a state: {max(errors, key=len)}"
+            f"{program.name} is not a layer of x (T, B, {weights.input_size}) or (B, T, "
+            f"{weights.input_size}), with or without a state: {likely[-1]}; give the recurrent "
+            "layer alone, and of a cell its class"
         )
     # With one step and one sample, both layouts are the same call, and the wrong one runs, too.
     larger = [each for each in found if 1 not in (each.time, each.batch)]

@@ -4,8 +4,8 @@ import copy
 import importlib
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +78,7 @@ def open_torchscript(path: Path) -> Program:
             f"cannot load {path} as TorchScript: {own_line(error)}; of a file with weights alone, "
             "give FILE.py:NAME, and the file with --weights"
         ) from error
-    program = module_program(module, path.name)
-    if not hasattr(module, "forward") and hasattr(module, "forward__0"):
-        # A scripted layer of torch.nn has one method for tensors and one for packed sequences.
-        program = replace(program, run=module.forward__0)
-    return program
+    return module_program(module, path.name)
 
 
 def module_program(module: nn.Module, name: str = "") -> Program:
@@ -90,9 +86,12 @@ def module_program(module: nn.Module, name: str = "") -> Program:
     original = getattr(module, "_orig_mod", module)  # of torch.compile
     arrays = _tensors(_state_of(original))
     quantised = any(re.search(r"quantized|quantizable", str(type(m))) for m in module.modules())
+    # A scripted layer of torch.nn has one method for tensors and one for packed sequences.
+    of_tensors = getattr(module, "forward__0", None)
+    run = module if of_tensors is None or hasattr(module, "forward") else of_tensors
     return Program(
         name=name or type(original).__name__,
-        run=module,
+        run=run,
         arrays={key.removeprefix("_orig_mod."): value for key, value in arrays.items()},
         dtype=torch.float32 if quantised else _dtype(arrays),
         batch_first=getattr(original, "batch_first", None),
@@ -122,7 +121,11 @@ def _import_operators(path: Path) -> None:
 
     The file holds their names alone, so that torch cannot load it without them.
     """
-    content = path.read_bytes()
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        graphs = [name for name in archive.namelist() if name.endswith((".py", ".json"))]
+        content = b"".join(map(archive.read, graphs))
     for namespace, package in OPERATOR_PACKAGES.items():
         if namespace.encode() in content:
             importlib.import_module(package)

@@ -24,10 +24,17 @@ from cell_verifier.formats.torch_program import (
     open_torchscript,
 )
 from cell_verifier.formats.weights import TORCH_NAME, LayerWeights, by_shape, by_torch_names
-from cell_verifier.mistakes.mistake import Mistakes
 from cell_verifier.reference.kinds import Kind
 from cell_verifier.reference.probes import FLOAT32, FLOAT64
-from cell_verifier.report import Diagnosis, Report, diagnosis_of
+from cell_verifier.report import Diagnosis, Report
+
+TOLERANCES = {
+    torch.float64: FLOAT64.outputs,
+    torch.float32: FLOAT32.outputs,
+    torch.float16: 5e-3,
+    torch.bfloat16: 3e-2,
+}
+"""The default tolerance by dtype, relative to the largest expected element."""
 
 MIN_MATCH, MAX_MATCH = 1e-5, 0.05
 """Tolerance for the equations with a known mistake: that of the comparison, within this range."""
@@ -91,7 +98,7 @@ def verify_program(
     if program.module is not None and hasattr(program.module, "eval"):
         program.module.eval()
     if tolerance is None:
-        tolerance = (FLOAT64 if program.dtype == torch.float64 else FLOAT32).outputs
+        tolerance = TOLERANCES[program.dtype]
     comparison, notes = _find(program, kind, given, tolerance, nonlinearity)
     checks = program_checks(comparison)
     worst = max((check.difference or 0.0 for check in checks[:1]), default=0.0)
@@ -206,7 +213,7 @@ def _closest(
     if not tried:
         raise callables.without_weights(program.name)
     best = [comparison for _, comparison in sorted(tried, key=lambda each: each[0])[:MAX_TRIED]]
-    return next((each for each in best if _mistakes(each)), best[0])
+    return next((each for each in best if _mistake(each)), best[0])
 
 
 def _diagnoses(comparison: Comparison, checks: Sequence[Check]) -> tuple[Diagnosis, ...]:
@@ -227,10 +234,11 @@ def _diagnoses(comparison: Comparison, checks: Sequence[Check]) -> tuple[Diagnos
         found.append(faults.DROPOUT_ACTIVE)
     if found or by_name["outputs"].passed:
         return tuple(found)
-    return tuple(map(diagnosis_of, _mistakes(comparison)))
+    mistake = _mistake(comparison)
+    return () if mistake is None else (mistake,)
 
 
-def _mistakes(comparison: Comparison) -> Mistakes:
+def _mistake(comparison: Comparison) -> Diagnosis | None:
     """The mistake that explains the outputs, if a known one does."""
     convention = comparison.convention
     probe = comparison.probe(convention.time, convention.batch)

@@ -85,9 +85,24 @@ def not_flipped(layer: Any, x: Tensor, hx: Any) -> Any:
     return torch.cat([forward, reverse.flip(0)], dim=-1), final
 
 
+def exchanged(layer: Any, x: Tensor, hx: Any) -> Any:
+    output, final = layer(x, hx)
+    parts = final if isinstance(final, tuple) else (final,)
+    flipped = tuple(part.flip(0) for part in parts)
+    forward, reverse = output.chunk(2, dim=-1)
+    return torch.cat([reverse, forward], dim=-1), flipped if len(flipped) > 1 else flipped[0]
+
+
+def read_backwards(layer: Any, x: Tensor, hx: Any) -> Any:
+    output, final = layer(x.flip(0), hx)
+    return output.flip(0), final
+
+
 @pytest.mark.parametrize(
     ("change", "mistake"),
     [
+        (exchanged, "directions-exchanged"),
+        (read_backwards, "time-reversed"),
         (dropped, "dropout-active"),
         (first_five, "frozen-length"),
         (three_samples, "frozen-batch"),
