@@ -6,6 +6,7 @@ ONNX's operators read (T, B, I) and return Y (T, D, B, H). Their rows have the o
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def from_onnx(file: str | os.PathLike[str]) -> RecurrentStack:
     """Read the RNN, GRU or LSTM operators of an ONNX file as one hand-written layer.
 
     Returns:
-        The layer, in eval mode. It was checked to return what onnxruntime returns for the file.
+        The layer, in eval mode. It was checked to return what onnxruntime returns for the file, at
+        the number of time steps and samples for which the file is made, if it is for one only.
 
     Raises:
         ConversionError: the file contains no such operator, or an option that torch.nn's layers do
@@ -113,12 +115,10 @@ def from_onnx(file: str | os.PathLike[str]) -> RecurrentStack:
         )
         for at in range(0, len(names), 4)
     ]  # fmt: skip
-    spec = LayerSpec(
-        kind, cells, program.weights.num_directions, _nonlinearity(nodes), _is_batch_first(graph)
-    )
-    layer = layer_of_spec(spec)
-    check(path, spec, f"the layer in {path.name}")
-    return layer
+    spec = LayerSpec(kind, cells, program.weights.num_directions, _nonlinearity(nodes))
+    report = check(path, spec, f"the layer in {path.name}", sizes_may_be_frozen=True)
+    batch_first = "x: (B, T, I)" in report.convention
+    return layer_of_spec(replace(spec, batch_first=batch_first))
 
 
 def _import_onnx() -> Any:
@@ -287,10 +287,3 @@ def _nonlinearity(nodes: list[Any]) -> str:
     if len(used) > 1:
         raise ConversionError(f"the RNN operators have different activations: {sorted(used)}")
     return str(used.pop()).lower()
-
-
-def _is_batch_first(graph: Any) -> bool:
-    """Whether the file's input (B, T, I) is transposed before the first operator reads it."""
-    first = next(node for node in graph.node if node.op_type.lower() in GATES)
-    maker = next((node for node in graph.node if first.input[0] in node.output), None)
-    return maker is not None and maker.op_type == "Transpose"

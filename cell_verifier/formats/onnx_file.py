@@ -118,22 +118,27 @@ def _operator_weights(
             )
     operands = [name for node in nodes for name in node.input[1:4] if name]
     values = _constants(onnx, onnxruntime, model, operands)
+    layers: dict[str, list[Any]] = {}
+    for node in nodes:  # a bidirectional layer can be two operators that read the same tensor
+        layers.setdefault(node.input[0], []).append(node)
     cells: list[Weights] = []
     names: dict[str, str] = {}
-    directions = 1
-    for layer, node in enumerate(nodes):
-        w_name, r_name, b_name = [*node.input, "", ""][1:4]
-        w, r = values[w_name], values[r_name]
-        directions = len(w)
-        rows = w.shape[1]
-        b = values[b_name] if b_name else torch.zeros(directions, 2 * rows)
-        names |= {w_name: f"weight_ih_l{layer} of each direction"}
-        names |= {r_name: f"weight_hh_l{layer} of each direction"}
-        names |= {b_name: f"bias_ih_l{layer} and bias_hh_l{layer}"} if b_name else {}
-        for d in range(directions):
-            parts = [_in_torch_order(part, kind) for part in (w[d], r[d], b[d][:rows], b[d][rows:])]
-            cells.append(cell_weights(kind, *parts))
-    return LayerWeights(tuple(cells), directions, names)
+    for layer, members in enumerate(layers.values()):
+        for node in sorted(members, key=_is_reverse):
+            w_name, r_name, b_name = [*node.input, "", ""][1:4]
+            w, r = values[w_name], values[r_name]
+            rows = w.shape[1]
+            b = values[b_name] if b_name else torch.zeros(len(w), 2 * rows)
+            names |= {w_name: f"weight_ih_l{layer} of each direction"}
+            names |= {r_name: f"weight_hh_l{layer} of each direction"}
+            names |= {b_name: f"bias_ih_l{layer} and bias_hh_l{layer}"} if b_name else {}
+            for one in zip(w, r, b[:, :rows], b[:, rows:], strict=True):
+                cells.append(cell_weights(kind, *(_in_torch_order(part, kind) for part in one)))
+    return LayerWeights(tuple(cells), len(cells) // len(layers), names)
+
+
+def _is_reverse(node: Any) -> bool:
+    return any(each.name == "direction" and each.s == b"reverse" for each in node.attribute)
 
 
 def _in_torch_order(part: Tensor, kind: Kind) -> Tensor:

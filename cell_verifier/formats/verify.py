@@ -173,6 +173,8 @@ def _find(
         if not candidates:
             raise callables.without_weights(program.name)
         notes.append("weights: found by shape and value, because they have no names of torch.nn")
+    for each in candidates:
+        each.check_sizes()
     comparison = _closest(program, kind, candidates, tolerance, nonlinearity)
     weights = comparison.weights
     has_bias = any("bias" in target for target in weights.names.values())

@@ -44,6 +44,20 @@ class LayerWeights:
     def hidden_size(self) -> int:
         return self.cells[0].hh.shape[-1]
 
+    def check_sizes(self) -> None:
+        """Raise CannotCheckError if the cells cannot be one layer of ``torch.nn``."""
+        for index, cell in enumerate(self.cells):
+            below = self.num_directions * self.hidden_size
+            inputs = self.input_size if index < self.num_directions else below
+            sizes = cell.ih.shape[-1], cell.hh.shape[-1]
+            if sizes != (inputs, self.hidden_size):
+                layer = index // self.num_directions
+                raise CannotCheckError(
+                    f"the weights of layer {layer} are for {sizes[0]} inputs and {sizes[1]} units, "
+                    f"expected {inputs} and {self.hidden_size}: give one recurrent layer, or layers "
+                    "that read one another's outputs"
+                )
+
     def by_torch_names(self) -> dict[str, Tensor]:
         """The weights by torch.nn's parameter names."""
         return torch_weights(self.cells, self.num_directions)

@@ -132,6 +132,18 @@ def test_a_file_that_computes_more_is_an_error(file: Path) -> None:
         from_onnx(file)
 
 
+def test_a_file_for_one_size_is_read(file: Path) -> None:
+    layer = scratch_cells.GRU(3, 4, batch_first=True)
+    to_onnx(layer, file)
+    model = onnx.load(file)
+    for axis, size in enumerate((2, 6)):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = size
+    onnx.save(model, file)
+    back, x = from_onnx(file), torch.randn(3, 7, 3)
+    assert back.batch_first
+    torch.testing.assert_close(back(x)[0], layer(x)[0], rtol=1e-6, atol=1e-6)
+
+
 def test_a_conversion_with_rows_in_a_wrong_order_is_found(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

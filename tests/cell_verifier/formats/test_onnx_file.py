@@ -97,6 +97,34 @@ def test_frozen_sizes_are_found(tmp_path: Path) -> None:
     assert report.reason.startswith("right for 6 time steps and right for 2 samples only")
 
 
+def test_two_operators_of_one_bidirectional_layer(tmp_path: Path) -> None:
+    """As exporters write it that have no bidirectional operator."""
+    helper, file = onnx.helper, tmp_path / "layer.onnx"
+    torch.manual_seed(0)
+    layer = nn.RNN(3, 4, bidirectional=True)
+    arrays = {name: part.detach().numpy() for name, part in layer.named_parameters()}
+    nodes, initializers = [], []
+    for direction, suffix in (("reverse", "_l0_reverse"), ("forward", "_l0")):
+        bias = np.concatenate([arrays[f"bias_{x}{suffix}"] for x in ("ih", "hh")])
+        values = arrays[f"weight_ih{suffix}"], arrays[f"weight_hh{suffix}"], bias
+        names = [f"{letter}{suffix}" for letter in "WRB"]
+        initializers += [
+            onnx.numpy_helper.from_array(each[None], name)
+            for name, each in zip(names, values, strict=True)
+        ]
+        options = {"hidden_size": 4, "direction": direction}
+        nodes.append(helper.make_node("RNN", ["x", *names], [f"y{suffix}"], **options))
+    nodes.append(helper.make_node("Concat", ["y_l0", "y_l0_reverse"], ["y"], axis=1))
+    value = helper.make_tensor_value_info
+    inputs, outputs = [value("x", 1, ["t", "b", 3])], [value("y", 1, ["t", 2, "b", 4])]
+    graph = helper.make_graph(nodes, "rnn", inputs, outputs, initializers)
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), file)
+    report = verify(file, "rnn", weights=layer.state_dict())
+    assert report.verdict == "equal", str(report)
+    assert verify(file, "rnn").verdict == "equal"
+
+
 def test_another_kind_is_unchecked(tmp_path: Path) -> None:
     file = tmp_path / "layer.onnx"
     exported("gru", file)
