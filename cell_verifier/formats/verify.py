@@ -232,7 +232,8 @@ def _diagnoses(comparison: Comparison, checks: Sequence[Check]) -> tuple[Diagnos
             if failed:
                 detail = f"right for {size}; {_failure(failed)}"
                 found.append(replace(fault, detail=detail))
-    if by_name["deterministic"].passed is False:
+    repeated = by_name["deterministic"]
+    if repeated.passed is False and repeated.difference is not None:
         found.append(faults.DROPOUT_ACTIVE)
     if found or by_name["outputs"].passed:
         return tuple(found)

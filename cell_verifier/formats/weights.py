@@ -54,8 +54,8 @@ class LayerWeights:
                 layer = index // self.num_directions
                 raise CannotCheckError(
                     f"the weights of layer {layer} are for {sizes[0]} inputs and {sizes[1]} units, "
-                    f"expected {inputs} and {self.hidden_size}: give one recurrent layer, or layers "
-                    "that read one another's outputs"
+                    f"expected {inputs} and {self.hidden_size}: give one recurrent layer, or "
+                    "layers that read one another's outputs"
                 )
 
     def by_torch_names(self) -> dict[str, Tensor]:

@@ -140,6 +140,32 @@ def test_a_lost_gradient_is_found() -> None:
     assert check.detail == "no gradient of the input"
 
 
+def test_a_lost_gradient_of_a_weight_is_found() -> None:
+    layer = layer_of("gru")
+    constant = layer.weight_hh_l0.detach()
+
+    def closed_over(layer: Any, x: Tensor, hx: Any) -> Any:
+        weights = dict(layer.named_parameters()) | {"weight_hh_l0": constant}
+        return torch.func.functional_call(layer, weights, (x, hx))
+
+    (check,) = [
+        each for each in verify(Wrapped(layer, closed_over), "gru").checks if not each.passed
+    ]
+    assert (check.name, check.detail) == ("gradients", "no gradient of weight_hh_l0")
+
+
+def test_a_change_of_the_input_is_found() -> None:
+    def scaled(layer: Any, x: Tensor, hx: Any) -> Any:
+        result = layer(x, hx)
+        x.mul_(2)
+        return result
+
+    report = verify(Wrapped(layer_of("gru"), scaled), "gru")
+    failed = {check.name: check.detail for check in report.checks if not check.passed}
+    assert failed["deterministic"] == "a call changes its input in place"
+    assert report.mistakes == ()
+
+
 def test_dropout_that_does_not_act_in_training_is_found() -> None:
     class Dead(nn.LSTM):
         def train(self, mode: bool = True) -> "Dead":
