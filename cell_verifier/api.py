@@ -19,6 +19,7 @@ from cell_verifier.checks.first_difference import first_difference
 from cell_verifier.checks.notes import notes
 from cell_verifier.checks.run import run_checks
 from cell_verifier.errors import CannotCheckError
+from cell_verifier.formats.verify import is_program, verify_program
 from cell_verifier.functions.adapt import function_factory
 from cell_verifier.identification.gradients import gives_gradients
 from cell_verifier.identification.identify import Identification, identify
@@ -31,13 +32,14 @@ from command_line.errors import own_line
 
 
 def verify(
-    make: ModuleFactory,
+    make: ModuleFactory | Any,
     against: Against,
     *,
     weights: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
     input_size: int | None = None,
     hidden_size: int | None = None,
+    tolerance: float | None = None,
 ) -> Report:
     """Compare a recurrent cell or layer with torch.nn's and identify the mistakes in it.
 
@@ -66,6 +68,14 @@ def verify(
             than these, a value is passed if the argument's name or annotation makes it clear
             (``output_size``, ``device``, ``n_layers``); a note of the report lists them.
         input_size, hidden_size: the sizes for which ``weights`` gives shapes.
+        tolerance: of a program, the largest difference that counts as equal, relative to the
+            largest expected element; by default 1e-5 in float32 and 1e-10 in float64.
+
+    A *program* has fixed weights and is only called: the path of an ``.onnx``, ``.pt2`` or
+    TorchScript ``.pt`` file; a module that is an instance, also compiled or quantised; an
+    ``ExportedProgram``; a layer of Keras; a module of Flax; or any function, if ``weights`` holds
+    the arrays that it should compute with, by torch.nn's names (a ``state_dict``). For the others,
+    ``weights`` is optional: the weights in the program are found.
 
     Returns:
         A ``Report``. Its ``verdict`` is ``equal``, ``different``, or
@@ -86,6 +96,9 @@ def verify(
     started = time.perf_counter()
     with isolated_settings():
         try:
+            if is_program(make, weights):
+                report = _program_report(make, KINDS[against], weights, tolerance)
+                return replace(report, seconds=round(time.perf_counter() - started, 3))
             sizes = None if input_size is None or hidden_size is None else (input_size, hidden_size)
             report = _report(make, KINDS[against], weights or {}, arguments or {}, sizes)
         except Exception as error:  # one unusual module must not end a test suite or a notebook
@@ -120,6 +133,19 @@ def isolated_settings() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _program_report(
+    program: Any, kind: Kind, weights: Mapping[str, Any] | None, tolerance: float | None
+) -> Report:
+    try:
+        return verify_program(program, kind, weights, tolerance)
+    except CannotCheckError as error:
+        return Report(_name_of_program(program), kind.name, "unchecked", str(error))
+
+
+def _name_of_program(program: Any) -> str:
+    return Path(program).name if isinstance(program, str | Path) else name_of(program)
 
 
 def _report(

@@ -4,12 +4,13 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
 from cell_verifier.calling.assignments import parse_assignments
+from cell_verifier.formats.files import SUFFIXES, is_program_file
 from cell_verifier.reference.against import Against
 from cell_verifier.rendering import show
 from cell_verifier.supervisor import judge
@@ -26,7 +27,8 @@ class Arguments:
     """
 
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
-    """The class or function to verify: FILE.py:NAME or package.module:NAME."""
+    """The class or function to verify: FILE.py:NAME or package.module:NAME; or a file with an
+    exported layer: .onnx, .pt2 (torch.export) or .pt (TorchScript)."""
     against: Against
     """The torch.nn module that it should equal."""
     json: Annotated[
@@ -39,6 +41,16 @@ class Arguments:
         tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="(default: none)"),
     ] = ()
     """Values for further arguments of the constructor, such as output_size=5 device=cpu."""
+    weights: Annotated[
+        Path | None,
+        tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="(default: none)"),
+    ] = None
+    """For an exported layer, the weights that it should have: a state_dict (.pt, .safetensors) or
+    .npz; without this option, those in the exported file are used."""
+    tolerance: Annotated[
+        float | None, tyro.conf.arg(metavar="VALUE", help_behavior_hint="(default: by dtype)")
+    ] = None
+    """For an exported layer, the largest relative difference that counts as equal."""
     timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 60.0
     """Stop the verification after this number of seconds."""
 
@@ -51,6 +63,18 @@ class Arguments:
             parse_assignments(self.args)
         except ValueError as error:
             raise ConfigError(f"--args: {error}; write for example output_size=5") from error
+        if self.tolerance is not None and not 0 < self.tolerance < math.inf:
+            raise ConfigError(
+                f"--tolerance is {self.tolerance:g}: expected a positive, finite value"
+            )
+        if self.weights is not None and not self.weights.is_file():
+            raise ConfigError(f"--weights is {self.weights}: it is not a file; give a state_dict")
+        for name in ("weights", "tolerance"):
+            if getattr(self, name) is not None and not is_program_file(self.target):
+                raise ConfigError(
+                    f"--{name} is given, but TARGET is {self.target!r}: expected a file with an "
+                    f"exported layer, {', '.join(SUFFIXES)}; leave --{name} out"
+                )
         if self.json is not None and not self.json.absolute().parent.is_dir():
             raise ConfigError(
                 f"--json is {self.json}: the folder {self.json.parent} does not exist; create it"
@@ -68,6 +92,7 @@ def main(arguments: Arguments) -> int:
         arguments.against,
         arguments.timeout,
         parse_assignments(arguments.args),
+        _program_options(arguments),
     )
     show(report, Console())
     if arguments.json is not None:
@@ -78,6 +103,12 @@ def main(arguments: Arguments) -> int:
             # An unpaired surrogate becomes the escape that JSON has for it.
             file.write(f"{report.as_json()}\n".encode(errors="backslashreplace"))
     return report.exit_status
+
+
+def _program_options(arguments: Arguments) -> dict[str, Any]:
+    """The options of an exported layer, as the worker takes them."""
+    weights = None if arguments.weights is None else str(arguments.weights)
+    return {"weights": weights, "tolerance": arguments.tolerance}
 
 
 def run() -> None:

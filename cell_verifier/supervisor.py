@@ -32,21 +32,34 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def judge(
-    target: str, against: Against, timeout: float, arguments: Mapping[str, Any] | None = None
+    target: str,
+    against: Against,
+    timeout: float,
+    arguments: Mapping[str, Any] | None = None,
+    program_options: Mapping[str, Any] | None = None,
 ) -> Report:
     """Load and verify a target in a process of its own.
 
     Args:
-        target: ``FILE.py:NAME`` or ``package.module:NAME``.
+        target: ``FILE.py:NAME``, ``package.module:NAME``, or a file with an exported layer.
         against: the torch.nn module to compare with.
         timeout: seconds after which that process, and every process that it started, is killed.
         arguments: values for further arguments of the target, literals of Python.
+        program_options: of an exported layer, the file of its ``weights`` and its ``tolerance``.
 
     Returns:
         The report; its verdict is ``unchecked`` if the target could not be run to its end.
     """
     supervisor = subprocess.Popen(
-        _python("supervisor", "supervise", target, against, timeout, dict(arguments or {})),
+        _python(
+            "supervisor",
+            "supervise",
+            target,
+            against,
+            timeout,
+            dict(arguments or {}),
+            dict(program_options or {}),
+        ),
         stdin=subprocess.PIPE,  # closed when this process ends, however it ends
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is handled here only
@@ -78,7 +91,13 @@ def unchecked(target: str, against: Against, reason: str) -> Report:
     return Report(target.rpartition(":")[2] or target, against, "unchecked", reason)
 
 
-def supervise(target: str, against: Against, timeout: float, arguments: Mapping[str, Any]) -> None:
+def supervise(
+    target: str,
+    against: Against,
+    timeout: float,
+    arguments: Mapping[str, Any],
+    program_options: Mapping[str, Any],
+) -> None:
     """Run the worker, kill what is left of it, and write its report to the standard output."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     command_ended = Event()
@@ -89,7 +108,16 @@ def supervise(target: str, against: Against, timeout: float, arguments: Mapping[
             # A file, not a pipe: no descriptor of it exists while the user's code runs.
             result = Path(folder) / "report"
             worker = subprocess.Popen(
-                _python("worker", "work", target, against, arguments, str(result), os.getpid()),
+                _python(
+                    "worker",
+                    "work",
+                    target,
+                    against,
+                    arguments,
+                    str(result),
+                    os.getpid(),
+                    program_options,
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),  # what the cell prints is not part of the report
                 start_new_session=True,

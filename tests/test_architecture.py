@@ -11,7 +11,16 @@ from tests.helpers.paths import ROOT
 
 BASE = {"command_line", "shared_interface", "sequenced_mnist"}
 LAYERS = {"scratch_cells", "builtin_models"}
-TOP = {"training_loop", "gate_explorer", "exercises", "benchmarks", "examples", "docs", "train"}
+TOP = {
+    "training_loop",
+    "gate_explorer",
+    "conversion",
+    "exercises",
+    "benchmarks",
+    "examples",
+    "docs",
+    "train",
+}
 PACKAGES = BASE | LAYERS | TOP | {"cell_verifier"}
 
 # Package -> the packages that it must not import.
@@ -20,6 +29,7 @@ FORBIDDEN = {
     **{package: PACKAGES - {"shared_interface"} for package in LAYERS},
     "cell_verifier": LAYERS | TOP | {"sequenced_mnist"},
     "training_loop": TOP - {"training_loop"},
+    "conversion": TOP - {"conversion"} | {"builtin_models", "sequenced_mnist"},
     "gate_explorer": {"train", "exercises", "benchmarks", "examples", "docs"},
     "exercises": {"train", "benchmarks", "examples", "docs"},
 }
@@ -99,6 +109,9 @@ WRONG_DIRECTIONS = [
     ("cell_verifier/api", "builtin_models/layers"),
     ("cell_verifier/api", "training_loop/config"),
     ("cell_verifier/api", "exercises/exercise"),
+    ("cell_verifier/formats/verify", "conversion/spec"),
+    ("conversion/spec", "builtin_models/layers"),
+    ("scratch_cells/convert", "conversion/onnx"),
     ("training_loop/trainer", "gate_explorer/observe"),
     ("training_loop/trainer", "train"),
     ("gate_explorer/observe", "benchmarks/speed"),

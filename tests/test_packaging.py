@@ -23,6 +23,7 @@ PACKAGES = (
     "sequenced_mnist",
     "training_loop",
     "cell_verifier",
+    "conversion",
     "gate_explorer",
     "exercises",
 )

@@ -14,6 +14,7 @@ FOLDERS = (
     "builtin_models",
     "cell_verifier",
     "command_line",
+    "conversion",
     "docs",
     "examples",
     "exercises",

@@ -1,0 +1,1 @@
+"""Verify programs: files and callables whose weights are fixed, such as exported layers."""
