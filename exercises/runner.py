@@ -134,8 +134,12 @@ def _context() -> BaseContext:
 def check(entry: Entry, path: Path, seed: int | None = None) -> Result:
     """Check a file in another process and wait for the result."""
     if not path.exists():
-        return Result(entry.name, "missing", "there is no such file", file=str(path))
+        return Result(entry.name, "missing", _missing(entry), file=str(path))
     return Check(entry, path, new_seed() if seed is None else seed).wait()
+
+
+def _missing(entry: Entry) -> str:
+    return f"there is no such file: python -m exercises reset {entry.name} creates it"
 
 
 def _no_end(seconds: float) -> str:

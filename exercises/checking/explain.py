@@ -18,6 +18,20 @@ MAX_SHAPES = 6
 """Shapes listed after an exception: those of the names in its line."""
 
 
+REMEDIES = {
+    "Can't call numpy()": "the check computes gradients: use torch's functions instead of NumPy's",
+    "a leaf Variable that requires grad": (
+        "an argument of the function is changed in place, and the caller still needs it: write "
+        "a = a + b instead of a += b"
+    ),
+    "modified by an inplace operation": (
+        "a tensor that its gradient needs has been changed in place: append the values to a list "
+        "and use torch.stack, instead of a[t] = ..."
+    ),
+}
+"""What to do, in place of the text of an exception of autograd."""
+
+
 def difference_between(site: Site, observed: Sequence[Event], right: Sequence[Event]) -> str:
     """How the values of a site differ from the right ones, in one sentence."""
     subject = _subject(site)
@@ -30,6 +44,15 @@ def difference_between(site: Site, observed: Sequence[Event], right: Sequence[Ev
         if not same_values(ours.gradients, theirs.gradients):
             return f"{subject} has the right value, but not the right gradient{where}"
     return f"this line runs {_times(len(observed))}, expected {_times(len(right))}"
+
+
+def difference_of_output(output: Any, right: Any) -> str:
+    """What a function without a wrong statement returns, as the end of a sentence."""
+    if output is None:
+        return "returns nothing: it has no return statement with a value"
+    if same_values(output, right):
+        return "returns the right values, but not the right gradients"
+    return f"returns {_type(output)}, expected other values"
 
 
 def loop_runs(count: int, expected: int) -> str:
@@ -138,6 +161,7 @@ def error_at(error: Exception, path: Path, given: Collection[str] = ()) -> Failu
         if Path(frame.f_code.co_filename) == path and frame.f_code.co_qualname not in given
     ]
     text = str(error).strip().partition("\n")[0]
+    text = next((remedy for part, remedy in REMEDIES.items() if part in text), text)
     message = f"raises {type(error).__name__}{': ' + text if text else ''}"
     if not frames:
         return Failure(message)

@@ -1,10 +1,12 @@
 """Which values of the learner's statements the solution has too."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
+from exercises.checking.attempt import Attempt
 from exercises.checking.events import Group, by_statement, same_event
 from exercises.checking.partial_sums import PREFIX
-from exercises.checking.probes import Event, ProbedFile, Recording, Site
+from exercises.checking.probes import Event, ProbedFile, Recording, Site, functions_of
 
 
 class Matching:
@@ -111,4 +113,15 @@ class Matching:
             theirs = [theirs[ours.index(site)]]
         count = len(self.observed.by_site().get(site, ()))
         found = [each for each in theirs if each in self.vocabulary]
-        return sorted(found, key=lambda right: len(self.vocabulary[right]) != count)
+
+        def unlike(right: Site) -> tuple[bool, bool]:
+            return not right.called & site.called, len(self.vocabulary[right]) != count
+
+        return sorted(found, key=unlike)
+
+
+def same_functions(attempt: Attempt) -> frozenset[str]:
+    """The functions that the learner has not written: their code is the solution's."""
+    learner = functions_of(attempt.file.read_text(encoding="utf-8-sig"))
+    solution = functions_of(Path(str(attempt.solution.__file__)).read_text(encoding="utf-8-sig"))
+    return frozenset(name for name, code in learner.items() if solution.get(name) == code)

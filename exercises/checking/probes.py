@@ -49,6 +49,14 @@ class Site:
         return self.name.endswith("[...]")
 
     @property
+    def called(self) -> set[str]:
+        """The names of the functions that the expression calls."""
+        calls = [
+            each for each in ast.walk(self.expression or ast.Pass()) if isinstance(each, ast.Call)
+        ]
+        return {ast.unparse(each.func).rpartition(".")[2] for each in calls}
+
+    @property
     def variable(self) -> tuple[str, str]:
         """The function and the name."""
         return self.function, self.name

@@ -10,9 +10,7 @@ import ast
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import permutations
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +22,7 @@ from exercises.checking.events import Group, by_statement, same_shapes
 from exercises.checking.explain import (
     computed_at,
     difference_between,
+    difference_of_output,
     equation_at,
     error_at,
     inputs_changed,
@@ -31,8 +30,14 @@ from exercises.checking.explain import (
     loop_runs,
     same_equation,
 )
-from exercises.checking.matching import Matching
-from exercises.checking.probes import Event, ProbedFile, Recording, Replacements, Site, functions_of
+from exercises.checking.matching import Matching, same_functions
+from exercises.checking.probes import ProbedFile, Recording, Replacements, Site
+from exercises.checking.returned import (
+    assignments_of_wrong_parts,
+    equations_of_wrong_parts,
+    returns_variables,
+)
+from exercises.checking.several_calls import once_a_gate, once_a_sample
 from exercises.checking.symbols import in_symbols
 
 MAX_SECONDS = 2.0
@@ -40,9 +45,6 @@ MAX_SECONDS = 2.0
 
 MAX_PERMUTED = 4
 """Every order is tried for a statement with at most this many variables: ``i, f, g, o = ...``."""
-
-MAX_CALLED = 5
-"""Gates of which a function of the learner's own may compute one at each call."""
 
 Arguments = tuple[Any, ...]
 Call = Callable[..., Any]
@@ -54,7 +56,7 @@ class Search:
     def __init__(
         self, attempt: Attempt, call: Call, arguments: Arguments, name: str, gradients: bool
     ) -> None:
-        self.given_functions = _same_functions(attempt)
+        self.given_functions = same_functions(attempt)
         self.learner = ProbedFile(attempt.module, self.given_functions)
         self.solution = ProbedFile(attempt.solution, self.given_functions, partial_sums=True)
         self.call, self.arguments, self.name = call, arguments, name
@@ -84,7 +86,23 @@ class Search:
             found = self._several(with_return=True)
         if found is None:
             raise self._unproved([site for group in suspects for site in group])
+        if (behind := self._behind_return(found, suspects)) is not None:
+            raise self._failure(*behind, proved=False)
         raise self._failure(*found, proved=True)
+
+    def _behind_return(
+        self, found: tuple[Site, Site], suspects: Sequence[Group]
+    ) -> tuple[Site, Site] | None:
+        """For ``return h, c`` with a wrong part: the statement that computes it.
+
+        Only if its values are the first wrong ones: otherwise they may follow from others.
+        """
+        if {site.name for site in found} != {"return"}:
+            return None
+        behind = assignments_of_wrong_parts(
+            found, self.observed.by_site(), self.matching.vocabulary
+        )
+        return next((pair for pair in behind if pair[0] in suspects[0]), None)
 
     def _check_inputs_are_unchanged(self) -> None:
         before = None
@@ -148,7 +166,7 @@ class Search:
         ordered = [*written, *(group for group in suspects if group not in written)]
         if len(suspects) > 1:
             ordered = [group for group in ordered if not self.matching.is_result(group[0])]
-        elif suspects and not _returns_variables(suspects[0][0]):
+        elif suspects and not returns_variables(suspects[0][0]):
             ordered = [*self.matching.unnamed(), *ordered]
         partial = [group for group in ordered if self.matching.is_partial_sum(group[0])]
         # A part of a sum may be right and lack another part, which a later statement adds. Only if
@@ -157,9 +175,14 @@ class Search:
         attempts += [(group, []) for group in reversed(partial)]
         for group, without in attempts:
             for right in self._counterparts(group, without):
-                if self._is_right(self._with(dict(zip(group, right, strict=True)))):
-                    return group[0], right[0]
+                pairs = list(zip(group, right, strict=True))
+                if self._is_right(self._with(dict(pairs))):
+                    return next(filter(self._differ, pairs), pairs[0])
         return None
+
+    def _differ(self, pair: tuple[Site, Site]) -> bool:
+        ours = self.observed.by_site()[pair[0]]
+        return not self.matching.same_events(ours, self.matching.vocabulary[pair[1]])
 
     def _counterparts(self, group: Group, without: Sequence[Site]) -> Iterator[Group]:
         """The solution's sites whose values may belong here, those of the same names first."""
@@ -168,7 +191,9 @@ class Search:
             yield named
         events = self.observed.by_site()
         if not self.matching.is_in_solution(group[0]):
-            yield from self._of_several_calls(events[group[0]])
+            yield from once_a_gate(self.matching, events[group[0]])
+        if group[0].name.endswith(".append") and not self.matching.namesakes(group[0]):
+            yield from once_a_sample(self.matching, events[group[0]])
         if group[0].name == "return":
             return
         for right in by_statement(self.matching.vocabulary):
@@ -183,20 +208,6 @@ class Search:
                     if time.monotonic() > self.deadline:
                         return
                     yield arranged
-
-    def _of_several_calls(self, events: Sequence[Event]) -> Iterator[Group]:
-        """For a function that the learner calls once a gate: the values of several statements."""
-        alone = {
-            site: right[0]
-            for site, right in self.matching.statements.items()
-            if len(right) == 1 and site.name != "return" and same_shapes(events[:1], right)
-        }
-        if not 1 < len(events) <= len(alone) <= MAX_CALLED:
-            return
-        for some in permutations(alone, len(events)):
-            joined = replace(some[0], name=", ".join(site.name for site in some))
-            self.matching.vocabulary[joined] = [alone[site] for site in some]
-            yield (joined,)
 
     def _several(self, with_return: bool) -> tuple[Site, Site] | None:
         """The first of several wrong statements that together make everything right."""
@@ -231,9 +242,13 @@ class Search:
         return next(iter(needed.items()))
 
     def _equation_for(self, source: str) -> str:
-        """The equation of the solution's statement with the same target, or ""."""
-        target = source.partition("=")[0].strip()
-        sites = (site for site in self.solution.sites if site.name == target)
+        """The equation of the solution's statement with the same target, or "".
+
+        Of several, the one that calls the same functions: in a loop over time, not before it.
+        """
+        target, _, code = source.partition("=")
+        sites = [site for site in self.solution.sites if site.name == target.strip()]
+        sites.sort(key=lambda site: not site.called & set(re.findall(r"(\w+)\(", code)))
         return next((equation_at(self.solution.text, site) for site in sites), "")
 
     def _loops_with_wrong_count(self, suspects: Sequence[Group]) -> list[tuple[Site, Site]]:
@@ -252,6 +267,10 @@ class Search:
         right = self.matching.vocabulary[right_site]
         computes = self._holds_other(site, right_site) or computed_at(site)
         expected = equation_at(self.solution.text, right_site)
+        if site.name == right_site.name == "return":
+            sites = self.observed.by_site(), self.matching.vocabulary
+            pair = site, right_site
+            expected = equations_of_wrong_parts(self.solution.text, pair, *sites) or expected
         if same_equation(computes, expected) and (operand := self._wrong_operand(site)):
             return self._failure(*operand, proved=False)
         failure = Failure(
@@ -327,22 +346,6 @@ class Search:
         if suspects:
             expected = f"its values are not in the equations of {self.name}"
             return Failure(expected, line=suspects[0].line, source=suspects[0].source)
-        message = f"{self.name} returns {_kind(self.observed.output)}, expected other values"
+        difference = difference_of_output(self.observed.output, self.right.output)
+        message = f"{self.name} {difference}"
         return Failure(message, line=line_of_definition(self.learner.text, self.name))
-
-
-def _same_functions(attempt: Attempt) -> frozenset[str]:
-    """The functions that the learner has not written: their code is the solution's."""
-    learner = functions_of(attempt.file.read_text(encoding="utf-8-sig"))
-    solution = functions_of(Path(str(attempt.solution.__file__)).read_text(encoding="utf-8-sig"))
-    return frozenset(name for name, code in learner.items() if solution.get(name) == code)
-
-
-def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}" if value is not None else "nothing"
-
-
-def _returns_variables(site: Site) -> bool:
-    """Whether a ``return`` statement contains only names: ``return h_next, c_next``."""
-    nodes = ast.walk(site.expression or ast.Pass())
-    return all(isinstance(node, ast.Name | ast.Tuple | ast.expr_context) for node in nodes)

@@ -1,10 +1,11 @@
 """Compare a function of the learner's file with the solution's."""
 
+import inspect
 from collections.abc import Callable
 
 from torch import Generator
 
-from exercises.checking.attempt import Attempt
+from exercises.checking.attempt import Attempt, Failure
 from exercises.checking.search import Arguments, Call, Search
 
 SEEDS = 3
@@ -28,7 +29,7 @@ def check_function(
     Raises:
         Failure: it differs; with the line, what it computes and what it should compute.
     """
-    attempt.get(name)
+    _check_order_of_arguments(attempt, name)
     check_call(attempt, lambda module, *args: getattr(module, name)(*args), draw, name, gradients)
 
 
@@ -52,3 +53,16 @@ def check_call(
     for offset in range(SEEDS):
         arguments = draw(attempt.generator(offset))
         Search(attempt, call, arguments, name, gradients).raise_if_different()
+
+
+def _check_order_of_arguments(attempt: Attempt, name: str) -> None:
+    """Raise ``Failure`` if a function has the exercise's arguments in another order."""
+    function = attempt.get(name)
+    if not inspect.isfunction(function):
+        return
+    ours = list(inspect.signature(function).parameters)
+    theirs = list(inspect.signature(getattr(attempt.solution, name)).parameters)
+    if ours != theirs and sorted(ours) == sorted(theirs):
+        raise Failure(
+            f"{name} has the arguments {', '.join(ours)}: expected the order {', '.join(theirs)}"
+        )

@@ -19,12 +19,18 @@
 //   result.inputGradient[t]                (input_size,) with respect to the input x_t, which is
 //                                          pixels / 127.5
 //   result.prediction                      the name of the winning class
+//
+// A wrong argument throws a TypeError or a RangeError that names it, its value and what is expected.
 "use strict";
 
 const explorer = (() => {
   const { load, run: runModel, probabilitiesAfter } =
     typeof require === "function" ? require("./engine.js") : Engine;
   const MAX_PREFIXES = 256; // MAX_BINS of gate_explorer/observation/time_bins.py
+  const INTERVENTION_NAMES = [
+    ...["type", "gate", "state", "value", "id", "variant", "step"],
+    ...["unit", "layer", "direction", "from", "to"],
+  ];
 
   // The result of Engine.run, with gradients, in plain arrays.
   function toArrays(result) {
@@ -68,15 +74,62 @@ const explorer = (() => {
     );
   }
 
+  function checkedOptions(options) {
+    if (!isObject(options)) {
+      throw new TypeError(`options is ${JSON.stringify(options)}: expected {run, interventions}`);
+    }
+    checkNames("options", options, ["run", "interventions"]);
+    return options;
+  }
+
+  function checkPixels(pixels, { height, width }) {
+    const expected = `expected a flat array of ${height} x ${width} values from 0 to 255`;
+    if (!Array.isArray(pixels) && !ArrayBuffer.isView(pixels)) {
+      throw new TypeError(`pixels is ${JSON.stringify(pixels)?.slice(0, 40)}: ${expected}`);
+    }
+    if (pixels.length !== height * width) {
+      throw new RangeError(`pixels has ${pixels.length} values: ${expected}`);
+    }
+    const isPixel = (value) => typeof value === "number" && value >= 0 && value <= 255;
+    const wrong = Array.from(pixels).findIndex((value) => !isPixel(value));
+    if (wrong >= 0) throw new RangeError(`pixels[${wrong}] is ${pixels[wrong]}: ${expected}`);
+  }
+
+  function checkInterventions(interventions) {
+    if (!Array.isArray(interventions)) {
+      const given = JSON.stringify(interventions);
+      throw new TypeError(`interventions is ${given}: expected an array of objects`);
+    }
+    for (const each of interventions) {
+      const name = `intervention ${JSON.stringify(each)}`;
+      if (!isObject(each)) throw new TypeError(`${name}: expected an object with a type`);
+      checkNames(name, each, INTERVENTION_NAMES);
+    }
+  }
+
+  function checkNames(subject, object, allowed) {
+    const unknown = Object.keys(object).find((each) => !allowed.includes(each));
+    if (unknown !== undefined) {
+      throw new TypeError(`${subject} has no ${unknown}: expected ${allowed.join(", ")}`);
+    }
+  }
+
+  function isObject(value) {
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  }
+
   // The object of a page whose data is `data`; page.py writes it.
   function create(data) {
     const models = data.models.map((spec) => (spec.unsupported ? null : load(spec)));
-    function run(pixels, { run: index = 0, interventions = [] } = {}) {
-      const model = models[index];
+    function run(pixels, options = {}) {
+      const { run: index = 0, interventions = [] } = checkedOptions(options);
+      const model = Number.isInteger(index) ? models[index] : undefined;
       if (model === undefined) {
-        throw new RangeError(`run is ${index}: expected 0 to ${models.length - 1}`);
+        throw new RangeError(`run is ${JSON.stringify(index)}: expected 0 to ${models.length - 1}`);
       }
       if (model === null) throw new RangeError(`run ${index}: ${data.models[index].unsupported}`);
+      checkPixels(pixels, model);
+      checkInterventions(interventions);
       return toArrays(runModel(model, pixels, { interventions, gradients: true }));
     }
     return { data, models, run };

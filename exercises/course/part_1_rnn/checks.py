@@ -73,17 +73,17 @@ def _inputs_of(recording: Recording) -> tuple[Tensor, Tensor]:
     raise _at(last, "draw_inputs must return x (T, B, I) and h_0 (B, H)")
 
 
-def _site_of(recording: Recording, value: Tensor) -> Site | None:
-    """The statement that computed a value."""
-    events = (each for each in recording.events if same_values(each.value, value))
-    return next((each.site for each in events), None)
+def _site_of(recording: Recording, value: Tensor) -> Site:
+    """The statement that computed a value: the last one, ``return``, if none has it alone."""
+    events = [each for each in recording.events if same_values(each.value, value)]
+    return next(iter([*events, *recording.events[-1:]])).site
 
 
 def _at_sizes(recording: Recording, message: str, size: int) -> Failure:
     """A failure at the statement that sets a size, or that draws x."""
     is_size = [each for each in recording.events if type(each.value) is int and each.value == size]
     tensors = [each for each in recording.events if isinstance(each.value, Tensor)]
-    return _at(next(iter(is_size or tensors)).site, message)
+    return _at(next(iter([*is_size, *tensors, recording.events[-1]])).site, message)
 
 
 def _at(site: Site | None, message: str) -> Failure:

@@ -40,7 +40,7 @@ def rnn_backward(
     for t in reversed(range(len(x))):  # t = T-1 ... 0
         dh_next = d_output[t] + dh  # dh_t = d_output[t] + dh of step t+1
         step = rnn_backward_step(dh_next, x[t], states[t], states[t + 1], w_ih, w_hh)  # step t
-        dx[t], dh, dw_ih_t, dw_hh_t, db_t = step  # the five gradients of step t
+        dx[t], dh, dw_ih_t, dw_hh_t, db_t = step  # five gradients, from d_output[t] + dh
         dw_ih = dw_ih + dw_ih_t  # the sum over all steps
         dw_hh = dw_hh + dw_hh_t  # the sum over all steps
         db = db + db_t  # the sum over all steps

@@ -40,7 +40,7 @@ def truncated_loss(
         chunk, chunk_target = x[start : start + steps], target[start : start + steps]
         # begin solution: run one chunk from a state without history, and add its error to loss
         h = h.detach()  # the same values, without history
-        output, h = rnn_layer(chunk, h, w_ih, w_hh)  # the states of this chunk, and the last one
+        output, h = rnn_layer(chunk, h, w_ih, w_hh)  # states of this chunk, from h without history
         loss = loss + ((output - chunk_target) ** 2).sum()  # the sum of (output - target)²
         # end solution
     return loss

@@ -1,28 +1,12 @@
 """Answers in the learner's own style: right ones pass, and wrong ones are located all the same."""
 
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from exercises.checking.judge import judge
 from exercises.exercise import find_exercise
-from exercises.result import Result
-
-
-def answer(exercise: str, body: str, folder: Path) -> Result:
-    """The result of the check of a file whose only region is ``body``."""
-    entry = find_exercise(exercise)
-    (region,) = entry.template.regions
-    lines = entry.template.lines
-    indent = " " * (len(lines[region.first - 1]) - len(lines[region.first - 1].lstrip()))
-    written = textwrap.indent(textwrap.dedent(body).strip("\n"), indent)
-    before, after = lines[: region.first - 1], lines[region.last :]
-    text = "\n".join([*before, written, *after]) + "\n"
-    path = folder / entry.file_name
-    path.write_text(text, encoding="utf-8")
-    return judge(entry, path, seed=0)
-
+from tests.exercises.helpers import answer
 
 RIGHT = {
     "one expression": (
@@ -131,6 +115,36 @@ WRONG = {
         return o.sigmoid() * new.tanh(), new
         """,
         "i, f, o, g = ",
+    ),
+    "values that are appended sample by sample": (
+        "rnn_step",
+        """
+        rows = []
+        for k in range(len(x)):
+            rows.append(torch.tanh(w_ih @ x[k] + b_ih + w_hh @ h[k] + b_ih))
+        return torch.stack(rows)
+        """,
+        "rows.append",
+    ),
+    "values that are appended one by one to a list": (
+        "gradient_clipping",
+        """
+        clipped = []
+        for gradient in gradients:
+            norm = gradient.norm()
+            clipped.append(gradient * min(1.0, max_norm / norm))
+        return clipped
+        """,
+        "clipped.append",
+    ),
+    "a value that is right where it is used, and wrong where it is returned": (
+        "lstm_memory",
+        """
+        memory = torch.tanh(f * c + i * g)
+        shown = o * memory
+        return shown, memory
+        """,
+        "memory = torch.tanh",
     ),
     "two mistakes: the first is named": (
         "lstm_step",

@@ -140,3 +140,45 @@ def test_a_model_without_equations_is_replaced_by_the_reason(open_page: Open) ->
     page.press("Next")
     assert "update gate" in page.tab.inner_text("#guide-text")
     page.close()
+
+
+WRONG_ARGUMENTS = {
+    "explorer.run()": "pixels is undefined: expected a flat array of 8 x 8 values",
+    "explorer.run(Array(63).fill(0))": "pixels has 63 values: expected a flat array of 8 x 8",
+    "explorer.run(Array(8).fill(Array(8).fill(0)))": "pixels has 8 values",
+    "explorer.run('0'.repeat(64))": "pixels is ",
+    "explorer.run(Array(64))": "pixels[0] is undefined",
+    "explorer.run(Array(64).fill(NaN))": "pixels[0] is NaN",
+    "explorer.run(Array(64).fill(0, 0, 63).fill(256, 63))": "pixels[63] is 256",
+    "explorer.run(PIXELS, {run: 1})": "run is 1: expected 0 to 0",
+    "explorer.run(PIXELS, {run: 'map'})": 'run is "map": expected 0 to 0',
+    "explorer.run(PIXELS, {runs: 0})": "options has no runs: expected run, interventions",
+    "explorer.run(PIXELS, null)": "options is null",
+    "explorer.run(PIXELS, {interventions: {type: 'cut', step: 1}})": "expected an array",
+    "explorer.run(PIXELS, {interventions: [null]})": "intervention null: expected an object",
+    "explorer.run(PIXELS, {interventions: [{type: 'hold'}]})": 'type is "hold": expected one of',
+    "explorer.run(PIXELS, {interventions: [{type: 'cut', steps: 1}]})": "has no steps: expected",
+    "explorer.run(PIXELS, {interventions: [{type: 'cut', step: 8}]})": "step is 8: expected 0 to 7",
+}
+
+
+def test_a_wrong_argument_of_run_is_named(open_page: Open) -> None:
+    page = open_page(random_spec("LSTM"))
+    messages = page.tab.evaluate(
+        """(codes) => {
+            const PIXELS = new Uint8Array(64);
+            return codes.map((code) => {
+                try {
+                    eval(code);
+                    return 'no error';
+                } catch (error) {
+                    return `${error.name}: ${error.message}`;
+                }
+            });
+        }""",
+        list(WRONG_ARGUMENTS),
+    )
+    for code, message in zip(WRONG_ARGUMENTS, messages, strict=True):
+        assert WRONG_ARGUMENTS[code] in message, f"{code}: {message}"
+        assert message.startswith(("RangeError: ", "TypeError: "))
+    page.close()
