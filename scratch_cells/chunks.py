@@ -6,10 +6,12 @@ that calls it for one chunk of time steps after the other.
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.parameters import parameters_of, replaced
+from scratch_cells.recording import is_exported, warn_if_traced
 from scratch_cells.unroll import Unroll
 from shared_interface import State
 
@@ -25,7 +27,8 @@ def restarting(unroll: Unroll, reset: Tensor) -> Unroll:
             before step t and, in the reverse direction, the state of the sequence before it is
             zeros before step t - 1.
     """
-    rows = reset.any(dim=1).tolist()
+    warn_if_traced("a sequence with reset")
+    rows = reset.any(dim=1).tolist() if _values_are_known(reset) else [True] * reset.size(0)
     starts = [t for t, any_restart in enumerate(rows) if any_restart and t > 0]
 
     def run(
@@ -50,6 +53,12 @@ def restarting(unroll: Unroll, reset: Tensor) -> Unroll:
     return run
 
 
+def _values_are_known(reset: Tensor) -> bool:
+    """Whether its values are in memory, and those of later calls with the same program."""
+    transformed = torch._C._functorch.is_functorch_wrapped_tensor(reset)
+    return not (is_exported() or transformed or reset.is_meta or isinstance(reset, FakeTensor))
+
+
 def recomputing(unroll: Unroll, every: int) -> Unroll:
     """An ``Unroll`` that keeps only every k-th state, and recomputes the rest in the backward pass.
 
@@ -71,7 +80,7 @@ def recomputing(unroll: Unroll, every: int) -> Unroll:
         batch_sizes: tuple[int, ...] | None,
         reverse: bool,
     ) -> tuple[Tensor, State]:
-        if batch_sizes is not None or not torch.is_grad_enabled():
+        if batch_sizes is not None or not torch.is_grad_enabled() or _checkpoint_fails():
             return unroll(cell, input, state, batch_sizes, reverse)
 
         weights = parameters_of(cell)
@@ -89,3 +98,8 @@ def recomputing(unroll: Unroll, every: int) -> Unroll:
         return torch.cat(outputs[::-1] if reverse else outputs), state
 
     return run
+
+
+def _checkpoint_fails() -> bool:
+    """Whether a program is recorded, or transformed by ``torch.func``."""
+    return is_exported() or torch._C._are_functorch_transforms_active()

@@ -32,10 +32,18 @@ class LearnedInitialState(RecurrentLayer):
 
     Shape:
         As ``layer``. If the call is given a state, that state is used instead.
+
+    Raises:
+        TypeError: ``layer`` is not a layer, or is a ``LayerStack``.
     """
 
     def __init__(self, layer: RecurrentLayer) -> None:
         super().__init__()
+        if isinstance(layer, LayerStack) or not all(hasattr(layer, name) for name in OPTIONS):
+            raise TypeError(
+                f"layer is a {type(layer).__name__}: expected a layer with torch.nn's interface; "
+                "in a LayerStack, each layer can be a LearnedInitialState"
+            )
         for name in OPTIONS:
             setattr(self, name, getattr(layer, name))
         self.layer = layer
@@ -47,23 +55,26 @@ class LearnedInitialState(RecurrentLayer):
 
     def state_for(self, input: Tensor | PackedSequence) -> State:
         """The initial state for an input, in the layout of the argument ``hx`` of the layer."""
-        state = whole(tuple(self.initial_state))
         if isinstance(input, PackedSequence):
-            batch = int(input.batch_sizes[0])
-        elif input.dim() == 2:  # unbatched
-            return state
-        else:
-            batch = input.size(0 if self.batch_first else 1)
+            return self.initial(int(input.batch_sizes[0]))
+        if input.dim() != 3:  # unbatched, or an input for which the layer raises
+            return whole(tuple(self.initial_state))
+        return self.initial(input.size(0 if self.batch_first else 1))
+
+    def initial(self, batch: int) -> State:
+        """The initial state of ``batch`` sequences, (layers * directions, B, size) each part."""
+        state = whole(tuple(self.initial_state))
         return map_state(lambda part: part.unsqueeze(1).repeat(1, batch, 1), state)
 
 
 @torch.no_grad()
 def _final_state(layer: RecurrentLayer) -> tuple[Tensor, ...]:
     """The state of a layer after one time step of zeros, unbatched."""
-    was_training = layer.training
+    modes = {module: module.training for module in layer.modules()}
     layer.eval()  # dropout would draw from the random generator
     _, state = layer(next(layer.parameters()).new_zeros(1, layer.input_size))
-    layer.train(was_training)
+    for module, was_training in modes.items():
+        module.training = was_training
     return parts(state)
 
 
@@ -99,6 +110,13 @@ class LayerStack(RecurrentLayer):
         **options: Any,
     ) -> None:
         super().__init__()
+        if not isinstance(hidden_sizes, Sequence):
+            raise TypeError(
+                "hidden_sizes should be a list of the number of units of each layer, got: "
+                f"{type(hidden_sizes).__name__}"
+            )
+        if "num_layers" in options:
+            raise TypeError("num_layers: hidden_sizes determines the number of layers")
         if not hidden_sizes:
             raise ValueError("hidden_sizes is empty: expected the number of units of each layer")
         check_layer_arguments(

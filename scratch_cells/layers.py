@@ -74,7 +74,8 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             ``backend_for`` reports which one runs, and why.
         checkpoint_every: if given, training keeps the state of every ``checkpoint_every``-th time
             step only, and computes the other values again in the backward pass: less memory for
-            more time. It has no effect on packed sequences.
+            more time. It has no effect on packed sequences, nor under ``torch.export``,
+            ``torch.jit.trace`` and the transforms of ``torch.func``.
         cell_options: further arguments of ``cell_class``.
 
     Raises:

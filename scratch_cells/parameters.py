@@ -11,7 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +100,13 @@ class TorchNamedModule(nn.Module):
         self._shared: dict[str, nn.Parameter | None] = {}  # as share_weights left them
         self._provided: set[str] = set()
         self.register_state_dict_post_hook(remove_second_names)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """``torch.jit.script`` calls this first."""
+        raise TypeError(
+            f"torch.jit.script cannot compile {type(self).__name__}: TorchScript has only a part "
+            "of Python; use torch.export, or script torch.nn's layer: to_torch(model)"
+        )
 
     @abstractmethod
     def torch_names(self) -> dict[str, str]:

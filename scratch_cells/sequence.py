@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.validation import check_batch_sizes, check_input_dim, check_not_symbolic
+from scratch_cells.recording import check_not_symbolic, check_packed_is_not_recorded
+from scratch_cells.validation import check_batch_sizes, check_input_dim
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,10 @@ def time_major(name: str, input: Tensor | PackedSequence, batch_first: bool) -> 
         ValueError: the input is neither 2-D nor 3-D.
         TypeError: the input is a symbol of ``torch.fx.symbolic_trace``.
         IndexError, RuntimeError: the batch sizes of a PackedSequence are wrong.
+        RuntimeError: the input is packed, and ``torch.export`` or ``torch.jit.trace`` records.
     """
     if isinstance(input, PackedSequence):
+        check_packed_is_not_recorded(name)
         batch_sizes = check_batch_sizes(input.batch_sizes, len(input.data))
         data = input.data[: sum(batch_sizes)]
         return Packed(data, batch_sizes[0], batch_sizes, packed=input)

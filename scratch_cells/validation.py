@@ -315,16 +315,3 @@ def check_reset(reset: Tensor, input: Tensor | PackedSequence) -> None:
             f"reset: expected shape {tuple(input.shape[:-1])}, that of the input without its last "
             f"dimension, got {tuple(reset.shape)}"
         )
-
-
-def check_not_symbolic(name: str, input: Any) -> None:
-    """Raise if ``torch.fx.symbolic_trace`` calls the layer with a symbol in the place of a tensor.
-
-    Raises:
-        TypeError: it does.
-    """
-    if isinstance(input, torch.fx.Proxy):
-        raise TypeError(
-            f"{name}: torch.fx.symbolic_trace cannot record a layer whose operations depend on the "
-            "input; use torch.export, or a torch.fx.Tracer whose is_leaf_module returns True for it"
-        )

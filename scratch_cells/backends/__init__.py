@@ -14,7 +14,7 @@ from scratch_cells.backends import c_backend, torch_backend, triton_backend
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.cell_kernel import CellKernel
-from scratch_cells.backends.custom_operator import apply_operator, is_recorded, operator_problem
+from scratch_cells.backends.custom_operator import apply_operator, operator_problem
 from scratch_cells.backends.eligibility import (
     CELL_CLASSES,
     LAYOUTS,
@@ -29,6 +29,7 @@ from scratch_cells.backends.eligibility import (
 )
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
+from scratch_cells.recording import is_recorded, warn_if_traced
 from scratch_cells.unroll import unroll
 from scratch_cells.validation import check_backend, check_devices
 from shared_interface import State
@@ -114,6 +115,7 @@ def select_backend(
             return Selection("operator", "torch records the operations", run)
     name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
     if name == "plain":
+        warn_if_traced(f"{type(cell).__name__} by the reference loop")
         return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))
     kind = str(kind_of(cell))
     return Selection(name, reason, partial(apply_bptt, kind, KERNELS[name, kind], operands))

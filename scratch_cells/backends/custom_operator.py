@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from scratch_cells.backends import c_backend, torch_backend
 from scratch_cells.backends.bptt import backward_by_kernel, forward_by_kernel
@@ -47,13 +48,17 @@ TORCH_KERNELS: dict[str, type[CellKernel]] = {
 }
 DTYPES = (torch.float32, torch.float64)
 
+
+def forward_ad_problem() -> str | None:
+    """The operator has no formula for forward-mode automatic differentiation."""
+    if forward_ad._current_level >= 0:
+        return "forward-mode automatic differentiation is active"
+    return None
+
+
 constant_cell_problem = torch.compiler.assume_constant_result(cell_problem)
-"""``cell_problem`` while ``torch.compile`` records: evaluated once, not recorded."""
-
-
-def is_recorded() -> bool:
-    """Whether torch records the operations: ``torch.compile``, ``export`` or ``jit.trace``."""
-    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+constant_forward_ad_problem = torch.compiler.assume_constant_result(forward_ad_problem)
+"""Both are evaluated once, not recorded, while ``torch.compile`` records."""
 
 
 def operator_problem(cell: Cell, input: Tensor) -> str | None:
@@ -61,6 +66,7 @@ def operator_problem(cell: Cell, input: Tensor) -> str | None:
     if kind_of(cell) is None:
         return f"there is no kernel for {type(cell).__name__}"
     problem: str | None = constant_cell_problem(cell, kind_of(cell))
+    problem = problem or constant_forward_ad_problem()
     if problem is not None:
         return problem
     if input.device.type != "cpu" or input.dtype not in DTYPES:
@@ -114,11 +120,12 @@ def sequence(
         save: whether a backward pass follows.
 
     Raises:
-        RuntimeError: an operand does not have the shape, dtype or device of the others.
+        RuntimeError: an operand does not have the shape, dtype or device of the others, or
+            forward-mode automatic differentiation is active.
     """
     operands: Operands = [input, w_ih, w_hh, b_ih, b_hh, *state]
     kind = kernel.partition(" ")[0]
-    problem = operand_problem(kind, operands)
+    problem = operand_problem(kind, operands) or forward_ad_problem()
     if problem is not None:
         raise RuntimeError(f"recurrent_by_hand::sequence: {problem}")
     _, buffers = forward_by_kernel(_kernel_class(kernel, operands), operands, save, reverse)
@@ -254,3 +261,14 @@ def _gradient(ctx: Any, d_output: list[Tensor | None]) -> tuple[Any, ...]:
 
 
 sequence.register_autograd(_gradient, setup_context=_save_for_gradient)
+
+
+def _no_second_gradient(ctx: Any, *d_gradients: Any) -> Any:
+    raise RuntimeError(
+        "recurrent_by_hand::sequence_gradient: the gradient of a compiled, exported or traced "
+        "layer cannot be differentiated again; call the layer without torch.compile, torch.export "
+        "and torch.jit.trace"
+    )
+
+
+sequence_gradient.register_autograd(_no_second_gradient)

@@ -238,3 +238,22 @@ def test_recomputation_and_reset_work_together() -> None:
 def test_a_wrong_checkpoint_every_raises(every: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="checkpoint_every"):
         build("LSTM", checkpoint_every=every)
+
+
+def test_a_layer_with_checkpoints_can_be_transformed() -> None:
+    layer = scratch_cells.GRU(3, 4, dtype=torch.float64, checkpoint_every=2)
+    other = scratch_cells.GRU(3, 4, dtype=torch.float64)
+    other.load_state_dict(layer.state_dict())
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    ours, right = (torch.func.grad(lambda x, m=m: m(x)[0].sin().sum())(x) for m in (layer, other))
+    torch.testing.assert_close(ours, right, rtol=1e-12, atol=1e-12)
+
+
+def test_restarts_whose_values_are_not_known() -> None:
+    layer = scratch_cells.LSTM(3, 4, dtype=torch.float64, bidirectional=True)
+    x, reset = torch.randn(3, 5, 2, 3, dtype=torch.float64), torch.rand(3, 5, 2) < 0.3
+    batched = torch.func.vmap(lambda x, reset: layer(x, reset=reset)[0])(x, reset)
+    right = [layer(each, reset=mask)[0] for each, mask in zip(x, reset, strict=True)]
+    torch.testing.assert_close(batched, torch.stack(right), rtol=1e-12, atol=1e-12)
+    on_meta = layer.to("meta")(x[0].to("meta"), reset=reset[0].to("meta"))[0]
+    assert on_meta.shape == right[0].shape

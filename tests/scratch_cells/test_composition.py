@@ -107,3 +107,33 @@ def test_wrong_arguments_raise() -> None:
         LayerStack(scratch_cells.GRU, 3, [])
     with pytest.raises(ValueError, match="expected a list of 2 states, got 1"):
         LayerStack(scratch_cells.GRU, 3, [4, 5])(torch.zeros(2, 1, 3), [torch.zeros(1, 1, 4)])
+
+
+def test_the_mode_of_each_module_is_kept() -> None:
+    layer = scratch_cells.GRU(3, 4, num_layers=2)
+    layer.cells[0].eval()
+    modes = [module.training for module in layer.modules()]
+    LearnedInitialState(layer)
+    assert [module.training for module in layer.modules()] == modes
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [torch.nn.Linear(3, 3), scratch_cells.GRUCell(3, 4), LayerStack(scratch_cells.GRU, 3, [4])],
+)
+def test_a_learned_initial_state_of_something_else_raises(layer: Any) -> None:
+    with pytest.raises(TypeError, match=f"layer is a {type(layer).__name__}: expected a layer"):
+        LearnedInitialState(layer)
+
+
+def test_the_layer_raises_for_a_wrong_input() -> None:
+    layer = LearnedInitialState(scratch_cells.GRU(3, 4))
+    with pytest.raises(ValueError, match="2D or 3D, got 1D"):
+        layer(torch.randn(3))
+
+
+def test_wrong_sizes_of_a_stack_raise() -> None:
+    with pytest.raises(TypeError, match="hidden_sizes should be a list"):
+        LayerStack(scratch_cells.GRU, 3, 5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="hidden_sizes determines the number"):
+        LayerStack(scratch_cells.GRU, 3, [5], num_layers=2)

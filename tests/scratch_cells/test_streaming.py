@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 import builtin_models
 import scratch_cells
-from scratch_cells import stream
+from scratch_cells import LayerStack, LearnedInitialState, stream
 
 
 @pytest.mark.parametrize("package", [scratch_cells, builtin_models])
@@ -97,3 +97,50 @@ def test_the_graph_of_a_detached_stream_ends_at_the_chunk() -> None:
                 nodes.extend(following for following, _ in node.next_functions)
         sizes.append(len(found))
     assert sizes[2] == sizes[1]
+
+
+@pytest.mark.parametrize("unbatched", [False, True])
+@pytest.mark.parametrize(
+    ("sequences", "words"),
+    [
+        (torch.tensor([1, 0]), "got: torch.int64"),
+        ([True, False], "got: list"),
+        (torch.tensor([True]), "sequences: "),
+        (torch.tensor([True, False, True]), "sequences: "),
+        (torch.tensor(True), "sequences: "),
+    ],
+)
+def test_a_wrong_choice_of_sequences_raises(sequences: Any, words: str, unbatched: bool) -> None:
+    reader = stream(scratch_cells.LSTM(3, 4, num_layers=2))
+    reader(torch.randn(5, 3) if unbatched else torch.randn(5, 2, 3))
+    with pytest.raises((TypeError, ValueError), match=words):
+        reader.reset(sequences)
+
+
+def learned(*args: Any, **options: Any) -> LearnedInitialState:
+    layer = LearnedInitialState(scratch_cells.LSTM(*args, **options))
+    for part in layer.initial_state:
+        torch.nn.init.normal_(part)
+    return layer
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        learned(3, 4, num_layers=2, dtype=torch.float64),
+        LayerStack(scratch_cells.GRU, 3, [5, 4], dtype=torch.float64),
+        LayerStack(scratch_cells.LSTM, 3, [5, 4], dtype=torch.float64),
+        LayerStack(learned, 3, [5, 4], dtype=torch.float64),
+    ],
+)
+@pytest.mark.parametrize("detach", [True, False])
+def test_layers_made_of_layers_are_streamed(layer: Any, detach: bool) -> None:
+    x = torch.randn(6, 2, 3, dtype=torch.float64)
+    reader = stream(layer, detach=detach)
+    outputs = torch.cat([reader(chunk) for chunk in x.split(4)])
+    torch.testing.assert_close(outputs, layer(x)[0], rtol=1e-12, atol=1e-12)
+    reader.reset(torch.tensor([False, True]))
+    both = reader(x)
+    torch.testing.assert_close(both[:, 1], layer(x)[0][:, 1], rtol=1e-12, atol=1e-12)
+    continued = layer(torch.cat([x, x]))[0][6:, 0]
+    torch.testing.assert_close(both[:, 0], continued, rtol=1e-12, atol=1e-12)

@@ -249,3 +249,112 @@ def test_a_tracer_that_keeps_the_layer_whole_works() -> None:
     graph = torch.fx.GraphModule(model, Tracer().trace(model))
     x = torch.randn(5, 2, 3, dtype=torch.float64)
     assert_same([graph(x)[0]], [model(x)[0]])
+
+
+TRACE_IS_DEPRECATED = "ignore::FutureWarning", "ignore::DeprecationWarning"
+
+
+class OwnCell(scratch_cells.GRUCell):
+    """A cell without a kernel."""
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor", *TRACE_IS_DEPRECATED)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        scratch_cells.layer_of(OwnCell)(3, 4),
+        scratch_cells.GRU(3, 4, backend="plain"),
+        scratch_cells.LSTM(3, 4, proj_size=2),
+        scratch_cells.RNN(3, 4, dtype=torch.bfloat16),
+    ],
+)
+def test_a_trace_of_the_loop_warns_that_the_length_is_fixed(layer: RecurrentStack) -> None:
+    x = torch.randn(5, 2, 3, dtype=next(layer.parameters()).dtype)
+    with pytest.warns(torch.jit._trace.TracerWarning, match="of this length only"):
+        torch.jit.trace(layer, x, check_trace=False)
+
+
+class OfPackedInput(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        final: Tensor = self.layer(packed)[1]
+        return final
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", *TRACE_IS_DEPRECATED)
+@pytest.mark.parametrize("record", [torch.export.export, torch.jit.trace])
+def test_packed_input_is_not_recorded(record: Callable[..., Any]) -> None:
+    model = OfPackedInput(build("GRU"))
+    with pytest.raises(RuntimeError, match="record the layer with padded input"):
+        record(model, (torch.randn(5, 2, 3, dtype=torch.float64), torch.tensor([5, 3])))
+
+
+class WithReset(nn.Module):
+    def __init__(self, layer: RecurrentStack) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, reset: Tensor) -> Tensor:
+        output = self.layer(x, reset=reset)[0]
+        assert isinstance(output, Tensor)
+        return output
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", *TRACE_IS_DEPRECATED)
+@each_kind
+@pytest.mark.parametrize("record", ["export", "trace"])
+def test_the_restarts_of_a_recorded_program_are_those_of_each_call(kind: str, record: str) -> None:
+    model = WithReset(build(kind, bidirectional=True))
+    x, first = torch.randn(5, 2, 3, dtype=torch.float64), torch.zeros(5, 2, dtype=torch.bool)
+    if record == "export":
+        program: Any = torch.export.export(model, (x, first)).module()
+    else:
+        program = torch.jit.trace(model, (x, first))
+    for reset in (first, ~first, torch.rand(5, 2) < 0.4):
+        assert_same([program(x, reset)], [model(x, reset)])
+
+
+def test_an_exported_layer_with_checkpoints_is_right_at_every_length() -> None:
+    layer = build("LSTM", checkpoint_every=2)
+    x = torch.randn(9, 3, 3, dtype=torch.float64)
+    assert_same([export(layer, 5).module()(x)[0]], [layer(x)[0]])
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM", "GRUCell"])
+def test_script_raises_one_clear_error(kind: str) -> None:
+    with pytest.raises(TypeError, match=rf"compile {kind}: .*to_torch"):
+        torch.jit.script(nn.Sequential(getattr(scratch_cells, kind)(3, 4)))
+
+
+# Transforms and further derivatives
+
+
+@each_kind
+def test_forward_mode_inside_compiled_code_is_right(kind: str) -> None:
+    layer = build(kind)
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+
+    def derivative(x: Tensor) -> Tensor:
+        result: Tensor = torch.func.jvp(lambda x: layer(x)[0], (x,), (x.sin(),))[1]
+        return result
+
+    assert_same([torch.compile(derivative, backend="eager")(x)], [derivative(x)])
+
+
+def test_forward_mode_over_an_exported_program_raises() -> None:
+    program = export(build("LSTM"), 4).module()
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="forward-mode automatic differentiation"):
+        torch.func.jvp(lambda x: program(x)[0], (x,), (x,))
+
+
+def test_a_second_gradient_of_an_exported_program_raises() -> None:
+    program = export(build("LSTM"), 4).module()
+    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(program(x)[0].sin().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot be differentiated again"):
+        gradient.sum().backward()
