@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -22,6 +22,9 @@ of gates, so that a count of operations shows which of them run once per time st
 
 SAMPLES = 2
 """Samples per candidate."""
+
+PROOF_SEEDS = (12, 13)
+"""Further random inputs and states on which an intervention must give torch.nn's values."""
 
 GROUPS = 64
 """Candidates per run. The batch is then larger than any other axis."""
@@ -52,6 +55,11 @@ class Bench:
         return self.subject.construct()
 
     @cached_property
+    def with_other_inputs(self) -> "tuple[Bench, ...]":
+        """The same module with the further inputs and states of a proof."""
+        return tuple(replace(self, seed=seed) for seed in PROOF_SEEDS)
+
+    @cached_property
     def base(self) -> Probe:
         """The probe of one candidate."""
         return self.subject.probe(time=STEPS, batch=SAMPLES, seed=self.seed)
@@ -78,10 +86,20 @@ class Bench:
         return candidates_of(self.terms)
 
     @cached_property
+    def by_name(self) -> dict[str, Term]:
+        """The candidates by name."""
+        return {term.name: term for term in self.candidates}
+
+    @cached_property
     def expected(self) -> RunResult:
         """torch.nn's own values."""
         with torch.no_grad():
             return self.subject.experiment(self.base).run_torch()
+
+    @cached_property
+    def formulas(self) -> dict[object, str]:
+        """The formula of each finding for which it was searched."""
+        return {}
 
     @cached_property
     def operations(self) -> list[Operation]:
@@ -136,8 +154,7 @@ class Bench:
 
     def own(self, candidate: Candidate) -> Candidate:
         """The same terms with the values of this bench."""
-        by_name = {term.name: term for term in self.candidates}
-        return tuple(in_order(by_name[term.name], term.order) for term in candidate)
+        return tuple(in_order(self.by_name[term.name], term.order) for term in candidate)
 
     def _run(
         self, interventions: Interventions, *, record: bool
@@ -173,10 +190,5 @@ def _in_batch(group: SlotGroup, batch: Sequence[Candidate]) -> Interventions | N
 
 def _values_of(batch: Sequence[Candidate], slot: int) -> Callable[[int | None], Tensor]:
     """The batch's values for one slot, as a function of the time step (None: all of them)."""
-    parts = [candidate[slot].values for candidate in batch]
-
-    def values(step: int | None) -> Tensor:
-        chosen = [p if step is None or p.dim() == 2 else p[step] for p in parts]
-        return torch.cat(chosen, dim=-2)
-
-    return values
+    whole = torch.cat([candidate[slot].values for candidate in batch], dim=-2)
+    return lambda step: whole if step is None or whole.dim() == 2 else whole[step]

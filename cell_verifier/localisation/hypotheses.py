@@ -13,9 +13,10 @@ from torch import Tensor
 from cell_verifier.calling.construct import default_dtype
 from cell_verifier.calling.conventions import Convention
 from cell_verifier.errors import CannotCheckError
-from cell_verifier.identification.subject import Subject
+from cell_verifier.identification.subject import Experiment, Subject
 from cell_verifier.identification.trials import find_trials
-from cell_verifier.localisation.bench import GROUPS, Bench
+from cell_verifier.localisation.bench import GROUPS, Bench, candidates_of
+from cell_verifier.localisation.terms import compute_terms
 from cell_verifier.parameters.candidates import candidates
 from cell_verifier.parameters.correspondence import Correspondence
 
@@ -37,10 +38,13 @@ def hypotheses(subject: Subject) -> list[Subject]:
     correspondences = _correspondences(subject)
     for convention in _conventions(subject):
         called = replace(subject, convention=convention)
-        operations = Bench(called).operations
-        signatures = _signatures([each for op in operations for each in op.results])
+        bench = Bench(called)
+        signatures = _signatures([each for op in bench.operations for each in op.results])
+        experiment = called.experiment(bench.base)
         considered = [replace(called, correspondence=each) for each in correspondences]
-        scored += [(_score(each, signatures), each) for each in considered]
+        scored += [
+            (_score(replace(experiment, subject=each), signatures), each) for each in considered
+        ]
     scored.sort(key=lambda pair: -pair[0])  # stable: the most likely stays first
     best = [each for _, each in scored[:MAX_BY_SCORE]]
     likely = [replace(best[0], correspondence=correspondences[0]), *best]
@@ -65,10 +69,12 @@ def _correspondences(subject: Subject) -> Sequence[Correspondence]:
     return found[:MAX_CORRESPONDENCES] or [subject.correspondence]
 
 
-def _score(subject: Subject, signatures: Tensor) -> int:
+def _score(experiment: Experiment, signatures: Tensor) -> int:
     """How many terms of torch.nn's equations the module's operations compute."""
-    bench = Bench(subject)
-    terms = bench.candidates
+    subject = experiment.subject
+    weights = subject.weights(experiment.parameters)
+    with torch.no_grad():
+        terms = candidates_of(compute_terms(subject.kind, weights, experiment.probe))
     values = [t.values[0] if t.values.dim() == 3 else t.values for t in terms]
     wanted = GROUPS * _signatures([*values, *(t.values for t in terms)])
     difference = (wanted[:, None] - signatures[None]).abs().amax(-1)
@@ -77,8 +83,13 @@ def _score(subject: Subject, signatures: Tensor) -> int:
 
 
 def _signatures(tensors: Sequence[Tensor]) -> Tensor:
-    """Two sums of each tensor, which do not depend on its layout: (tensors, 2)."""
-    floats = [each.double() for each in tensors if each.is_floating_point()]
-    if not floats:
-        return torch.zeros(0, 2, dtype=torch.float64)
-    return torch.stack([torch.stack([each.sum(), each.square().sum()]) for each in floats])
+    """Two sums of each tensor, which do not depend on its layout: (tensors, 2), in any order."""
+    by_shape: dict[torch.Size, list[Tensor]] = {}
+    for each in tensors:
+        if each.is_floating_point():
+            by_shape.setdefault(each.shape, []).append(each.double())
+    found = [torch.zeros(0, 2, dtype=torch.float64)]
+    for same in by_shape.values():
+        rows = torch.stack(same).reshape(len(same), -1)
+        found.append(torch.stack([rows.sum(1), rows.square().sum(1)], 1))
+    return torch.cat(found)

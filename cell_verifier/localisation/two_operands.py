@@ -62,11 +62,11 @@ def _decompositions(bench: Bench, name: str, expected: Term) -> Iterator[Candida
     if operation is None:
         return
     same = [each for each in named.values() if each.values.shape == expected.values.shape]
+    values = torch.stack([each.values for each in same])
     for one in same:
-        for two in same:
-            result = operation(one.values, two.values)
-            if torch.allclose(result, expected.values, rtol=1e-6, atol=1e-8):
-                yield one, two
+        close = operation(one.values, values).isclose(expected.values, rtol=1e-6, atol=1e-8)
+        equal = close.flatten(1).all(1).tolist()
+        yield from ((one, two) for two, is_equal in zip(same, equal, strict=True) if is_equal)
 
 
 def _each_alone(bench: Bench, group: SlotGroup, candidate: Candidate) -> tuple[Finding, ...]:

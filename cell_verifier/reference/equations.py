@@ -39,6 +39,8 @@ def stack_weights(weights: Sequence[Weights]) -> Weights:
 
 def product(weight: Tensor, vector: Tensor) -> Tensor:
     """W v for every gate: (..., G, H, I), (..., B, I) -> (..., G, B, H)."""
+    if vector.dim() == 2:  # the same for all sets of weights: one large product, not many small
+        return (weight @ vector.T).transpose(-1, -2)
     return vector.unsqueeze(-3) @ weight.transpose(-1, -2)
 
 
