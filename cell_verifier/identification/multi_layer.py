@@ -92,7 +92,9 @@ def match_layers(subject: Subject) -> Iterator[LayerMatch]:
         if (several or config.num_layers == 1) and (both or config.num_directions == 1):
             yield _match_config(subject, config)
     if accepts_argument(subject.make, "dropout"):
-        yield _match_config(subject, LayerConfig(2 if several else 1, dropout=1.0))
+        for training in (True, False):
+            layers = 2 if several else 1
+            yield _match_config(subject, LayerConfig(layers, dropout=1.0, training=training))
 
 
 def options_of(config: LayerConfig) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def _has_no_effect(subject: Subject, config: LayerConfig) -> bool:
     with torch.no_grad(), default_dtype(subject.precision):
         try:
             (before, *_) = run_multi_layer(module, subject.convention, probe, config)
-            module.train(bool(config.dropout))
+            module.train(bool(config.applied_dropout))
             for name, parameter in module.named_parameters():
                 if not config.dropout and name not in first:
                     parameter.add_(1.0)
@@ -152,7 +154,7 @@ def _match_with_input_size(subject: Subject, config: LayerConfig, input_size: in
         )
     except CannotCheckError as error:
         return LayerMatch(config, failure=str(error), raised=True)
-    module.train(bool(config.dropout))
+    module.train(bool(config.applied_dropout))
     parameters = named_parameters(module)
     single = list(named_parameters(subject.construct()))
     found = list(arrangements(subject.correspondence, single, parameters, config, input_size))
@@ -255,7 +257,7 @@ def _first_match(
     known = [
         each
         for each in variants(subject.kind.name, "multi-layer")
-        if (each.id == "dropout-on-last-layer") == bool(config.dropout)
+        if (each.id == "dropout-on-last-layer") == bool(config.applied_dropout)
     ]
     pairs = [pair for pair in combinations(known, 2) if compatible(*pair)]
     for more in ((), *((each,) for each in known), *pairs):

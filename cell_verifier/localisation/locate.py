@@ -12,6 +12,7 @@ from cell_verifier.identification.subject import Subject
 from cell_verifier.localisation.bench import Bench
 from cell_verifier.localisation.gradients import find_gradient_operation
 from cell_verifier.localisation.hypotheses import hypotheses
+from cell_verifier.localisation.layers.locate import locate_in_layers
 from cell_verifier.localisation.location import Location
 from cell_verifier.localisation.operands import (
     exchanged_arguments,
@@ -45,8 +46,7 @@ MAX_SECONDS = 6.0
 def locate(identification: Identification) -> tuple[Location, ...]:
     """The wrong statements, each proved by an intervention; empty if none can be proved.
 
-    Not located: mistakes that only the gradients or a configuration with several layers show, and
-    code that Python does not run line by line (TorchScript, compiled modules, C++).
+    Not located: code that Python does not run line by line (TorchScript, compiled modules, C++).
     """
     subject = _with_output_compared(identification.subject)
     if subject.axis_error:
@@ -54,7 +54,8 @@ def locate(identification: Identification) -> tuple[Location, ...]:
     deadline = time.thread_time() + MAX_SECONDS
     benches = [Bench(each, deadline=deadline) for each in hypotheses(subject)]
     if benches[0].is_right():
-        return _location_in_gradients(benches[0])
+        in_layers = tuple(locate_in_layers(subject, identification.layers, deadline))
+        return in_layers or _location_in_gradients(benches[0])
     benches = [each for each in benches if not each.is_right()]
     bench, findings = _best_single(benches)
     if bench is None:
@@ -228,7 +229,7 @@ def _place(bench: Bench, finding: Finding) -> tuple[str, int]:
     if first.name in ("stack", "cat") and finding.is_sequence:
         if reverses_list(bench, finding):
             return frame.file, frame.line
-        return frame.file, appending_line(frame.file, frame.line)
+        return frame.file, appending_line(*frame.place)
     if finding.copy_line:
         return frame.file, finding.copy_line
     return line_of_value(bench, finding) or (frame.file, frame.line)

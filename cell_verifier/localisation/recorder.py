@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cell_verifier.calling.conventions import Convention
 from cell_verifier.calling.nested_tensors import leaves, rebuild
 from cell_verifier.reference.probes import Probe
 from cell_verifier.reference.simulate import RunResult
@@ -45,6 +44,11 @@ class UserFrame:
     def position(self) -> tuple[CodeType, int]:
         """The place in the code, which is the same in every iteration of a loop."""
         return self.code, self.instruction
+
+    @property
+    def place(self) -> tuple[str, int, CodeType, int]:
+        """The file, the line and the instruction that is executed."""
+        return self.file, self.line, self.code, self.instruction
 
 
 @dataclass(frozen=True)
@@ -181,9 +185,15 @@ class Recorder(TorchFunctionMode):
         return out if replace is None else rebuild(out, replace(leaves(out)))
 
 
+class Runs(Protocol):
+    """How a module is called for a probe: a convention."""
+
+    def run(self, module: nn.Module, probe: Probe) -> RunResult: ...
+
+
 def run(
     module: nn.Module,
-    convention: Convention,
+    convention: Runs,
     probe: Probe,
     interventions: Interventions | None = None,
     *,
