@@ -210,6 +210,7 @@ def run(
     recorder = Recorder(interventions or Interventions(), record)
     lines = _ReturnLines(module) if record else None
     before = sys.getprofile()
+    received = probe if grad else probe.copy()  # here, so that its operations do not count
 
     def hook(module: nn.Module, arguments: Any, out: Any) -> Any:
         with torch._C.DisableTorchFunction():  # the recorder's own operations do not count
@@ -227,7 +228,7 @@ def run(
         sys.setprofile(lines)
     try:
         with torch.set_grad_enabled(grad), recorder:
-            return convention.run(module, probe if grad else probe.copy()), recorder.operations
+            return convention.run(module, received), recorder.operations
     finally:
         sys.setprofile(before)
         for handle in handles:
