@@ -16,8 +16,10 @@ from cell_verifier.calling.construct import (
 )
 from cell_verifier.calling.conventions import LayerConvention, state_words
 from cell_verifier.calling.multi_layer import missing_parts, run_multi_layer
+from cell_verifier.calling.nested_tensors import leaves
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.subject import Subject
+from cell_verifier.identification.summed import way_of_merging
 from cell_verifier.mistakes import variants
 from cell_verifier.mistakes.mistake import Mistakes, apply_to_weights, compatible, stages_of
 from cell_verifier.parameters.correspondence import named_parameters
@@ -198,7 +200,8 @@ def _run_and_match(
     complete = [run for run in runs if not missing_parts(convention, run.observed)]
     if not complete:
         shared = _match_shared_state(subject, config, module, probe, found)
-        return shared or LayerMatch(config, failure=_shape_failure(convention, config))
+        merged = _merging(subject, config, module, probe, found)
+        return shared or LayerMatch(config, failure=merged or _shape_failure(convention, config))
     match = _first_match(subject, config, complete)
     run, mistakes = match or (complete[0], ())
     if not run.arrangement.has_torch_input_sizes(config):
@@ -237,6 +240,29 @@ def _match_shared_state(
     match = _first_match(subject, config, runs)
     failure = _shape_failure(convention, config)
     return LayerMatch(config, True, match[1], failure=failure) if match else None
+
+
+def _merging(
+    subject: Subject,
+    config: LayerConfig,
+    module: nn.Module,
+    probe: Probe,
+    found: Sequence[Arrangement],
+) -> str:
+    """How the layer merges two directions that torch.nn concatenates, in words; or ""."""
+    convention = subject.convention
+    assert isinstance(convention, LayerConvention)
+    if config.num_directions == 1 or convention.output is None:
+        return ""
+    output = leaves(convention.call(module, probe))[convention.output]
+    output = output.transpose(0, 1) if convention.batch_first else output
+    for arrangement in found:
+        weights = arrangement.read(named_parameters(module))
+        both = run_layer(subject.kind, weights, probe, {}, config)["output"]
+        way = way_of_merging(output, both, subject.precision)
+        if way:
+            return way
+    return ""
 
 
 def _shape_failure(convention: LayerConvention, config: LayerConfig) -> str:

@@ -213,8 +213,13 @@ def agreement(identification: Identification) -> str:
         (right if same else wrong).append(name)
     if not wrong:
         return "no line can be proved to be wrong: the outputs agree at every step"
-    agrees = f"{' and '.join(right)} agree at every step; " if right else ""
-    return f"no line can be proved to be wrong: {agrees}{' and '.join(wrong)} differ"
+    verb = "differs" if len(wrong) == 1 else "differ"
+    agrees = (
+        f"{' and '.join(right)} {'agrees' if len(right) == 1 else 'agree'} at every step; "
+        if right
+        else ""
+    )
+    return f"no line can be proved to be wrong: {agrees}{' and '.join(wrong)} {verb}"
 
 
 def _location(finding: Finding) -> Location:
