@@ -68,7 +68,7 @@ class Report:
         notes: remarks that are not errors: what trains differently, or was compared differently.
         first_difference: where the outputs first differ, if they do.
         locations: the wrong statements, each proved; empty if none can be.
-        seconds: duration of the verification.
+        seconds: processor time of the verification, which does not depend on the machine's load.
     """
 
     subject: str

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cell_verifier.calling.arguments import TORCH_DEFAULTS, constructor_of
+from cell_verifier.calling.initial_call import with_initial_call
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.functions.objects import module_of_object
 from cell_verifier.reference.probes import HIDDEN_SIZE, INPUT_SIZE, Precision, fill_weights
@@ -64,7 +65,8 @@ def construct_module(
         )
     if constructor.part:
         module = module.get_submodule(constructor.part)
-    return module.to(precision.dtype).eval()
+    with default_dtype(precision):
+        return with_initial_call(module.to(precision.dtype).eval())
 
 
 def construct_with_test_weights(

@@ -31,20 +31,20 @@ class ArgumentOrder:
     Attributes:
         words: the arguments in printable form, such as ``x, (h, c)``.
         arguments: the arguments for an input and a state.
-        keyword: the name of the state's argument, if it is keyword-only.
+        keywords: the names of the state's arguments, if they are keyword-only.
         parts: how many parts of the state are passed, h first; the others are zero.
     """
 
     words: str
     arguments: Callable[[Tensor, StateParts], tuple[Any, ...]]
-    keyword: str = ""
+    keywords: tuple[str, ...] = ()
     parts: int = 2
 
     def call(self, module: nn.Module, x: Tensor, state: StateParts) -> Any:
         """Call the module with input and state."""
         arguments = self.arguments(x, state)
-        if self.keyword:
-            return module(x, **{self.keyword: arguments[1]})
+        if self.keywords:
+            return module(x, **dict(zip(self.keywords, arguments[1:], strict=True)))
         return module(*arguments)
 
 
@@ -199,6 +199,7 @@ class LayerConvention(Convention):
             every call with a state failed.
         set_aside: index of an output that is not h and is not compared, such as a head's.
         aside_may_be_h: whether that output has the width of h.
+        pooled: index of a value (B, H) that a head computes from the outputs; not compared.
     """
 
     kind: Kind
@@ -212,6 +213,7 @@ class LayerConvention(Convention):
     state_error: str = ""
     set_aside: int | None = None
     aside_may_be_h: bool = False
+    pooled: int | None = None
 
     @property
     def state_nested(self) -> bool:

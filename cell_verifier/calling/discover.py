@@ -27,7 +27,7 @@ from cell_verifier.calling.state_argument import (
     is_state_argument,
     may_take_state,
     second_argument,
-    state_keyword,
+    state_keywords,
 )
 from cell_verifier.calling.telling_error import most_telling_error
 from cell_verifier.reference.kinds import Kind
@@ -111,14 +111,22 @@ def one_step_trials(attempts: CallAttempts, kind: Kind, probe: Probe) -> list[Tr
 def all_argument_orders(attempts: CallAttempts, kind: Kind, x: Tensor) -> list[ArgumentOrder]:
     """The usual orders and the nesting that the module returns; by keyword if it requires that."""
     usual = [*argument_orders(kind), *_own_nesting(attempts, kind, x)]
-    keyword = state_keyword(attempts.module)
-    if not keyword:
+    names = state_keywords(attempts.module)
+    if not names:
         return usual
-    return [
-        ArgumentOrder(each.words.replace("x, ", f"x, {keyword}=", 1), each.arguments, keyword)
+    orders = [
+        replace(each, words=each.words.replace("x, ", f"x, {names[0]}=", 1), keywords=names[:1])
         for each in usual
         if each.words.startswith("x, ") and each.words.count(",") < 3 and each.words != "x, h, c"
     ]
+    if len(names) > 1:
+        words = f"x, {names[0]}=h, {names[1]}=c"
+        orders += [
+            replace(each, words=words, keywords=names[:2])
+            for each in usual
+            if each.words == "x, h, c"
+        ]
+    return orders
 
 
 def _own_nesting(attempts: CallAttempts, kind: Kind, x: Tensor) -> list[ArgumentOrder]:
@@ -233,11 +241,39 @@ def _trials_of_call(attempts: CallAttempts, call: LayerConvention, probe: Probe)
         if output is None:
             aside_index = _sequence_index(call, returned, (time, batch), final)
         found = replace(call, output=output, state=final, set_aside=aside_index)
+        if output is not None and _is_pooled(attempts.module, call, probe, output, final):
+            found = replace(found, state=(), pooled=final[0])
         trials += attempts.observe(found, probe)
-        if output is not None and final:
+        if output is not None and found.state:
             aside = replace(call, state=final, set_aside=output, aside_may_be_h=True)
             trials += attempts.observe(aside, probe)
     return trials
+
+
+def _is_pooled(
+    module: nn.Module,
+    call: LayerConvention,
+    probe: Probe,
+    output: int,
+    states: Sequence[int],
+) -> bool:
+    """Whether what could be the final h, before the outputs, is computed from them by a head.
+
+    It then depends on parameters on which the outputs do not depend.
+    """
+    if len(states) != 1 or states[0] > output:
+        return False
+    parameters = [each for each in module.parameters() if each.requires_grad]
+    with torch.enable_grad():
+        returned = leaves(call.call(module, probe.copy()))
+        depends = [
+            torch.autograd.grad(returned[n].sum(), parameters, allow_unused=True, retain_graph=True)
+            for n in (output, states[0])
+            if returned[n].requires_grad
+        ]
+    if len(depends) != 2:
+        return False
+    return any(a is None and b is not None for a, b in zip(*depends, strict=True))
 
 
 def _sequence_index(

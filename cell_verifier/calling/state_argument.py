@@ -14,14 +14,14 @@ STATE_NAMES = names(
 """Common names of the argument for the state."""
 
 
-def state_keyword(module: nn.Module) -> str:
-    """The name of forward's second argument if all remaining arguments are keyword-only, or ""."""
+def state_keywords(module: nn.Module) -> tuple[str, ...]:
+    """The names of forward's arguments after the first, if all of them are keyword-only."""
     try:
         parameters = list(inspect.signature(module.forward).parameters.values())
     except (TypeError, ValueError):
-        return ""
+        return ()
     only = [each for each in parameters[1:] if each.kind is each.KEYWORD_ONLY]
-    return only[0].name if only and only == parameters[1:] else ""
+    return tuple(each.name for each in only) if only == parameters[1:] else ()
 
 
 def may_take_state(module: nn.Module) -> bool:

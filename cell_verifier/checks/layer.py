@@ -37,7 +37,8 @@ def multi_layer_check(subject: Subject, match: LayerMatch) -> Check:
     tolerance = subject.precision.outputs
     passed = difference is not None and difference <= tolerance
     if not passed and not (detail or match.mistakes or subject.mistakes):
-        detail = "cause unknown"
+        in_eval = match.config.dropout and not match.config.training
+        detail = "dropout applies in evaluation mode too" if in_eval else "cause unknown"
     if passed or not match.inconclusive:
         return Check(name, covers, passed, difference, tolerance, detail)
     if match.inherited:
@@ -47,6 +48,8 @@ def multi_layer_check(subject: Subject, match: LayerMatch) -> Check:
 
 
 def _title(config: LayerConfig) -> tuple[str, str]:
+    if config.dropout and not config.training:
+        return "dropout in eval", "dropout=1 in evaluation mode: has no effect"
     if config.dropout:
         return "dropout", "dropout=1 in training: applied between layers and nowhere else"
     words = [f"{config.num_layers} layers"] if config.num_layers > 1 else []

@@ -9,6 +9,8 @@ from torch import nn
 
 from cell_verifier.calling.arguments import constructor_of
 from cell_verifier.calling.construct import construct_module
+from cell_verifier.calling.conventions import LayerConvention
+from cell_verifier.calling.initial_call import initial_call_of
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.subject import Subject
 from cell_verifier.parameters.correspondence import Correspondence
@@ -21,7 +23,7 @@ WIDE, NARROW = 128, 3
 
 def notes(subject: Subject) -> Iterator[str]:
     """Every remark, each starting with its id."""
-    if subject.loaded is None:
+    if subject.loaded is None and subject.has_weights:
         yield from _bias_notes(subject.correspondence)
         yield from dict.fromkeys(_role_notes(subject.correspondence))
     if _drawn_like_linear(subject):
@@ -53,10 +55,15 @@ def _not_compared_notes(subject: Subject) -> Iterator[str]:
     if passed:
         named = ", ".join(f"{name}={value}" for name, value in passed.items())
         yield f"arguments: compared with {named}"
+    initial = initial_call_of(subject.construct())
+    if initial:
+        yield f"initial-call: {initial} is called before each call of the module"
     convention, extra = subject.convention, ", ".join(subject.correspondence.extra)
     if convention.set_aside is not None and (extra or not convention.aside_may_be_h):
         of = f" with {extra}" if extra else ""
         yield f"head: the output{of} is not h and is not compared; the states are"
+    elif isinstance(convention, LayerConvention) and convention.pooled is not None:
+        yield f"head: the value (B, H) computed with {extra} is not compared; the outputs are"
     elif subject.explained and extra:
         yield f"unused: the result does not depend on {extra}"
     if convention.takes_state and convention.parts_taken < len(subject.kind.state):

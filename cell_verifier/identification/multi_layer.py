@@ -16,8 +16,10 @@ from cell_verifier.calling.construct import (
 )
 from cell_verifier.calling.conventions import LayerConvention, state_words
 from cell_verifier.calling.multi_layer import missing_parts, run_multi_layer
+from cell_verifier.calling.nested_tensors import leaves
 from cell_verifier.errors import CannotCheckError
 from cell_verifier.identification.subject import Subject
+from cell_verifier.identification.summed import way_of_merging
 from cell_verifier.mistakes import variants
 from cell_verifier.mistakes.mistake import Mistakes, apply_to_weights, compatible, stages_of
 from cell_verifier.parameters.correspondence import named_parameters
@@ -92,7 +94,9 @@ def match_layers(subject: Subject) -> Iterator[LayerMatch]:
         if (several or config.num_layers == 1) and (both or config.num_directions == 1):
             yield _match_config(subject, config)
     if accepts_argument(subject.make, "dropout"):
-        yield _match_config(subject, LayerConfig(2 if several else 1, dropout=1.0))
+        for training in (True, False):
+            layers = 2 if several else 1
+            yield _match_config(subject, LayerConfig(layers, dropout=1.0, training=training))
 
 
 def options_of(config: LayerConfig) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def _has_no_effect(subject: Subject, config: LayerConfig) -> bool:
     with torch.no_grad(), default_dtype(subject.precision):
         try:
             (before, *_) = run_multi_layer(module, subject.convention, probe, config)
-            module.train(bool(config.dropout))
+            module.train(bool(config.applied_dropout))
             for name, parameter in module.named_parameters():
                 if not config.dropout and name not in first:
                     parameter.add_(1.0)
@@ -152,7 +156,7 @@ def _match_with_input_size(subject: Subject, config: LayerConfig, input_size: in
         )
     except CannotCheckError as error:
         return LayerMatch(config, failure=str(error), raised=True)
-    module.train(bool(config.dropout))
+    module.train(bool(config.applied_dropout))
     parameters = named_parameters(module)
     single = list(named_parameters(subject.construct()))
     found = list(arrangements(subject.correspondence, single, parameters, config, input_size))
@@ -196,7 +200,8 @@ def _run_and_match(
     complete = [run for run in runs if not missing_parts(convention, run.observed)]
     if not complete:
         shared = _match_shared_state(subject, config, module, probe, found)
-        return shared or LayerMatch(config, failure=_shape_failure(convention, config))
+        merged = _merging(subject, config, module, probe, found)
+        return shared or LayerMatch(config, failure=merged or _shape_failure(convention, config))
     match = _first_match(subject, config, complete)
     run, mistakes = match or (complete[0], ())
     if not run.arrangement.has_torch_input_sizes(config):
@@ -237,6 +242,29 @@ def _match_shared_state(
     return LayerMatch(config, True, match[1], failure=failure) if match else None
 
 
+def _merging(
+    subject: Subject,
+    config: LayerConfig,
+    module: nn.Module,
+    probe: Probe,
+    found: Sequence[Arrangement],
+) -> str:
+    """How the layer merges two directions that torch.nn concatenates, in words; or ""."""
+    convention = subject.convention
+    assert isinstance(convention, LayerConvention)
+    if config.num_directions == 1 or convention.output is None:
+        return ""
+    output = leaves(convention.call(module, probe))[convention.output]
+    output = output.transpose(0, 1) if convention.batch_first else output
+    for arrangement in found:
+        weights = arrangement.read(named_parameters(module))
+        both = run_layer(subject.kind, weights, probe, {}, config)["output"]
+        way = way_of_merging(output, both, subject.precision)
+        if way:
+            return way
+    return ""
+
+
 def _shape_failure(convention: LayerConvention, config: LayerConfig) -> str:
     """What a layer of several cells has to return, in words."""
     parts = state_words(convention.kind)
@@ -255,7 +283,7 @@ def _first_match(
     known = [
         each
         for each in variants(subject.kind.name, "multi-layer")
-        if (each.id == "dropout-on-last-layer") == bool(config.dropout)
+        if (each.id == "dropout-on-last-layer") == bool(config.applied_dropout)
     ]
     pairs = [pair for pair in combinations(known, 2) if compatible(*pair)]
     for more in ((), *((each,) for each in known), *pairs):

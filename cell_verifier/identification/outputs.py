@@ -24,6 +24,7 @@ from cell_verifier.identification.behaviour import (
 )
 from cell_verifier.identification.search import Match, SearchProblem, search
 from cell_verifier.identification.subject import Subject, load_weights
+from cell_verifier.identification.summed import merged_directions
 from cell_verifier.identification.trials import (
     FixedDtypeError,
     NotACellError,
@@ -92,9 +93,13 @@ def _identify_in(
             correspondences = candidates(module, kind, unused_parameters(module, trial_sets[0]))
         if not correspondences:
             match = _search_with_output_aside(module, kind, trial_sets, precision)
-            if match is None:
+            if match is not None:
+                return _subject(make, kind, match, precision, explained=True)
+            merged = merged_directions(module, kind, trial_sets, precision)
+            if not merged:
                 raise CannotCheckError(_why_not_matched(module))
-            return _subject(make, kind, match, precision, explained=True)
+            unmatched = Match(first, Correspondence(kind, ()), ())
+            return _subject(make, kind, unmatched, precision, cause=merged)
         weights = read_weights(module, correspondences, loaded)
         compared = [each.select(aside_may_be_h=False) for each in trial_sets]
         match = _search_all(kind, compared, correspondences, weights, precision)
@@ -102,6 +107,8 @@ def _identify_in(
             match = _search_with_output_aside(module, kind, trial_sets, precision)
         cause = ""
         if match is None:
+            cause = merged_directions(module, kind, trial_sets, precision)
+        if match is None and not cause:
             cause = _cause_of_difference(module, kind, trial_sets[0], correspondences, precision)
     best = match or Match(trial_sets[0].trials[0], correspondences[0], ())
     return _subject(make, kind, best, precision, match is not None, loaded, cause)

@@ -71,6 +71,11 @@ class Subject:
     def is_cell(self) -> bool:
         return isinstance(self.convention, CellConvention)
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether it is known which of the module's parameters are torch.nn's weights."""
+        return self.loaded is not None or bool(self.correspondence.placements)
+
     def construct(self, precision: Precision | None = None) -> nn.Module:
         """A new module with the random test weights."""
         precision = precision or self.precision

@@ -42,12 +42,14 @@ class Bench:
         seed: of the probe.
         deadline: when the search stops, by ``time.thread_time()``.
         before: interventions that every run makes, for a module with another mistake.
+        compared: the names of what is compared; () for everything.
     """
 
     subject: Subject
     seed: int = 11
     deadline: float = math.inf
     before: tuple[tuple[SlotGroup, Candidate], ...] = ()
+    compared: tuple[str, ...] = ()
 
     @cached_property
     def module(self) -> nn.Module:
@@ -122,7 +124,8 @@ class Bench:
     def agreement(self, observed: RunResult) -> list[bool]:
         """For each candidate, whether everything observed equals torch.nn's."""
         agrees = torch.ones(GROUPS, dtype=torch.bool)
-        for name, part in observed.items():
+        for name in self.compared or observed:
+            part = observed[name]
             agrees &= self.agreement_of(name, part)
         return list(map(bool, agrees))
 

@@ -7,7 +7,7 @@ all gradients then equal torch.nn's, the operation is where the mistake is.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -27,7 +27,7 @@ from cell_verifier.localisation.slots import (
     interventions_for,
     slot_groups,
 )
-from cell_verifier.localisation.terms import Term, compute_terms
+from cell_verifier.localisation.terms import Term, compute_terms, in_order
 from cell_verifier.parameters.correspondence import named_parameters
 from cell_verifier.reference.probes import Probe
 from cell_verifier.reference.simulate import RunResult
@@ -46,10 +46,15 @@ class GradientFinding:
 
 @dataclass(frozen=True)
 class GradientBench:
-    """The user's module, a probe whose tensors require gradients, and torch.nn's gradients."""
+    """The user's module, a probe whose tensors require gradients, and torch.nn's gradients.
+
+    Attributes:
+        before: interventions that every run makes, for a module whose values are wrong too.
+    """
 
     subject: Subject
     seed: int = 11
+    before: tuple[tuple[SlotGroup, tuple[Term, ...]], ...] = ()
 
     @cached_property
     def module(self) -> nn.Module:
@@ -80,12 +85,39 @@ class GradientBench:
 
     def is_proof(self, group: SlotGroup, terms: tuple[Term, ...]) -> bool:
         """Whether every gradient is torch.nn's with the terms in the places of the slots."""
-        by_name = {each.name: each.values for each in self.terms}
-        interventions = interventions_for(group, [_at_step(by_name[each.name]) for each in terms])
+        interventions = self._interventions(group, terms)
         if interventions is None:
             return False
         result, _ = self._run(interventions)
         return bool(result) and self.is_right(result)
+
+    def _interventions(self, group: SlotGroup, terms: tuple[Term, ...]) -> Interventions | None:
+        by_name = {each.name: each for each in self.terms}
+        own = [in_order(by_name[each.name], each.order) for each in terms]
+        return interventions_for(group, [_at_step(each.values) for each in own])
+
+    @cached_property
+    def corrected(self) -> Interventions:
+        """The interventions of ``before``, on this probe."""
+        if not self.before:
+            return Interventions()
+        by_index = {each.index: each for each in self._recorded}
+        every = Interventions()
+        for group, terms in self.before:
+            slots = tuple(
+                replace(slot, operations=tuple(by_index[each.index] for each in slot.operations))
+                for slot in group.slots
+            )
+            own = self._interventions(replace(group, slots=slots), terms)
+            every = every.then(own or Interventions())
+        return every
+
+    @cached_property
+    def _recorded(self) -> list[Operation]:
+        """The operations of a run without any intervention."""
+        with default_dtype(self.subject.precision):
+            convention = self.subject.convention
+            return run_with(self.module, convention, self.probe, record=True, grad=True)[1]
 
     def is_right(self, result: RunResult) -> bool:
         """Whether the gradients of a run are torch.nn's."""
@@ -108,6 +140,7 @@ class GradientBench:
     ) -> tuple[RunResult, list[Operation]]:
         convention = self.subject.convention
         try:
+            interventions = self.corrected.then(interventions)
             with default_dtype(self.subject.precision):
                 return run_with(
                     self.module, convention, self.probe, interventions, record=record, grad=True
@@ -116,9 +149,17 @@ class GradientBench:
             return {}, []
 
 
-def find_gradient_operation(subject: Subject, deadline: float) -> GradientFinding | None:
-    """The earliest operation that is proved to stop or change a gradient, or None."""
-    bench, other = GradientBench(subject), GradientBench(subject, seed=12)
+def find_gradient_operation(
+    subject: Subject,
+    deadline: float,
+    before: tuple[tuple[SlotGroup, tuple[Term, ...]], ...] = (),
+) -> GradientFinding | None:
+    """The earliest operation that is proved to stop or change a gradient, or None.
+
+    Args:
+        before: interventions with which the module's values are right.
+    """
+    bench, other = (GradientBench(subject, seed, before) for seed in (11, 12))
     result = bench.run()
     if not result or uses_autograd_function(result.values()):
         return None  # a backward pass written by hand has its own search

@@ -9,9 +9,10 @@ import torch
 from cell_verifier.calling.conventions import LayerConvention
 from cell_verifier.identification.identify import Identification
 from cell_verifier.identification.subject import Subject
-from cell_verifier.localisation.bench import Bench
+from cell_verifier.localisation.bench import Bench, Candidate
 from cell_verifier.localisation.gradients import find_gradient_operation
 from cell_verifier.localisation.hypotheses import hypotheses
+from cell_verifier.localisation.layers.locate import locate_in_layers
 from cell_verifier.localisation.location import Location
 from cell_verifier.localisation.operands import (
     exchanged_arguments,
@@ -27,6 +28,7 @@ from cell_verifier.localisation.search import (
     find_pair,
     lacks_activation,
 )
+from cell_verifier.localisation.slots import SlotGroup
 from cell_verifier.localisation.source import (
     appending_line,
     function_at,
@@ -35,8 +37,14 @@ from cell_verifier.localisation.source import (
     statement_at,
     unpacking_line,
 )
-from cell_verifier.localisation.two_operands import mistakes_in_operands
+from cell_verifier.localisation.two_operands import (
+    mistake_before_wrong_operation,
+    mistakes_in_operands,
+)
 from cell_verifier.reference.simulate import max_relative_difference
+
+Before = tuple[tuple[SlotGroup, Candidate], ...]
+"""Interventions, each a group of slots and the terms in their place."""
 
 MAX_SECONDS = 6.0
 """The search for lines stops after this time on the processor; a usual cell takes half a second."""
@@ -45,8 +53,7 @@ MAX_SECONDS = 6.0
 def locate(identification: Identification) -> tuple[Location, ...]:
     """The wrong statements, each proved by an intervention; empty if none can be proved.
 
-    Not located: mistakes that only the gradients or a configuration with several layers show, and
-    code that Python does not run line by line (TorchScript, compiled modules, C++).
+    Not located: code that Python does not run line by line (TorchScript, compiled modules, C++).
     """
     subject = _with_output_compared(identification.subject)
     if subject.axis_error:
@@ -54,23 +61,35 @@ def locate(identification: Identification) -> tuple[Location, ...]:
     deadline = time.thread_time() + MAX_SECONDS
     benches = [Bench(each, deadline=deadline) for each in hypotheses(subject)]
     if benches[0].is_right():
-        return _location_in_gradients(benches[0])
+        in_layers = tuple(locate_in_layers(subject, identification.layers, deadline))
+        return in_layers or _location_in_gradients(benches[0])
     benches = [each for each in benches if not each.is_right()]
-    bench, findings = _best_single(benches)
+    complete = [each for each in map(_with_output, benches) if not each.is_right()]
+    bench, findings = _best_single(complete)
     if bench is None:
-        bench, findings = _first_pair(benches)
+        bench, findings = _first_pair(complete)
+    if bench is None and complete != benches:
+        bench, findings = _best_single(benches)
     if bench is None:
         return ()
     swapped = exchanged_arguments(bench, findings)
     if swapped is not None:
-        return (_location(bench, swapped),)
-    locations = [_location(bench, each) for each in findings]
-    if len(findings) == 1:
-        before = [_location(bench, each) for each in mistakes_in_operands(bench, findings[0])]
-        lines = {each.line for each in before}
-        if len(lines) > 1 or not locations[0].computes:
-            locations = before or locations
-    return _one_for_each_statement(locations)
+        return (_location(swapped),)
+    findings = _with_mistakes_before(bench, findings)
+    before = tuple((each.group, each.candidate) for each in findings)
+    in_gradients = _location_in_gradients(bench, before)
+    return _one_for_each_statement([*map(_location, findings), *in_gradients])
+
+
+def _with_mistakes_before(bench: Bench, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The two mistakes whose results a single wrong operation reads, if that explains more."""
+    if len(findings) > 1:
+        return findings
+    before = mistakes_in_operands(bench, findings[0])
+    unknown = not _location(findings[0]).computes
+    if len({_location(each).line for each in before}) > 1 or (before and unknown):
+        return before
+    return (unknown and mistake_before_wrong_operation(bench, findings[0])) or findings
 
 
 def _one_for_each_statement(locations: Sequence[Location]) -> tuple[Location, ...]:
@@ -86,9 +105,13 @@ def _one_for_each_statement(locations: Sequence[Location]) -> tuple[Location, ..
     return tuple(by_place.values())
 
 
-def _location_in_gradients(bench: Bench) -> tuple[Location, ...]:
-    """The line that stops or changes a gradient in a module whose outputs are right."""
-    finding = find_gradient_operation(bench.subject, bench.deadline)
+def _location_in_gradients(bench: Bench, before: Before = ()) -> tuple[Location, ...]:
+    """The line that stops or changes a gradient in a module whose outputs are right.
+
+    Args:
+        before: interventions with which the outputs are right.
+    """
+    finding = find_gradient_operation(bench.subject, bench.deadline, before)
     if finding is None:
         return ()
     frame, name = finding.group.frame, ", ".join(term.name for term in finding.terms)
@@ -168,6 +191,10 @@ def _with_output_compared(subject: Subject) -> Subject:
     return replace(subject, convention=compared)
 
 
+def _with_output(bench: Bench) -> Bench:
+    return replace(bench, subject=_with_output_compared(bench.subject))
+
+
 def agreement(identification: Identification) -> str:
     """What is right in a module in which no wrong line could be proved, in one sentence."""
     subject = _with_output_compared(identification.subject)
@@ -186,11 +213,17 @@ def agreement(identification: Identification) -> str:
         (right if same else wrong).append(name)
     if not wrong:
         return "no line can be proved to be wrong: the outputs agree at every step"
-    agrees = f"{' and '.join(right)} agree at every step; " if right else ""
-    return f"no line can be proved to be wrong: {agrees}{' and '.join(wrong)} differ"
+    verb = "differs" if len(wrong) == 1 else "differ"
+    agrees = (
+        f"{' and '.join(right)} {'agrees' if len(right) == 1 else 'agree'} at every step; "
+        if right
+        else ""
+    )
+    return f"no line can be proved to be wrong: {agrees}{' and '.join(wrong)} {verb}"
 
 
-def _location(bench: Bench, finding: Finding) -> Location:
+def _location(finding: Finding) -> Location:
+    bench = finding.bench
     finding, (file, line) = _most_telling(bench, finding)
     statement = statement_at(file, line)
     return Location(
@@ -228,7 +261,7 @@ def _place(bench: Bench, finding: Finding) -> tuple[str, int]:
     if first.name in ("stack", "cat") and finding.is_sequence:
         if reverses_list(bench, finding):
             return frame.file, frame.line
-        return frame.file, appending_line(frame.file, frame.line)
+        return frame.file, appending_line(*frame.place)
     if finding.copy_line:
         return frame.file, finding.copy_line
     return line_of_value(bench, finding) or (frame.file, frame.line)

@@ -162,7 +162,7 @@ def _exchanged(
     if not is_proved(bench, replaced, candidate):
         return None
     group = SlotGroup((one[0], two[0]), caller)
-    return Finding(group, (second, first), (first.values, second.values))
+    return Finding(group, (second, first), (first.values, second.values), bench)
 
 
 def reverses_list(bench: Bench, finding: Finding) -> bool:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cell_verifier.calling.conventions import Convention
 from cell_verifier.calling.nested_tensors import leaves, rebuild
 from cell_verifier.reference.probes import Probe
 from cell_verifier.reference.simulate import RunResult
@@ -45,6 +44,11 @@ class UserFrame:
     def position(self) -> tuple[CodeType, int]:
         """The place in the code, which is the same in every iteration of a loop."""
         return self.code, self.instruction
+
+    @property
+    def place(self) -> tuple[str, int, CodeType, int]:
+        """The file, the line and the instruction that is executed."""
+        return self.file, self.line, self.code, self.instruction
 
 
 @dataclass(frozen=True)
@@ -181,9 +185,15 @@ class Recorder(TorchFunctionMode):
         return out if replace is None else rebuild(out, replace(leaves(out)))
 
 
+class Runs(Protocol):
+    """How a module is called for a probe: a convention."""
+
+    def run(self, module: nn.Module, probe: Probe) -> RunResult: ...
+
+
 def run(
     module: nn.Module,
-    convention: Convention,
+    convention: Runs,
     probe: Probe,
     interventions: Interventions | None = None,
     *,
@@ -200,6 +210,7 @@ def run(
     recorder = Recorder(interventions or Interventions(), record)
     lines = _ReturnLines(module) if record else None
     before = sys.getprofile()
+    received = probe if grad else probe.copy()  # here, so that its operations do not count
 
     def hook(module: nn.Module, arguments: Any, out: Any) -> Any:
         with torch._C.DisableTorchFunction():  # the recorder's own operations do not count
@@ -217,7 +228,7 @@ def run(
         sys.setprofile(lines)
     try:
         with torch.set_grad_enabled(grad), recorder:
-            return convention.run(module, probe if grad else probe.copy()), recorder.operations
+            return convention.run(module, received), recorder.operations
     finally:
         sys.setprofile(before)
         for handle in handles:

@@ -1,8 +1,9 @@
 """Search the operation whose result, replaced by a term of torch.nn's, makes the module right."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -41,11 +42,13 @@ class Finding:
         candidate: by which terms.
         actual: what the operations compute from right inputs: (T, SAMPLES, width) per slot, where
             the layout is known.
+        bench: where it is a proof, with another mistake corrected if there is one.
     """
 
     group: SlotGroup
     candidate: Candidate
     actual: tuple[Tensor | None, ...]
+    bench: Bench
 
     @property
     def only_moves_values(self) -> bool:
@@ -65,22 +68,43 @@ class Finding:
 
 
 def find_pair(bench: Bench) -> tuple[Finding, ...]:
-    """Two independent mistakes, one of them in the computation of h' from right values.
+    """Two independent mistakes.
 
-    With the right h' put in near the end of a step, the other mistake is the only one that is
-    left. With that one corrected, the first one is searched again.
+    Of a layer, one can be in what it returns: then a part of that is right with the other one
+    corrected. Or one is in the computation of h' from right values: with the right h' put in near
+    the end of a step, the other mistake is the only one that is left. With that one corrected, the
+    first one is searched again.
     """
+    for part in _parts_returned(bench):
+        first = find_operation(replace(bench, compared=part))
+        if first is not None:
+            second = find_operation(replace(bench, before=((first.group, first.candidate),)))
+            if second is not None:
+                return _in_order(first, second)
     for late in _last_operations(bench):
         h = next(term for term in bench.candidates if term.name == "h'")
         first = find_operation(replace(bench, before=((late, (h,)),)))
-        if first is None or first.group.rank >= late.rank:
+        if first is None:
             continue
         second = find_operation(replace(bench, before=((first.group, first.candidate),)))
         if second is not None:
             with_second = replace(bench, before=((second.group, second.candidate),))
             first = find_operation(with_second) or first
-            return tuple(sorted((first, second), key=lambda each: each.group.rank))
+            return _in_order(first, second)
     return ()
+
+
+def _in_order(*findings: Finding) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda each: each.group.rank))
+
+
+def _parts_returned(bench: Bench) -> list[tuple[str, ...]]:
+    """The parts of what a layer returns, to be compared alone; of a cell, none."""
+    if bench.subject.is_cell:
+        return []
+    names = [name for name in bench.subject.observed_names() if name in bench.expected]
+    some = [part for n in range(1, len(names)) for part in combinations(names, n)]
+    return sorted(some, key=lambda part: ("output" in part, -len(part)))
 
 
 def _last_operations(bench: Bench) -> list[SlotGroup]:
@@ -115,7 +139,7 @@ def find_operation(bench: Bench) -> Finding | None:
         copied = [each for each in doubtful if each.copy_line]
         if copied:
             return copied[-1]
-        permuted = [each for each in doubtful if len(each.group.slots) > 1]
+        permuted = [each for each in doubtful if _may_be_permuted(bench, each)]
         if permuted and not computes(bench, finding):
             return permuted[-1]
         without_activation = [each for each in doubtful if lacks_activation(bench, each)]
@@ -141,7 +165,7 @@ def find_in_group(bench: Bench, group: SlotGroup) -> Finding | None:
     """The first intervention on a group of slots that is a proof."""
     for candidate in _screened(bench, group):
         if is_proved(bench, group, candidate):
-            return Finding(group, candidate, _actual_values(bench, group, candidate))
+            return Finding(group, candidate, _actual_values(bench, group, candidate), bench)
     return None
 
 
@@ -250,8 +274,10 @@ def _returns_terms(bench: Bench, finding: Finding) -> bool:
 def _is_exculpated(bench: Bench, finding: Finding) -> bool:
     """Whether the operation computes a term that the module needs and computes nowhere else."""
     first = finding.group.slots[0]
-    if first.is_argument or first.first.name in ("stack", "cat", RETURN):
+    if first.first.name in ("stack", "cat", RETURN):
         return False
+    if first.is_argument:
+        return bool(bench.before) and _gives_needed_term(bench, finding)
     if _names_are_of(bench, finding):
         return False
     return all(
@@ -260,21 +286,63 @@ def _is_exculpated(bench: Bench, finding: Finding) -> bool:
     )
 
 
+def _gives_needed_term(bench: Bench, finding: Finding) -> bool:
+    """Whether an operation on a wrong operand computes a term that the module needs.
+
+    With another mistake corrected, an operation that is right can be put in another one's place.
+    """
+    operations = finding.group.slots[0].operations
+    if len(operations[0].results) != 1:
+        return False
+    term = term_at_first_step(bench, Slot(operations, 0))
+    here = {each.index for each in operations}
+    return term is not None and not any(
+        equal(part, step_of(bench, term.values, part))
+        for each in bench.operations
+        if each.index not in here and each.name == operations[0].name
+        for part in each.results
+    )
+
+
 def _names_are_of(bench: Bench, finding: Finding) -> bool:
     """Whether the parts of a tuple are assigned to variables that are named after its right gates.
 
     ``i, f, o, g = a.chunk(4, -1)`` is wrong, and ``i, f, g, o = ...`` with another mistake is not.
     """
+    return len(finding.candidate) > 1 and _are_named_after(bench, finding, finding.candidate)
+
+
+def _may_be_permuted(bench: Bench, finding: Finding) -> bool:
+    """Whether several parts are exchanged; not if their variables are named after these parts."""
+    if len(finding.group.slots) < 2:
+        return False
+    found = [
+        next((term for term in bench.terms.all if _are_equal(actual, term)), None)
+        for actual in finding.actual
+    ]
+    known = tuple(term for term in found if term is not None)
+    return not _are_named_after(bench, finding, known)
+
+
+def _are_equal(actual: Tensor | None, term: Term) -> bool:
+    return actual is not None and equal(actual, term.values)
+
+
+def _are_named_after(bench: Bench, finding: Finding, terms: Sequence[Term]) -> bool:
+    """Whether the names to which the parts of a tuple are assigned are those of these gates."""
     kind, frame = bench.subject.kind, finding.group.frame
     names = assigned_names(frame.file, frame.line)
-    if len(finding.candidate) < 2 or len(names) != len(finding.candidate):
-        return False
     gates = [
-        kind.gates[kind.letters.index(term.name[-1])]
-        for term in finding.candidate
-        if term.name[-1] in kind.letters
+        kind.gates[kind.letters.index(letter)]
+        for letter in map(_gate_letter, terms)
+        if letter in kind.letters
     ]
     return len(gates) == len(names) and all(map(variable_hint, names, gates))
+
+
+def _gate_letter(term: Term) -> str:
+    """The letter of the gate of a term: ``a_f``, ``f``, ``W_if x + b_if``; or another letter."""
+    return term.name[3] if term.name.startswith("W_") else term.name[-1]
 
 
 def _is_needed(bench: Bench, finding: Finding, actual: Tensor, slot: Slot) -> bool:

@@ -5,6 +5,7 @@ import linecache
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import CodeType
 
 
 @dataclass(frozen=True)
@@ -62,22 +63,38 @@ def _decorator_lines(node: ast.AST) -> list[int]:
     )
 
 
-def appending_line(file: str, line: int) -> int:
+def appending_line(file: str, line: int, code: CodeType | None = None, instruction: int = 0) -> int:
     """The line that fills a list which the statement at ``line`` stacks or concatenates.
 
-    The same line if the list is filled on several lines, or if there is no such list.
+    The same line if the list is filled on several lines, or if there is no such list. With the
+    instruction that is executed, only the lists in its own call count.
     """
-    node = statement_at(file, line).node
+    node: ast.AST | None = statement_at(file, line).node
     function = function_at(file, line)
     if node is None or function is None:
         return line
+    node = (code and _call_at(node, code, instruction)) or node
     names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
     filled = [line for node in ast.walk(function) for line in _filling_line(node, names)]
     return filled[0] if len(filled) == 1 else line
 
 
+def _call_at(node: ast.AST, code: CodeType, instruction: int) -> ast.AST | None:
+    """The call in a statement that an instruction executes."""
+    places = list(code.co_positions())
+    if not 0 <= instruction // 2 < len(places):
+        return None
+    place = places[instruction // 2]
+    for each in ast.walk(node):
+        if isinstance(each, ast.Call):
+            here = (each.lineno, each.end_lineno, each.col_offset, each.end_col_offset)
+            if here == place:
+                return each
+    return None
+
+
 def _filling_line(node: ast.AST, names: set[str]) -> list[int]:
-    """The line of ``a.append(b)``, ``a += [b]`` or ``a = a + [b]``, for ``a`` in ``names``."""
+    """The line of ``a.append(b)``, ``a += [b]``, ``a = a + [b]`` or ``a[k] = b``."""
     return [node.lineno] if isinstance(node, ast.stmt | ast.expr) and _fills(node, names) else []
 
 
@@ -86,7 +103,11 @@ def _fills(node: ast.stmt | ast.expr, names: set[str]) -> bool:
         return node.func.attr in ("append", "insert") and _is_one_of(node.func.value, names)
     if isinstance(node, ast.AugAssign):
         return isinstance(node.value, ast.List | ast.Tuple) and _is_one_of(node.target, names)
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+        return _is_one_of(node.targets[0].value, names)
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
+        if not isinstance(node.value.op, ast.Add):
+            return False
         sides = (node.value.left, node.value.right)
         listed = any(isinstance(side, ast.List | ast.Tuple) for side in sides)
         return listed and _is_one_of(node.targets[0], names)

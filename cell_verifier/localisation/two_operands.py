@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 
 from cell_verifier.localisation.bench import Bench, Candidate
-from cell_verifier.localisation.search import Finding, find_operation, is_proved
+from cell_verifier.localisation.search import (
+    Finding,
+    find_operation,
+    is_proved,
+    term_at_first_step,
+)
 from cell_verifier.localisation.slots import Slot, SlotGroup
 from cell_verifier.localisation.terms import Term
 
@@ -49,6 +54,36 @@ def mistakes_in_operands(bench: Bench, finding: Finding) -> tuple[Finding, ...]:
                 )
                 return () if one_is_enough else _each_alone(bench, group, candidate)
     return ()
+
+
+def mistake_before_wrong_operation(bench: Bench, finding: Finding) -> tuple[Finding, ...]:
+    """A wrong operation, one operand of which is wrong because of another mistake before it.
+
+    With the operands that are right terms in the wrong place replaced, the other mistake is the
+    only one that is left.
+    """
+    slot, *more = finding.group.slots
+    if more or slot.is_argument or len({each.argument_shapes for each in slot.operations}) > 1:
+        return ()
+    operands = [Slot(slot.operations, n, is_argument=True) for n in range(len(slot.first.names))]
+    known = [term_at_first_step(bench, each) for each in operands]
+    found = []
+    for terms in _decompositions(bench, slot.first.name, finding.candidate[0]):
+        if len(terms) != len(operands) or None not in known:
+            continue
+        wrong = [n for n, term in enumerate(known) if term and term.name != terms[n].name]
+        if not wrong or len(wrong) == len(operands):
+            continue
+        group = SlotGroup(tuple(operands[n] for n in wrong), finding.group.frame)
+        candidate = tuple(terms[n] for n in wrong)
+        first = find_operation(replace(bench, before=((group, candidate),)))
+        if first is not None and first.group.rank < finding.group.rank:
+            found.append(first)
+    if not found:
+        return ()
+    first = min(found, key=lambda each: each.group.rank)
+    second = find_operation(replace(bench, before=((first.group, first.candidate),)))
+    return (first, second) if second is not None else ()
 
 
 def _decompositions(bench: Bench, name: str, expected: Term) -> Iterator[Candidate]:

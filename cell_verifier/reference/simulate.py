@@ -27,12 +27,19 @@ class LayerConfig:
         num_directions: 1, or 2 for a bidirectional layer, D.
         batch_first: whether the user's module takes (B, T, I). Probes are always (T, B, I).
         dropout: probability, 0 or 1.
+        training: whether dropout applies.
     """
 
     num_layers: int = 1
     num_directions: int = 1
     batch_first: bool = False
     dropout: float = 0.0
+    training: bool = True
+
+    @property
+    def applied_dropout(self) -> float:
+        """The probability of dropout in this mode."""
+        return self.dropout if self.training else 0.0
 
     @property
     def num_cells(self) -> int:
@@ -138,12 +145,12 @@ def run_layer(
             initial = tuple(part[..., index, :, :] for part in state)
             w = weights[layer * config.num_directions + direction]
             output, final = _run_direction(
-                step, wiring, w, sequence, initial, direction == 1, config.dropout
+                step, wiring, w, sequence, initial, direction == 1, config.applied_dropout
             )
             finals[layer, direction] = final
             outputs.append(output)
         drop = wiring.drop_last if layer == config.num_layers - 1 else wiring.drop_between
-        outputs = [drop(output, config.dropout) for output in outputs]
+        outputs = [drop(output, config.applied_dropout) for output in outputs]
     ordered = zip(*(finals[at] for at in wiring.final_order(config)), strict=True)
     final_parts = wiring.return_state(*(torch.stack(parts, dim=-3) for parts in ordered))
     output = wiring.arrange_output(torch.cat(outputs, dim=-1), config.batch_first)

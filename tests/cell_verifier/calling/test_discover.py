@@ -12,7 +12,7 @@ from cell_verifier.calling.discover import (
     layer_trials,
 )
 from cell_verifier.calling.multi_layer import run_multi_layer
-from cell_verifier.calling.state_argument import may_take_state, state_keyword
+from cell_verifier.calling.state_argument import may_take_state, state_keywords
 from cell_verifier.reference.kinds import GRU, LSTM, RNN, Kind
 from cell_verifier.reference.probes import (
     BATCH,
@@ -79,7 +79,7 @@ class KeywordState(nn.Module):
 
 
 def test_a_keyword_only_state_is_passed_by_keyword() -> None:
-    assert state_keyword(KeywordState()) == "hidden"
+    assert state_keywords(KeywordState()) == ("hidden",)
     convention = cell_convention(KeywordState(), RNN)
     assert convention.argument_order.words == "x, hidden=h"
 
