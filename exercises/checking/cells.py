@@ -30,16 +30,26 @@ def _failure(attempt: Attempt, report: Report) -> Failure:
     for location in report.locations:
         if location.file == str(attempt.file):
             why = next((each.why for each in report.diagnoses), "")
+            targets = _several_targets(location.source)
             return Failure(
                 why or report.reason,
                 line=location.line,
                 source=location.source,
-                computes=location.computes,
-                expected=location.expected,
+                computes=targets + location.computes,
+                expected=targets + location.expected,
                 mistake=mistake,
                 proved=location.proved,
             )
     return Failure(report.reason, line=_line_in(report.reason, attempt), mistake=mistake)
+
+
+def _several_targets(source: str) -> str:
+    """The left side of a statement such as ``c, h = state``, without which its values have no name.
+
+    ``""`` for another statement.
+    """
+    match = re.match(r"\w+(, \w+)+ = ", source)
+    return match[0] if match else ""
 
 
 def _line_in(text: str, attempt: Attempt) -> int:

@@ -31,13 +31,15 @@ def read_picture(file: Path, height: int, width: int) -> Tensor:
         (height, width) uint8 on the CPU.
 
     Raises:
-        ExplorerError: the file cannot be read as a picture, or it has no ink.
+        ExplorerError: the file does not exist or cannot be read as a picture, or it has no ink.
     """
     try:
         with Image.open(file) as opened:
             opened.draft("L", (MAX_SIDE, MAX_SIDE))
             opened.thumbnail((MAX_SIDE, MAX_SIDE))
             grey = np.asarray(_on_white(opened).convert("L"), dtype=np.float32)
+    except FileNotFoundError as error:
+        raise ExplorerError(f"--image is {file}: there is no such file") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ExplorerError(
             f"--image is {file}: it cannot be read as a picture; give a file such as a PNG or JPEG"

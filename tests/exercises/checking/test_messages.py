@@ -103,3 +103,12 @@ def test_inputs_that_are_drawn_in_the_return_statement(body: str, tmp_path: Path
     result = answer("sizes_that_differ", body, tmp_path)
     assert result.source == body
     assert IN_ONE_LINE[body] in result.message
+
+
+def test_the_names_of_a_state_in_the_wrong_order_are_shown(tmp_path: Path) -> None:
+    entry = find_exercise("lstm_cell")
+    path = tmp_path / entry.file_name
+    path.write_text(entry.template.solution().replace("h, c = state", "c, h = state"), "utf-8")
+    result = judge(entry, path, seed=0)
+    assert result.source == "c, h = state"
+    assert (result.computes, result.expected) == ("c, h = h, c", "c, h = c, h")

@@ -98,7 +98,7 @@ def test_pictures_that_cannot_be_used_give_one_line(tmp_path: Path) -> None:
     cut.write_bytes(saved(seven((99, 99), 0, 255), tmp_path / "whole.png").read_bytes()[:80])
     wrong = {
         tmp_path / "text.png": "it cannot be read as a picture",
-        tmp_path / "none.png": "it cannot be read as a picture",
+        tmp_path / "none.png": "there is no such file",
         tmp_path: "it cannot be read as a picture",
         cut: "it cannot be read as a picture",
         blank: "the picture is blank",
