@@ -2,8 +2,9 @@
 
     python train.py --implementation examples/ablations.py:LSTMWithoutForgetGate
 
-A removed gate is 1 at all times: everything passes. Its weights exist and are not used, so that all
-cells have the same weights for the same seed.
+A removed gate is 1 at all times: everything passes. Only the update gate of the GRU is 0, because
+with 1 the state would never change. The weights of a removed gate exist and are not used, so that
+all cells have the same weights for the same seed.
 """
 
 import torch

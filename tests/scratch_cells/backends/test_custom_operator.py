@@ -20,6 +20,7 @@ from tests.helpers.paths import ROOT
 
 KINDS = ("RNN", "GRU", "LSTM")
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
+TRACE_IS_DEPRECATED = "ignore::FutureWarning", "ignore::DeprecationWarning"
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -205,18 +206,24 @@ def test_an_exported_layer_can_be_trained() -> None:
         torch.testing.assert_close(module.get_parameter(name).grad, weight.grad, **EXACT)
 
 
-def test_an_exported_program_runs_in_a_new_process(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", *TRACE_IS_DEPRECATED)
+def test_exported_and_traced_programs_run_in_a_new_process(tmp_path: Path) -> None:
     layer = build("GRU", bidirectional=True)
     torch.export.save(export(layer, 4), tmp_path / "layer.pt2")
+    example = torch.randn(4, 2, 3, dtype=torch.float64)
+    torch.jit.trace(layer, example).save(tmp_path / "layer.pt")
     x = torch.randn(17, 5, 3, dtype=torch.float64)
     torch.save({"x": x, "right": layer(x)[0]}, tmp_path / "case.pt")
     code = (
         "import sys, torch, scratch_cells\n"
-        "program, case = torch.export.load(sys.argv[1]), torch.load(sys.argv[2])\n"
-        "output, _ = program.module()(case['x'])\n"
-        "torch.testing.assert_close(output, case['right'], rtol=1e-12, atol=1e-12)\n"
+        "exported, traced, case = sys.argv[1:]\n"
+        "case = torch.load(case)\n"
+        "for program in (torch.export.load(exported).module(), torch.jit.load(traced)):\n"
+        "    output, _ = program(case['x'])\n"
+        "    torch.testing.assert_close(output, case['right'], rtol=1e-12, atol=1e-12)\n"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "layer.pt2"), str(tmp_path / "case.pt")]
+    files = [str(tmp_path / name) for name in ("layer.pt2", "layer.pt", "case.pt")]
+    command = [sys.executable, "-c", code, *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -249,9 +256,6 @@ def test_a_tracer_that_keeps_the_layer_whole_works() -> None:
     graph = torch.fx.GraphModule(model, Tracer().trace(model))
     x = torch.randn(5, 2, 3, dtype=torch.float64)
     assert_same([graph(x)[0]], [model(x)[0]])
-
-
-TRACE_IS_DEPRECATED = "ignore::FutureWarning", "ignore::DeprecationWarning"
 
 
 class OwnCell(scratch_cells.GRUCell):
