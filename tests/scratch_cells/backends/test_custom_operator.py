@@ -140,6 +140,7 @@ def test_a_changed_cell_is_compiled_as_it_is(change: str) -> None:
 # torch.export
 
 
+@pytest.mark.slow
 @each_kind
 @settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -205,6 +206,7 @@ def test_an_exported_layer_can_be_trained() -> None:
         torch.testing.assert_close(module.get_parameter(name).grad, weight.grad, **EXACT)
 
 
+@pytest.mark.slow
 def test_an_exported_program_runs_in_a_new_process(tmp_path: Path) -> None:
     layer = build("GRU", bidirectional=True)
     torch.export.save(export(layer, 4), tmp_path / "layer.pt2")
