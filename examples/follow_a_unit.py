@@ -64,11 +64,11 @@ def draw(run: LoadedRun, path: Path) -> None:
     axes = figure.subplots(2, 6, sharey="row")
     for column, index in enumerate([*of_class.tolist(), *others.tolist()]):
         above, below = axes[0, column], axes[1, column]
-        above.imshow(run.images.test_images[index], cmap="gray_r")
+        above.imshow(run.images.test_images[index].numpy(), cmap="gray_r")
         above.set_axis_off()
         color = "tab:red" if column < 3 else "tab:gray"
         steps = range(1, states.size(1) + 1)
-        below.plot(steps, states[index, :, unit], color=color, marker=".")
+        below.plot(steps, states[index, :, unit].numpy(), color=color, marker=".")
         below.axhline(0, color="lightgray", linewidth=0.8)
         below.set_xticks(steps[1::2])
         below.set_xlabel("row")

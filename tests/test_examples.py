@@ -1,6 +1,7 @@
 """examples/: the commands in the files work. The cells are tested in test_gallery.py."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -38,12 +39,15 @@ def run_module(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_verify_a_cell_reports_the_mistake_and_then_none() -> None:
+def test_verify_a_cell_reports_the_mistake_and_then_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     source = (EXAMPLES / "verify_a_cell.py").read_text()
     (module,) = re.findall(r"python -m (examples\.\S+)", source)
-    done = run_module(module)
-    assert (done.returncode, done.stderr) == (0, "")
-    wrong, correct = done.stdout.split("CorrectLSTMCell")
+    runpy.run_module(module, run_name="__main__")
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    wrong, correct = printed.out.split("CorrectLSTMCell")
     assert "missing-output-tanh" in wrong
     assert "missing-output-tanh" not in correct
     assert "FAILED" not in correct
@@ -58,14 +62,17 @@ def test_verify_a_cell_works_on_the_command_line() -> None:
 
 
 @pytest.mark.usefixtures("blank_plots")
-def test_follow_a_unit_finds_a_unit_and_draws_it(tmp_path: Path) -> None:
+def test_follow_a_unit_finds_a_unit_and_draws_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = small(tmp_path)
     train(config)
-    done = run_module("examples.follow_a_unit", str(config.run_dir), str(tmp_path / "unit.png"))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(
-        r"unit \d+ of the last layer detects \d: [+-]\d+\.\d deviations\n", done.stdout
-    )
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["", str(config.run_dir), str(tmp_path / "unit.png")])
+    runpy.run_path(str(EXAMPLES / "follow_a_unit.py"), run_name="__main__")
+    printed, error = capsys.readouterr()
+    assert error == ""
+    assert re.fullmatch(r"unit \d+ of the last layer detects \d: [+-]\d+\.\d deviations\n", printed)
     assert (tmp_path / "unit.png").read_bytes().startswith(b"\x89PNG")
 
 

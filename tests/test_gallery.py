@@ -215,6 +215,7 @@ def test_the_gradients_equal_finite_differences(cell_class: type[Cell]) -> None:
     assert torch.autograd.gradcheck(step, (x, *state, *cell.parameters()))
 
 
+@pytest.mark.slow
 @each_cell
 def test_a_layer_of_the_cell_can_be_traced_and_explored(cell_class: type[Cell]) -> None:
     torch.manual_seed(2)
@@ -228,6 +229,7 @@ def test_a_layer_of_the_cell_can_be_traced_and_explored(cell_class: type[Cell]) 
     assert len(figure.layout.sliders[0].steps) == 6
 
 
+@pytest.mark.slow
 @each_cell
 @pytest.mark.usefixtures("blank_plots")
 def test_the_command_in_the_file_trains_the_cell_on_digits(

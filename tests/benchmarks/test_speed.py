@@ -1,7 +1,7 @@
 """benchmarks.speed times only equal implementations, in rounds, and reports clear errors."""
 
 import dataclasses
-import subprocess
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -86,14 +86,14 @@ def test_bad_arguments_raise_before_anything_is_timed(tmp_path: Path) -> None:
     assert dataclasses.asdict(Arguments(json=tmp_path / "speed.json"))["quick"] is False
 
 
-def test_a_bad_argument_gives_one_line_and_status_2() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.speed", "--json", "none/speed.json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stderr == (
+def test_a_bad_argument_gives_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process; tests/command_line/test_output.py runs the command as its own."""
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--json", "none/speed.json"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "benchmarks" / "speed.py"), run_name="__main__")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
         "python -m benchmarks.speed: error: json is none/speed.json: there is no folder none\n"
     )

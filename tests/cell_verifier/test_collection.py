@@ -1,5 +1,7 @@
 """The verifier's report on every cell of the collection, and the pages written from these."""
 
+import json
+
 import pytest
 
 from tests.cell_verifier.cells.collection import (
@@ -49,6 +51,12 @@ def test_right_cells_are_many_and_import_nothing_of_this_project() -> None:
 
 def test_several_wrong_cells_are_outside_the_catalogue() -> None:
     assert len(OUTSIDE) >= 6
+
+
+@pytest.mark.slow
+def test_json_contains_no_nan_or_infinity() -> None:
+    for case in OUTSIDE:
+        json.loads(report_of(case).as_json(), parse_constant=pytest.fail)
 
 
 def test_the_guide_shows_the_current_reports_of_its_cells() -> None:

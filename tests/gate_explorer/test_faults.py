@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import stat
 import subprocess
@@ -26,7 +27,7 @@ from gate_explorer.inputs.read_weights import read_weights
 from gate_explorer.inputs.select_image import select_image
 from gate_explorer.show import observe_run, show
 from shared_interface import SequenceClassifier
-from tests.gate_explorer.test_command import error_of, error_of_command, write_run
+from tests.gate_explorer.test_command import error_of, write_run
 from tests.helpers.paths import ROOT
 
 
@@ -364,5 +365,12 @@ def test_help_and_bad_options_are_answered_without_torch(tmp_path: Path) -> None
         assert "torch is imported" not in done.stderr
 
 
-def test_a_name_with_a_line_break_gives_one_line_of_the_command() -> None:
-    assert error_of_command("no\nrun").startswith(r"no run at no\nrun: expected a folder")
+def test_a_name_with_a_line_break_gives_one_line_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gate_explorer", "no\nrun"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("gate_explorer", run_name="__main__")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(r"gate_explorer: error: no run at no\nrun: expected a folder")

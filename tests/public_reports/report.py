@@ -147,7 +147,8 @@ def _words(error: Exception) -> str:
 
 def _in_own_process(report: Report, module: str) -> Outcome:
     """Run the case in a process of its own, because it may end the process."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # imports torch once for all processes
+    context.set_forkserver_preload([__name__, "scratch_cells"])
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(report, module, sender))
     process.start()

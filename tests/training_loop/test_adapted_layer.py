@@ -1,8 +1,6 @@
 """A cell of any calling convention can be trained, with several layers and directions."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from torch import nn
 from command_line.errors import ConfigError
 from shared_interface import ImplementationError
 from tests.helpers.paths import ROOT
+from tests.helpers.runs import run_here
 from tests.training_loop import conventions
 from training_loop.adapted_layer import AdaptedLayer
 from training_loop.config import Config
@@ -91,11 +90,11 @@ def test_the_calling_convention_is_reported() -> None:
     assert text == "the layer's own, called as a cell: cell(x, (h, c)) returns (h, c)"
 
 
+@pytest.mark.usefixtures("blank_plots")
 def test_train_py_trains_a_cell(tmp_path: Path) -> None:
-    command = [sys.executable, "train.py", "--dataset", "digits", "--epochs", "1"]
-    command += ["--hidden-size", "8", "--run-dir", str(tmp_path / "run")]
-    command += ["--implementation", f"{FILE}:{conventions.DictionaryOfStates.__name__}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    options = ("--dataset", "digits", "--epochs", 1, "--hidden-size", 8, "--run-dir", "run")
+    own = f"{FILE}:{conventions.DictionaryOfStates.__name__}"
+    done = run_here(*options, "--implementation", own, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "called as a cell: cell(x, (h, c)) returns (h, c)" in done.stdout
     assert "result  digits: test accuracy" in done.stdout

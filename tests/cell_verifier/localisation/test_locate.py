@@ -100,6 +100,7 @@ def test_a_statement_of_several_lines_is_reported_whole(tmp_path: Path) -> None:
     assert (location.line, location.end_line) == (line, line + 3)
 
 
+@pytest.mark.slow
 def test_a_helper_used_by_every_gate_is_accused_only_if_it_is_wrong(tmp_path: Path) -> None:
     helper, helper_line = report_on(tmp_path, "lstm_module_dict", "(x) + self", "(x) - self")
     assert [each.line for each in helper.locations] == [helper_line]

@@ -141,6 +141,7 @@ def test_a_changed_cell_is_compiled_as_it_is(change: str) -> None:
 # torch.export
 
 
+@pytest.mark.slow
 @each_kind
 @settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -206,6 +207,7 @@ def test_an_exported_layer_can_be_trained() -> None:
         torch.testing.assert_close(module.get_parameter(name).grad, weight.grad, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", *TRACE_IS_DEPRECATED)
 def test_exported_and_traced_programs_run_in_a_new_process(tmp_path: Path) -> None:
     layer = build("GRU", bidirectional=True)
