@@ -24,9 +24,11 @@ from cell_verifier.functions.adapt import function_factory
 from cell_verifier.identification.gradients import gives_gradients
 from cell_verifier.identification.identify import Identification, identify
 from cell_verifier.identification.outputs import DRAWS_RANDOM_NUMBERS, KEEPS_VALUES
+from cell_verifier.identification.subject import Subject
 from cell_verifier.localisation.locate import agreement, locate
 from cell_verifier.reference.against import Against
 from cell_verifier.reference.kinds import KINDS, Kind
+from cell_verifier.reference.simulate import max_relative_difference
 from cell_verifier.report import Report, Verdict, diagnosis_of
 from command_line.errors import own_line
 
@@ -171,7 +173,7 @@ def _report(
     has_line = subject.has_weights and subject.cause not in (DRAWS_RANDOM_NUMBERS, KEEPS_VALUES)
     locations = locate(identification) if verdict == "different" and has_line else ()
     remarks = () if subject.axis_error else tuple(notes(subject))
-    if verdict == "different" and not locations:
+    if verdict == "different" and not locations and subject.has_weights:
         only = "" if gives_gradients(subject) else "; lines of NumPy code are not searched"
         remarks = (f"line-unknown: {agreement(identification)}{only}", *remarks)
     return Report(
@@ -189,6 +191,22 @@ def _report(
     )
 
 
+VARIANTS = {
+    "peepholes": ": this is a peephole LSTM, whose gates read c, not torch.nn's",
+    "coupled-gates": ": this is an LSTM with coupled gates, i = 1 - f, not torch.nn's",
+    "reset-before-matmul": ": this is the GRU of Cho et al. (2014), not torch.nn's",
+}
+"""What a module with one mistake alone is, if that is a published variant."""
+
+
+def _is_random_in_training(subject: Subject) -> bool:
+    """Whether the module returns other values at each call in training mode."""
+    experiment = subject.experiment(subject.probe())
+    experiment.module.train()
+    with torch.no_grad():
+        return max_relative_difference(experiment.run_user(), experiment.run_user()) > 0
+
+
 def _reason(identification: Identification, verdict: Verdict, failed: Sequence[Check]) -> str:
     """The reason for the verdict in one sentence."""
     subject = identification.subject
@@ -201,10 +219,17 @@ def _reason(identification: Identification, verdict: Verdict, failed: Sequence[C
     if identification.mistakes:
         names = " and ".join(dict.fromkeys(each.id for each in identification.mistakes))
         rest = "" if identification.explained else "; its gradients differ, cause unknown"
-        return f"matches {torch_name} with {names}{rest}"
+        known = [VARIANTS[each.id] for each in identification.mistakes if each.id in VARIANTS]
+        variant = known[0] if known else ""
+        return f"matches {torch_name} with {names}{variant}{rest}"
     if subject.cause:
         return subject.cause
     if subject.explained:
         details = f": {failed[0].detail}" if failed[0].detail else ""
+        if [check.name for check in failed] == ["train mode"] and _is_random_in_training(subject):
+            details = (
+                ": it draws random numbers in training, as recurrent dropout and zoneout do; "
+                f"{torch_name} has no dropout inside the loop over time"
+            )
         return f"differs in: {'; '.join(check.name for check in failed)}{details}"
     return f"cause unknown; no known mistake matches the differences from {torch_name}"

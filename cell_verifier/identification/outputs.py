@@ -32,6 +32,7 @@ from cell_verifier.identification.trials import (
     find_trials,
     unused_parameters,
 )
+from cell_verifier.identification.variants import VARIANT, known_variant
 from cell_verifier.parameters.candidates import candidates
 from cell_verifier.parameters.correspondence import Correspondence, named_parameters
 from cell_verifier.parameters.explicit import parse_mapping
@@ -95,11 +96,10 @@ def _identify_in(
             match = _search_with_output_aside(module, kind, trial_sets, precision)
             if match is not None:
                 return _subject(make, kind, match, precision, explained=True)
-            merged = merged_directions(module, kind, trial_sets, precision)
-            if not merged:
+            other, found = _other_recurrence(module, kind, trial_sets, precision)
+            if not other:
                 raise CannotCheckError(_why_not_matched(module))
-            unmatched = Match(first, Correspondence(kind, ()), ())
-            return _subject(make, kind, unmatched, precision, cause=merged)
+            return _subject(make, kind, Match(first, found, ()), precision, cause=other)
         weights = read_weights(module, correspondences, loaded)
         compared = [each.select(aside_may_be_h=False) for each in trial_sets]
         match = _search_all(kind, compared, correspondences, weights, precision)
@@ -107,11 +107,22 @@ def _identify_in(
             match = _search_with_output_aside(module, kind, trial_sets, precision)
         cause = ""
         if match is None:
-            cause = merged_directions(module, kind, trial_sets, precision)
-        if match is None and not cause:
+            other, found = _other_recurrence(module, kind, trial_sets, precision)
+            if other:
+                return _subject(make, kind, Match(first, found, ()), precision, cause=other)
             cause = _cause_of_difference(module, kind, trial_sets[0], correspondences, precision)
     best = match or Match(trial_sets[0].trials[0], correspondences[0], ())
     return _subject(make, kind, best, precision, match is not None, loaded, cause)
+
+
+def _other_recurrence(
+    module: nn.Module, kind: Kind, trial_sets: Sequence[TrialSet], precision: Precision
+) -> tuple[str, Correspondence]:
+    """The recurrence that the module is instead of torch.nn's, in words, or ""; its weights."""
+    merged = merged_directions(module, kind, trial_sets, precision)
+    if merged:
+        return merged, Correspondence(kind, ())
+    return known_variant(module, kind, trial_sets, precision)
 
 
 def _subject(
@@ -177,7 +188,10 @@ def _cause_of_difference(
     extra = [name for name in correspondences[0].extra if name not in unused]
     if normalizes(module, trial, probe):
         named = f": {', '.join(extra)}" if extra else ""
-        return f"torch.nn's {kind.title} has no normalization layer, unlike this module{named}"
+        return (
+            f"{VARIANT}a normalized {kind.title}, such as a layer-normalized one: torch.nn's "
+            f"{kind.title} has no normalization layer, unlike this module{named}"
+        )
     return _explain_extra_parameters(module, kind, correspondences, precision) if extra else ""
 
 
