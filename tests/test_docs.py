@@ -59,6 +59,7 @@ def keep_tf32_settings() -> Iterator[None]:
 @pytest.mark.parametrize("page", [p for p in PAGES if PYTHON_BLOCK.search(read(p))], ids=name_of)
 def test_python_blocks_run_from_top_to_bottom(page: Path) -> None:
     text = read(page)
+    torch.compiler.reset()  # other tests may have compiled the same code up to its limit
     torch.manual_seed(0)
     names: dict[str, object] = {"__name__": page.stem}
     for block in PYTHON_BLOCK.finditer(text):

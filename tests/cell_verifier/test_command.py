@@ -167,6 +167,8 @@ def test_ctrl_c_gives_one_line_and_exit_status_130() -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell's background processes ignore Ctrl-C, and their children would do so too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "imported\n"

@@ -29,6 +29,7 @@ class Session:
         self.file = folder / "my_exercises" / "part_3_gates" / f"{EXERCISE}.py"
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in a background process
             os.chdir(folder)
             os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TERM": "xterm"}
             command = [sys.executable, "-m", "exercises", "watch", EXERCISE]

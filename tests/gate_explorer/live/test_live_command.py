@@ -257,7 +257,7 @@ def test_explorer_run_raises_for_wrong_arguments(tab: Any, tmp_path: Path) -> No
     wrong: dict[str, list[Any]] = {
         "run is 2: expected 0 to 1": [zeros, {"run": 2}],
         "run 1: .* is not shown": [zeros, {"run": 1}],
-        "pixels has 3 values: expected 8 x 8": [[0, 0, 0], {}],
+        "pixels has 3 values: expected a flat array of 8 x 8": [[0, 0, 0], {}],
         'gate is "reset": expected one of input, forget': [zeros, {"interventions": [hold]}],
     }
     for message, arguments in wrong.items():

@@ -192,7 +192,7 @@ def opened(page_of_one_model: OpenPage) -> OpenPage:
     """The page at the top, with the slider, the menu and the mouse where they were at first."""
     tab = page_of_one_model.tab
     tab.fill("#slider", tab.get_attribute("#slider", "value"))
-    tab.select_option("select", "0")
+    tab.select_option("select", "1")  # the last layer
     tab.mouse.move(0, 0)
     tab.evaluate("scrollTo(0, 0)")
     return page_of_one_model
