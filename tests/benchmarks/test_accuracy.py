@@ -40,6 +40,7 @@ def test_a_run_is_made_once_and_is_in_the_table(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_raises(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file, not a directory")
     with pytest.raises(ConfigError, match=r"failed: train.py: error: run_dir is .*cannot write"):

@@ -25,6 +25,7 @@ CASES: list[tuple[type[nn.Module], Against, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0].__name__)
 def test_a_variant_is_different_and_is_named(case) -> None:
     make, against, words = case

@@ -44,6 +44,7 @@ def code_cells(part: str) -> list[str]:
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_a_notebook_runs_from_top_to_bottom(
     part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

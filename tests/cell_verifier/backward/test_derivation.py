@@ -58,6 +58,7 @@ def test_the_forward_pass_equals_torch(kind: str) -> None:
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_every_way_changes_a_gradient(variant: ForwardVariant) -> None:
     """With square sizes, so that a transpose and a sum over another axis are possible."""

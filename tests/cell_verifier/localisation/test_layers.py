@@ -50,6 +50,7 @@ LINES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("style", "right", "wrong", "computes"), LINES)
 def test_the_line_of_a_mistake_between_cells_is_the_only_location(
     tmp_path: Path, style: str, right: str, wrong: str, computes: str

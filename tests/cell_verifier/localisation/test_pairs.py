@@ -60,6 +60,7 @@ PAIRS: list[tuple[str, Change, Change]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("style", "first", "second"), PAIRS)
 def test_two_mistakes_are_two_locations(
     tmp_path: Path, style: str, first: Change, second: Change

@@ -7,7 +7,7 @@ import pytest
 
 from tests.gate_explorer.live.live_page import CLASSES, DESKTOP, FORGET_SHUT, PHONE, LivePage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_everything_is_possible_by_keyboard(live: LivePage) -> None:

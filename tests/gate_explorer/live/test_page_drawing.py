@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.gate_explorer.live.live_page import FOUR, SEVEN, STEPS, LivePage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def area_means(size: int, target: int) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.gate_explorer.live.live_page import FORGET_SHUT, FOUR, STEPS, LivePage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 EXPERIMENTS: dict[str, dict[str, Any]] = {

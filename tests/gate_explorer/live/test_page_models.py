@@ -13,7 +13,7 @@ from gate_explorer.live.spec import Spec, spec_of
 from shared_interface import SequenceClassifier
 from tests.gate_explorer.live.live_page import DESKTOP, LivePage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 Open = Callable[..., LivePage]
 CLASSES = ("T-shirt/top", "Trouser", "Bag")

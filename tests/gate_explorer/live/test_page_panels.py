@@ -7,7 +7,7 @@ import pytest
 
 from tests.gate_explorer.live.live_page import FORGET_SHUT, STEPS, LivePage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 # The unit of each column: sorted by the step at which |h| peaks without interventions.
