@@ -26,6 +26,7 @@ from scratch_cells.backends.eligibility import (
     Operands,
     autocast_is_on,
     cell_problem,
+    is_plain_tensor,
     kind_of,
     operand_problem,
     operands_of,
@@ -125,12 +126,43 @@ def sequence(
     """
     operands: Operands = [input, w_ih, w_hh, b_ih, b_hh, *state]
     kind = kernel.partition(" ")[0]
-    problem = operand_problem(kind, operands) or forward_ad_problem()
-    if problem is not None:
-        raise RuntimeError(f"recurrent_by_hand::sequence: {problem}")
+    _check_operands("sequence", kind, operands)
     _, buffers = forward_by_kernel(_kernel_class(kernel, operands), operands, save, reverse)
     results = [buffers.outputs(), *buffers.final_state()]
     return results + buffers.saved(LAYOUTS[kind]) if save else results
+
+
+def _check_operands(name: str, kind: str, operands: Operands) -> None:
+    """Check what a kernel reads, at every call: any program can call a registered operator.
+
+    Raises:
+        RuntimeError: an operand does not fit, or forward-mode differentiation is active.
+    """
+    problem = operand_problem(kind, operands) or forward_ad_problem()
+    input = operands[0]
+    if problem is None and input is not None and input.dtype not in DTYPES:
+        problem = f"the operator is for float32 and float64, and the input is {input.dtype}"
+    if problem is not None:
+        raise RuntimeError(f"recurrent_by_hand::{name}: {problem}")
+
+
+def _check_buffers(
+    what: str, given: list[Tensor], shapes: list[tuple[int, ...]], like: Tensor
+) -> None:
+    """Check that there is one plain tensor for each shape, with the dtype and device of ``like``.
+
+    Raises:
+        RuntimeError: there is not.
+    """
+    found = [tuple(each.shape) for each in given]
+    if found != shapes or not all(
+        is_plain_tensor(each) and each.dtype is like.dtype and each.device == like.device
+        for each in given
+    ):
+        raise RuntimeError(
+            f"recurrent_by_hand::sequence_gradient: {what} has shapes {found}: expected {shapes}, "
+            f"plain tensors of {like.dtype} on {like.device}"
+        )
 
 
 @sequence.register_fake
@@ -145,18 +177,43 @@ def _(
     reverse: bool,
     save: bool,
 ) -> list[Tensor]:
-    layout = LAYOUTS[kernel.partition(" ")[0]]
+    kind = kernel.partition(" ")[0]
+    _check_one_device(
+        [each for each in (input, w_ih, w_hh, b_ih, b_hh, *state) if each is not None]
+    )
+    shapes = _returned_shapes(kind, input, w_hh) + (
+        _saved_shapes(kind, input, w_hh) if save else []
+    )
+    return [input.new_empty(shape) for shape in shapes]
+
+
+def _check_one_device(tensors: list[Tensor]) -> None:
+    """Check the devices of a fake call: torch also makes one if a single tensor is on ``meta``.
+
+    Raises:
+        RuntimeError: the tensors are on several devices.
+    """
+    devices = {str(each.device) for each in tensors}
+    if len(devices) > 1:
+        raise RuntimeError(
+            "recurrent_by_hand: expected all tensors to be on the same device, but found "
+            f"{' and '.join(sorted(devices))}"
+        )
+
+
+def _returned_shapes(kind: str, input: Tensor, w_hh: Tensor) -> list[tuple[int, ...]]:
+    """Shapes of the outputs and of the parts of the final state."""
     time, batch, size = input.size(0), input.size(1), w_hh.size(1)
-    results = [input.new_empty(time, batch, size), *(part.new_empty(batch, size) for part in state)]
-    if save:
-        results.append(input.new_empty(time + 1, batch, size))
-        if layout.has_cell_state:
-            results.append(input.new_empty(time + 1, batch, size))
-        if not layout.gates_are_states:
-            results.append(input.new_empty(time, batch, layout.gate_count * size))
-        if layout.saves_extra:
-            results.append(input.new_empty(time, batch, size))
-    return results
+    return [(time, batch, size), *[(batch, size)] * (1 + LAYOUTS[kind].has_cell_state)]
+
+
+def _saved_shapes(kind: str, input: Tensor, w_hh: Tensor) -> list[tuple[int, ...]]:
+    """Shapes of ``SequenceBuffers.saved``."""
+    layout = LAYOUTS[kind]
+    time, batch, size = input.size(0), input.size(1), w_hh.size(1)
+    shapes: list[tuple[int, ...]] = [(time + 1, batch, size)] * (1 + layout.has_cell_state)
+    shapes += [] if layout.gates_are_states else [(time, batch, layout.gate_count * size)]
+    return shapes + ([(time, batch, size)] if layout.saves_extra else [])
 
 
 @torch.library.custom_op("recurrent_by_hand::sequence_gradient", mutates_args=())
@@ -178,10 +235,17 @@ def sequence_gradient(
         d_returned: gradients of the outputs and of the parts of the final state.
         saved: what ``sequence`` saved; empty to repeat the forward pass.
         input, w_ih, w_hh, b_ih, b_hh, state, kernel, reverse: as for ``sequence``.
+
+    Raises:
+        RuntimeError: a tensor does not have the shape, dtype or device of the others.
     """
     operands: Operands = [input, w_ih, w_hh, b_ih, b_hh, *state]
     kind = kernel.partition(" ")[0]
     layout = LAYOUTS[kind]
+    _check_operands("sequence_gradient", kind, operands)
+    _check_buffers("d_returned", d_returned, _returned_shapes(kind, input, w_hh), input)
+    if saved:
+        _check_buffers("saved", saved, _saved_shapes(kind, input, w_hh), input)
     kernel_class = _kernel_class(kernel, operands)
     if not saved:
         _, buffers = forward_by_kernel(kernel_class, operands, True, reverse)
@@ -217,6 +281,7 @@ def _(
     reverse: bool,
 ) -> list[Tensor]:
     given = [each for each in (input, w_ih, w_hh, b_ih, b_hh, *state) if each is not None]
+    _check_one_device([*given, *d_returned, *saved])
     return [each.new_empty(each.shape) for each in given]
 
 
@@ -244,8 +309,7 @@ def _save_for_gradient(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) 
 def _gradient(ctx: Any, d_output: list[Tensor | None]) -> tuple[Any, ...]:
     input, w_ih, w_hh, b_ih, b_hh, *rest = ctx.saved_tensors
     state, saved = rest[: ctx.parts], rest[ctx.parts :]
-    shape = (*input.shape[:2], w_hh.size(1))
-    shapes = [shape, *(part.shape for part in state)]
+    shapes = _returned_shapes(ctx.kernel.partition(" ")[0], input, w_hh)
     d_returned = [
         input.new_zeros(shape) if d is None else d
         for d, shape in zip(d_output, shapes, strict=False)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import scratch_cells
-from scratch_cells.backends.custom_operator import sequence
+from scratch_cells.backends.custom_operator import sequence, sequence_gradient
 from scratch_cells.layers import RecurrentStack
 from tests.helpers.paths import ROOT
 
@@ -81,6 +81,16 @@ def test_the_operator_is_registered_as_torch_demands(kind: str, backend: str, sa
         ({"state": [torch.randn(3, 4)]}, "the hidden state has shape"),
         ({"state": []}, "parts"),
         ({"b_ih": torch.randn(3)}, "input_to_hidden.bias has shape"),
+        ({"w_hh": torch.randn(4, 4, device="meta")}, "same device"),
+        (
+            {
+                "input": torch.randn(5, 2, 3).half(),
+                "w_ih": torch.randn(4, 3).half(),
+                "w_hh": torch.randn(4, 4).half(),
+                "state": [torch.randn(2, 4).half()],
+            },
+            "float16",
+        ),
     ],
 )
 def test_the_operator_raises_for_operands_that_do_not_fit(change: Any, words: str) -> None:
@@ -89,6 +99,44 @@ def test_the_operator_raises_for_operands_that_do_not_fit(change: Any, words: st
     operands |= {"state": [torch.randn(2, 4)]} | change
     with pytest.raises(RuntimeError, match=words):
         sequence(**operands, kernel="rnn_tanh auto", reverse=False, save=False)
+
+
+def arguments_of_gradient() -> dict[str, Any]:
+    """Arguments of ``sequence_gradient`` for a GRU of T = 5, B = 2, I = 3, H = 4."""
+    torch.manual_seed(0)
+    operands: dict[str, Any] = {"input": torch.randn(5, 2, 3), "w_ih": torch.randn(12, 3)}
+    operands |= {"w_hh": torch.randn(12, 4), "b_ih": None, "b_hh": None}
+    operands |= {"state": [torch.randn(2, 4)], "kernel": "gru auto", "reverse": False}
+    _, _, *saved = sequence(**operands, save=True)
+    returned = [torch.randn(5, 2, 4), torch.randn(2, 4)]
+    return operands | {"d_returned": returned, "saved": saved}
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "value"),
+    [
+        ("w_hh", None, torch.randn(12, 5)),
+        ("state", 0, torch.randn(3, 4)),
+        ("input", None, torch.randn(5, 2, 3).bfloat16()),
+        ("d_returned", 0, torch.randn(4, 2, 4)),
+        ("d_returned", 1, torch.randn(2, 4, dtype=torch.float64)),
+        ("d_returned", 1, torch.randn(2, 4, device="meta")),
+        ("saved", 0, torch.randn(5, 2, 4)),
+        ("saved", 1, torch.randn(5, 2, 11)),
+        ("saved", 2, torch.randn(5, 2, 4).to_sparse()),
+    ],
+)
+def test_the_gradient_raises_for_tensors_that_do_not_fit(
+    name: str, index: int | None, value: Tensor
+) -> None:
+    arguments = arguments_of_gradient()
+    assert len(sequence_gradient(**arguments)) == 4  # of x, W_ih, W_hh and the state
+    if index is None:
+        arguments[name] = value
+    else:
+        arguments[name][index] = value
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        sequence_gradient(**arguments)
 
 
 # torch.compile
