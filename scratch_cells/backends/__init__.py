@@ -35,18 +35,13 @@ from scratch_cells.validation import check_backend, check_devices
 from shared_interface import State
 
 KERNELS: dict[tuple[str, str], type[CellKernel]] = {
-    ("bptt", "rnn_tanh"): torch_backend.RNNTanhKernel,
-    ("bptt", "rnn_relu"): torch_backend.RNNReLUKernel,
-    ("bptt", "gru"): torch_backend.GRUKernel,
-    ("bptt", "lstm"): torch_backend.LSTMKernel,
-    ("c", "rnn_tanh"): c_backend.CRNNTanhKernel,
-    ("c", "rnn_relu"): c_backend.CRNNReLUKernel,
-    ("c", "gru"): c_backend.CGRUKernel,
-    ("c", "lstm"): c_backend.CLSTMKernel,
-    ("triton", "rnn_tanh"): triton_backend.TritonRNNTanhKernel,
-    ("triton", "rnn_relu"): triton_backend.TritonRNNReLUKernel,
-    ("triton", "gru"): triton_backend.TritonGRUKernel,
-    ("triton", "lstm"): triton_backend.TritonLSTMKernel,
+    (name, kind): kernel
+    for name, kernels in (
+        ("bptt", torch_backend.KERNELS),
+        ("c", c_backend.KERNELS),
+        ("triton", triton_backend.KERNELS),
+    )
+    for kind, kernel in kernels.items()
 }
 """(backend, kind of cell) -> the kernel."""
 
@@ -64,8 +59,6 @@ BACKENDS = tuple(CANDIDATES)
 
 OPERATOR_BACKENDS = ("auto", "bptt", "c")
 """Those whose kernels run inside the operator while ``torch.compile`` records."""
-
-BPTT_DTYPES = (torch.float32, torch.float64)
 
 REQUESTED = "requested"
 FASTEST = "the fastest backend available"
@@ -187,6 +180,6 @@ def _backend_problem(name: str, kind: str, operands: Operands, fastest: bool) ->
         if fastest and c_is_slower(w_ih.numel() + w_hh.numel(), input.size(1)):
             return "the weights are too large for the C backend to be faster with this batch"
         return c_problem(input)
-    if input.dtype not in BPTT_DTYPES:
+    if input.dtype not in torch_backend.DTYPES:
         return f"the fast backends support float32 and float64, and the input is {input.dtype}"
     return None

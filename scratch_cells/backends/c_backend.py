@@ -194,3 +194,12 @@ def pack_panels(w: Tensor, units: int) -> Tensor:
 def _contiguous_rows(x: Tensor) -> Tensor:
     """x, (T, B, N), with contiguous rows; the other two strides are passed to C."""
     return x if x.stride(2) == 1 else x.contiguous()
+
+
+KERNELS: dict[str, type[CellKernel]] = {
+    "rnn_tanh": CRNNTanhKernel,
+    "rnn_relu": CRNNReLUKernel,
+    "gru": CGRUKernel,
+    "lstm": CLSTMKernel,
+}
+"""Kind of cell -> the kernel of this backend."""

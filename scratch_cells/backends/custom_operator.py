@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from scratch_cells.backends import c_backend, torch_backend
 from scratch_cells.backends.bptt import backward_by_kernel, forward_by_kernel
@@ -26,6 +25,7 @@ from scratch_cells.backends.eligibility import (
     Operands,
     autocast_is_on,
     cell_problem,
+    forward_ad_problem,
     is_plain_tensor,
     kind_of,
     operand_problem,
@@ -34,28 +34,6 @@ from scratch_cells.backends.eligibility import (
 from scratch_cells.backends.sequence_buffers import steps_of_a_block
 from scratch_cells.cell import Cell, whole
 from shared_interface import State
-
-C_KERNELS: dict[str, type[CellKernel]] = {
-    "rnn_tanh": c_backend.CRNNTanhKernel,
-    "rnn_relu": c_backend.CRNNReLUKernel,
-    "gru": c_backend.CGRUKernel,
-    "lstm": c_backend.CLSTMKernel,
-}
-TORCH_KERNELS: dict[str, type[CellKernel]] = {
-    "rnn_tanh": torch_backend.RNNTanhKernel,
-    "rnn_relu": torch_backend.RNNReLUKernel,
-    "gru": torch_backend.GRUKernel,
-    "lstm": torch_backend.LSTMKernel,
-}
-DTYPES = (torch.float32, torch.float64)
-
-
-def forward_ad_problem() -> str | None:
-    """The operator has no formula for forward-mode automatic differentiation."""
-    if forward_ad._current_level >= 0:
-        return "forward-mode automatic differentiation is active"
-    return None
-
 
 constant_cell_problem = torch.compiler.assume_constant_result(cell_problem)
 constant_forward_ad_problem = torch.compiler.assume_constant_result(forward_ad_problem)
@@ -70,7 +48,7 @@ def operator_problem(cell: Cell, input: Tensor) -> str | None:
     problem = problem or constant_forward_ad_problem()
     if problem is not None:
         return problem
-    if input.device.type != "cpu" or input.dtype not in DTYPES:
+    if input.device.type != "cpu" or input.dtype not in torch_backend.DTYPES:
         return f"the operator is for float32 and float64 on the CPU, not {input.dtype}"
     return "autocast is on" if autocast_is_on(input) else None
 
@@ -87,7 +65,7 @@ def apply_operator(
     kind = str(kind_of(cell))
     input, w_ih, w_hh, b_ih, b_hh, *initial = operands_of(cell, input, state)  # type: ignore[assignment]
     # An exported or traced program is for inference: its gradient repeats the forward pass.
-    operands = [each for each in (input, w_ih, w_hh, *initial) if each is not None]
+    operands = [each for each in (input, w_ih, w_hh, b_ih, b_hh, *initial) if each is not None]
     save = (
         torch.compiler.is_compiling()
         and not torch.compiler.is_exporting()
@@ -140,7 +118,7 @@ def _check_operands(name: str, kind: str, operands: Operands) -> None:
     """
     problem = operand_problem(kind, operands) or forward_ad_problem()
     input = operands[0]
-    if problem is None and input is not None and input.dtype not in DTYPES:
+    if problem is None and input is not None and input.dtype not in torch_backend.DTYPES:
         problem = f"the operator is for float32 and float64, and the input is {input.dtype}"
     if problem is not None:
         raise RuntimeError(f"recurrent_by_hand::{name}: {problem}")
@@ -293,10 +271,10 @@ def _kernel_class(kernel: str, operands: Operands) -> type[CellKernel]:
     assert w_ih is not None
     assert w_hh is not None
     if backend == "bptt" or c_problem(input) is not None:
-        return TORCH_KERNELS[kind]
+        return torch_backend.KERNELS[kind]
     if backend == "auto" and c_is_slower(w_ih.numel() + w_hh.numel(), input.size(1)):
-        return TORCH_KERNELS[kind]
-    return C_KERNELS[kind]
+        return torch_backend.KERNELS[kind]
+    return c_backend.KERNELS[kind]
 
 
 def _save_for_gradient(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:

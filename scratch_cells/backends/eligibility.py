@@ -216,14 +216,21 @@ def context_problem() -> str | None:
         return "torch.jit.trace is tracing"
     if torch._C._are_functorch_transforms_active():
         return "a torch.func transform is active"
-    if forward_ad._current_level >= 0:
-        return "forward-mode automatic differentiation is active"
+    if problem := forward_ad_problem():
+        return problem
     if torch._C._len_torch_dispatch_stack():
         return "a torch dispatch mode is active"
     for index in range(torch._C._len_torch_function_stack()):
         # Only the mode of torch.set_default_device changes nothing for tensors that exist.
         if type(torch._C._get_function_stack_at(index)) is not DeviceContext:
             return "a torch function mode is active"
+    return None
+
+
+def forward_ad_problem() -> str | None:
+    """Forward-mode automatic differentiation, for which no kernel has a formula."""
+    if forward_ad._current_level >= 0:
+        return "forward-mode automatic differentiation is active"
     return None
 
 

@@ -253,3 +253,15 @@ tanh_backward = torch.ops.aten.tanh_backward.grad_input
 def steps(tensor: Tensor) -> tuple[Tensor, ...]:
     """One view for each time step: (steps, ...) -> steps of (...)."""
     return tensor.unbind(0)
+
+
+KERNELS: dict[str, type[CellKernel]] = {
+    "rnn_tanh": RNNTanhKernel,
+    "rnn_relu": RNNReLUKernel,
+    "gru": GRUKernel,
+    "lstm": LSTMKernel,
+}
+"""Kind of cell -> the kernel of this backend."""
+
+DTYPES = (torch.float32, torch.float64)
+"""What the kernels here compute exactly."""

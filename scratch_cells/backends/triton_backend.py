@@ -200,3 +200,12 @@ class TritonLSTMKernel(TritonKernel):
 
     layout = replace(LSTM_LAYOUT, saves_extra=False)
     prefix = "lstm"
+
+
+KERNELS: dict[str, type[CellKernel]] = {
+    "rnn_tanh": TritonRNNTanhKernel,
+    "rnn_relu": TritonRNNReLUKernel,
+    "gru": TritonGRUKernel,
+    "lstm": TritonLSTMKernel,
+}
+"""Kind of cell -> the kernel of this backend."""
