@@ -100,7 +100,7 @@ def spec_of(layer: nn.Module) -> LayerSpec:
         )
     directions = 2 if layer.bidirectional else 1
     cells = []
-    for index in range(layer.num_layers * directions):  # type: ignore[operator]
+    for index in range(layer.num_layers * directions):  # type: ignore[operator]  # int
         suffix = f"_l{index // directions}" + ("_reverse" if index % directions else "")
         names = ("weight_ih", "weight_hh") + (("bias_ih", "bias_hh") if layer.bias else ())
         parts = [getattr(layer, name + suffix).detach().cpu().numpy() for name in names]

@@ -35,7 +35,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def render(path: Path = MODELS) -> str:
     """The live page as HTML, with the models of the file."""
     with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping: only keys() gives the names
         about = json.loads(file.metadata()["models"])
     fields = (tensors[f"samples.{name}"] for name in ("indices", "labels", "pixels"))
     samples = [

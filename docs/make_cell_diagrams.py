@@ -183,7 +183,7 @@ def lstm_step() -> list[str]:
 def example() -> tuple[LSTMCell, Tensor, tuple[Tensor, Tensor]]:
     """The cell, the input and the state of docs/tutorials/one_step.md."""
     cell = LSTMCell(1, 2, bias=False, dtype=torch.float64)
-    W_ih = [[1], [0], [2], [1], [1], [-1], [0], [1]]  # noqa: N806
+    W_ih = [[1], [0], [2], [1], [1], [-1], [0], [1]]  # noqa: N806  # as in the equations
     W_hh = [[1, 0], [0, 1], [0, 0], [1, 1], [0, 1], [1, 0], [2, 0], [0, -1]]  # noqa: N806
     cell.weight_ih.copy_(torch.tensor(W_ih))
     cell.weight_hh.copy_(torch.tensor(W_hh))

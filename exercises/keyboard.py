@@ -11,7 +11,7 @@ try:
     import termios
     import tty
 except ImportError:  # Windows
-    termios = tty = None  # type: ignore[assignment]
+    termios = tty = None  # type: ignore[assignment]  # Windows has neither
 
 
 class Keyboard:

@@ -40,7 +40,7 @@ class Code:
         """The outputs and, of a pair of functions, the cache."""
         # An autograd.Function is a class; that it has apply has been checked.
         is_function = isinstance(self.forward, type)
-        call = self.forward.apply if is_function else self.forward  # type: ignore[attr-defined]
+        call = self.forward.apply if is_function else self.forward  # type: ignore[attr-defined]  # a Function
         returned = call(*(self.to_user_type(each) for each in arrays))
         parts = list(returned) if isinstance(returned, tuple | list) else [returned]
         if self.backward is None:

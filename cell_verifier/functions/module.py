@@ -118,7 +118,7 @@ def function_module(name: str, code: Code) -> FunctionModule:
 
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     arguments = [own, *code.signature.parameters.values()]
-    forward.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
+    forward.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]  # inspect reads it
     module: FunctionModule = type(name, (FunctionModule,), {"forward": forward})(code)
     return module
 

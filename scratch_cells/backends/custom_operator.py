@@ -63,7 +63,7 @@ def apply_operator(
         backend: ``"auto"``, ``"c"`` or ``"bptt"``.
     """
     kind = str(kind_of(cell))
-    input, w_ih, w_hh, b_ih, b_hh, *initial = operands_of(cell, input, state)  # type: ignore[assignment]
+    input, w_ih, w_hh, b_ih, b_hh, *initial = operands_of(cell, input, state)  # type: ignore[assignment]  # x is given
     # An exported or traced program is for inference: its gradient repeats the forward pass.
     operands = [each for each in (input, w_ih, w_hh, b_ih, b_hh, *initial) if each is not None]
     save = (

@@ -75,7 +75,7 @@ class Observer:
         frame, found = sys._getframe(3), []
         while frame is not None and frame.f_code in self.copies.codes:
             found.append(frame.f_lasti)
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back  # type: ignore[assignment]  # the loop ends before None
         return found
 
 

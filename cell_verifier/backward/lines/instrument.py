@@ -93,7 +93,7 @@ class Copies:
         tree = _Observing(self.sites, file).visit(tree)
         names = function.__code__.co_freevars
         outer = ast.parse(f"def outer({', '.join(names)}):\n    pass")
-        outer.body[0].body = [tree]  # type: ignore[attr-defined]
+        outer.body[0].body = [tree]  # type: ignore[attr-defined]  # a function
         compiled = compile(ast.fix_missing_locations(outer), file, "exec")
         return _constant(_constant(compiled, "outer"), function.__name__)
 
