@@ -12,18 +12,18 @@ enum { DEPTH = 256, UNITS = VECTORS * LANES };
  * given strides; the elements of a row of d are taken from ``first`` on. DEPTH rows of x at a time
  * are copied into a panel, so that they stay in the nearest caches. */
 static void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
-                                const real *x, int64_t x_step_stride, int64_t x_row_stride,
-                                int64_t columns, real *panel, real *d_w)
+                                const stored *x, int64_t x_step_stride, int64_t x_row_stride,
+                                int64_t columns, stored *panel, real *d_w)
 {
     int64_t d_row_stride = args->gradient_count * args->H;
     for (int64_t start = 0; start < args->T * args->B; start += DEPTH) {
         int64_t left = args->T * args->B - start, depth = left < DEPTH ? left : DEPTH;
-        const real *d = args->d + start * d_row_stride + first;
+        const stored *d = args->d + start * d_row_stride + first;
         for (int64_t column = 0; column < columns; column += UNITS) {
             int64_t n = columns - column;
             for (int64_t k = 0; k < depth; k++) {
                 int64_t t = (start + k) / args->B, b = (start + k) % args->B;
-                const real *row = x + t * x_step_stride + b * x_row_stride + column;
+                const stored *row = x + t * x_step_stride + b * x_row_stride + column;
                 for (int v = 0; v < VECTORS; v++) {
                     vector part = load(row + v * LANES, n - v * LANES);
                     store(panel + k * UNITS + v * LANES, LANES, part);
@@ -48,7 +48,7 @@ void add_to_weights(const SequenceArgs *args)
     _Pragma("omp parallel for num_threads(args->threads) schedule(static)")
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
-        real *panel = args->panels + i * DEPTH * UNITS;
+        stored *panel = args->panels + i * DEPTH * UNITS;
         add_weight_products(args, from, to, projection, args->input, args->input_step_stride,
                             args->input_row_stride, args->I, panel, args->d_w_ih);
         add_weight_products(args, from, to, 0, args->h_before, args->B * H, H, H, panel,
