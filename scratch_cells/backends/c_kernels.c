@@ -6,6 +6,9 @@
  * accumulates their part of both matrix products in registers, and computes gates and states there,
  * before it writes anything to memory.
  *
+ * The rows of packed sequences are those of PackedRows in packed_rows.py: a step has the rows of the
+ * sequences that are not finished, so no padding is computed or stored.
+ *
  * The equations and letters are those of torch_backend.py. Also: T steps of the block, B batch
  * size, I input_size, H hidden_size, G number of gates. Compiled for float and, with -DDOUBLE, for
  * double.
@@ -51,6 +54,7 @@ typedef vector Sums[ROWS][VECTORS];
  * cell_kernel.py. They are contiguous unless a stride, in elements, is given. */
 typedef struct {
     int64_t T, B, I, H, G, gradient_count, reverse, threads;
+    const int64_t *offsets;                 /* of packed sequences, from -1 to T (see first_row) */
     int64_t needs_backward;                 /* whether a backward pass may follow */
     const real *w_ih, *w_hh;                /* in panels (see multiply_rows) */
     const real *b, *b_hn;                   /* (G*H); the GRU's (H) */
@@ -58,8 +62,7 @@ typedef struct {
     int64_t input_step_stride, input_row_stride;
     real *gates;                            /* (T, B, G*H) */
     real *h_before, *h_after, *extra;       /* (T, B, H) */
-    real *c_before, *c_after;               /* (T, B, H) */
-    int64_t c_step_stride;                  /* 0 if one step's buffer is reused for all steps */
+    real *c_before, *c_after;               /* (T, B, H); (B, H) if no backward pass follows */
     real *d;                                /* (T, B, gradient_count*H) */
     const real *d_outputs;                  /* (T, B, H), or null */
     int64_t d_outputs_step_stride, d_outputs_row_stride;
@@ -94,6 +97,16 @@ INLINE void store(real *to, int64_t n, vector x)
         memcpy(to, &x, BYTES);
     else if (n > 0)
         memcpy(to, &x, n * sizeof(real));
+}
+
+INLINE int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+INLINE int64_t max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 /* x in every lane. */
@@ -159,6 +172,74 @@ INLINE vector tanh_of(vector x)
 }
 
 
+/* ---- rows -----------------------------------------------------------------------------------*/
+
+/* The buffers are described as (T, B, ...), the layout of a batch, which has B rows in every step.
+ * With packed sequences step t has fewer rows, the first of them at offsets[t]. */
+
+/* The first row of step t, relative to the first step, and the number of rows of all steps for
+ * t = T. */
+INLINE int64_t first_row(const SequenceArgs *args, int64_t t)
+{
+    return args->offsets ? args->offsets[t] - args->offsets[0] : t * args->B;
+}
+
+/* Rows of step t. */
+INLINE int64_t rows_of_step(const SequenceArgs *args, int64_t t)
+{
+    return args->offsets ? args->offsets[t + 1] - args->offsets[t] : args->B;
+}
+
+/* The first row of step t - 1, relative to that of the step before the first one. */
+INLINE int64_t earlier_row(const SequenceArgs *args, int64_t t)
+{
+    return args->offsets ? args->offsets[t - 1] - args->offsets[-1] : t * args->B;
+}
+
+/* The first row of step t in h_before and c_before. In the order of the sequence, the state before
+ * a step is in the rows of step t - 1; in reverse, the state after it is. */
+INLINE int64_t row_before(const SequenceArgs *args, int64_t t)
+{
+    return args->reverse ? first_row(args, t) : earlier_row(args, t);
+}
+
+/* The first row of step t in h_after and c_after. */
+INLINE int64_t row_after(const SequenceArgs *args, int64_t t)
+{
+    return args->reverse ? earlier_row(args, t) : first_row(args, t);
+}
+
+/* Row b of x at step t. */
+INLINE const real *x_row(const SequenceArgs *args, int64_t t, int64_t b)
+{
+    int64_t row = args->offsets ? first_row(args, t) + b : b;
+    int64_t step = args->offsets ? 0 : t * args->input_step_stride;
+    return args->input + step + row * args->input_row_stride;
+}
+
+/* Row b of h before step t. */
+INLINE const real *h_row(const SequenceArgs *args, int64_t t, int64_t b)
+{
+    return args->h_before + (row_before(args, t) + b) * args->H;
+}
+
+/* The first row of thread i. Each thread gets rows with about the same number of steps in total;
+ * packed sequences are sorted, the longest first. */
+static int64_t first_row_of_thread(const SequenceArgs *args, int64_t i)
+{
+    if (!args->offsets)
+        return args->B * i / args->threads;
+    int64_t share = first_row(args, args->T) * i / args->threads;
+    int64_t row = 0, steps = 0, length = args->T;
+    for (; row < args->B && steps < share; row++) {
+        while (length > 0 && rows_of_step(args, length - 1) <= row)
+            length--;
+        steps += length;
+    }
+    return i == args->threads ? args->B : row;
+}
+
+
 /* ---- tiles ----------------------------------------------------------------------------------*/
 
 /* Tile coordinates: time step, first batch row, first unit, number of units. */
@@ -175,7 +256,19 @@ INLINE Tile make_tile(int64_t t, int64_t row, int64_t unit, int64_t max_units, i
 /* Pointer to row r of the tile in a buffer (T, B, count*H). */
 INLINE real *element_ptr(real *buffer, const SequenceArgs *args, Tile tile, int r, int count)
 {
-    return buffer + (tile.t * args->B + tile.row + r) * count * args->H + tile.unit;
+    return buffer + (first_row(args, tile.t) + tile.row + r) * count * args->H + tile.unit;
+}
+
+/* Pointer to row r of the tile in h_before. */
+INLINE real *before_ptr(const SequenceArgs *args, Tile tile, int r)
+{
+    return args->h_before + (row_before(args, tile.t) + tile.row + r) * args->H + tile.unit;
+}
+
+/* Pointer to row r of the tile in h_after. */
+INLINE real *after_ptr(const SequenceArgs *args, Tile tile, int r)
+{
+    return args->h_after + (row_after(args, tile.t) + tile.row + r) * args->H + tile.unit;
 }
 
 /* Pointer to row r of the tile in a buffer (B, H). */
@@ -252,8 +345,7 @@ INLINE void load_biases(const SequenceArgs *args, Tile tile, int rows, int gates
 /* sums += x_t W_ihᵀ, the units of the tile for every gate. */
 INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const real *x = args->input + tile.t * args->input_step_stride
-                    + tile.row * args->input_row_stride;
+    const real *x = x_row(args, tile.t, tile.row);
     const real *panel = args->w_ih + tile.unit * args->G * args->I;
     multiply(rows, vectors, x, args->input_row_stride, 1, args->I, panel, sums);
 }
@@ -261,7 +353,7 @@ INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int 
 /* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
 INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const real *h = args->h_before + (tile.t * args->B + tile.row) * args->H;
+    const real *h = h_row(args, tile.t, tile.row);
     const real *panel = args->w_hh + tile.unit * args->G * args->H;
     multiply(rows, vectors, h, args->H, 1, args->H, panel, sums);
 }
@@ -271,7 +363,7 @@ INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t fi
                        Sums sums)
 {
     int64_t d_row_stride = args->gradient_count * args->H, depth = args->G * args->H;
-    const real *d = args->d + (tile.t * args->B + tile.row) * d_row_stride + first;
+    const real *d = args->d + (first_row(args, tile.t) + tile.row) * d_row_stride + first;
     multiply(rows, VECTORS, d, d_row_stride, 1, depth, w + tile.unit * depth, sums);
 }
 
@@ -289,26 +381,32 @@ static void write_d_input(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums dx = {0};
     multiply_d(args, tile, rows, (args->gradient_count - args->G) * args->H, args->w_ih, dx);
-    real *d_input = args->d_input + (tile.t * args->B + tile.row) * args->I + tile.unit;
+    real *d_input = args->d_input + (first_row(args, tile.t) + tile.row) * args->I + tile.unit;
     store_sums(d_input, args->I, rows, tile.n, dx);
 }
 
-/* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). x is (T, B, columns) with the
- * given strides; the elements of a row of d are taken from ``first`` on. DEPTH rows of x at a time
+/* Pointer to row b of an operand of a product at step t: x_row or h_row. */
+typedef const real *RowOf(const SequenceArgs *, int64_t t, int64_t b);
+
+/* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). x_row gives the rows of x,
+ * (T, B, columns); the elements of a row of d are taken from ``first`` on. DEPTH rows of x at a time
  * are copied into a panel, so that they stay in the nearest caches. */
-static void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
-                                const real *x, int64_t x_step_stride, int64_t x_row_stride,
-                                int64_t columns, real *panel, real *d_w)
+INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
+                                RowOf x_row, int64_t columns, real *panel, real *d_w)
 {
-    int64_t d_row_stride = args->gradient_count * args->H;
-    for (int64_t start = 0; start < args->T * args->B; start += DEPTH) {
-        int64_t left = args->T * args->B - start, depth = left < DEPTH ? left : DEPTH;
+    int64_t d_row_stride = args->gradient_count * args->H, total = first_row(args, args->T);
+    int64_t t = 0, b = 0;
+    for (int64_t start = 0; start < total; start += DEPTH) {
+        int64_t depth = total - start < DEPTH ? total - start : DEPTH;
         const real *d = args->d + start * d_row_stride + first;
+        int64_t next_t = t, next_b = b;
         for (int64_t column = 0; column < columns; column += UNITS) {
             int64_t n = columns - column;
-            for (int64_t k = 0; k < depth; k++) {
-                int64_t t = (start + k) / args->B, b = (start + k) % args->B;
-                const real *row = x + t * x_step_stride + b * x_row_stride + column;
+            next_t = t, next_b = b;
+            for (int64_t k = 0; k < depth; k++, next_b++) {
+                for (; next_b == rows_of_step(args, next_t); next_b = 0)
+                    next_t++;
+                const real *row = x_row(args, next_t, next_b) + column;
                 for (int v = 0; v < VECTORS; v++) {
                     vector part = load(row + v * LANES, n - v * LANES);
                     store(panel + k * UNITS + v * LANES, LANES, part);
@@ -323,6 +421,7 @@ static void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
                 store_sums(sum, columns, rows, n, sums);
             }
         }
+        t = next_t, b = next_b;
     }
 }
 
@@ -334,10 +433,8 @@ void add_to_weights(const SequenceArgs *args)
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
         real *panel = args->panels + i * DEPTH * UNITS;
-        add_weight_products(args, from, to, projection, args->input, args->input_step_stride,
-                            args->input_row_stride, args->I, panel, args->d_w_ih);
-        add_weight_products(args, from, to, 0, args->h_before, args->B * H, H, H, panel,
-                            args->d_w_hh);
+        add_weight_products(args, from, to, projection, x_row, args->I, panel, args->d_w_ih);
+        add_weight_products(args, from, to, 0, h_row, H, panel, args->d_w_hh);
     }
 }
 
@@ -355,7 +452,7 @@ typedef void RowKernel(const SequenceArgs *, Tile);
 INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, int64_t t, int64_t from,
                           int64_t to, int max_units, int64_t size)
 {
-    int64_t tiles = (to - from + ROWS - 1) / ROWS;
+    int64_t tiles = (max(to - from, 0) + ROWS - 1) / ROWS;
     for (int64_t unit = 0; unit < size; unit += max_units)
         for (int64_t i = 0; i < tiles; i++) {
             int64_t row = from + (to - from) * i / tiles;
@@ -370,7 +467,7 @@ INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, int64_t fr
 {
     for (int64_t step = 0; step < args->T; step++) {
         int64_t t = args->reverse ? args->T - 1 - step : step;
-        for_each_tile(kernel, args, t, from, to, max_units, args->H);
+        for_each_tile(kernel, args, t, from, min(to, rows_of_step(args, t)), max_units, args->H);
     }
 }
 
@@ -380,12 +477,13 @@ INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t fr
 {
     for (int64_t step = 0; step < args->T; step++) {
         int64_t t = args->reverse ? step : args->T - 1 - step;
-        for (int64_t row = from; row < to; row++)
+        int64_t end = min(to, rows_of_step(args, t));
+        for (int64_t row = from; row < end; row++)
             for (int64_t unit = 0; unit < args->H; unit += LANES)
                 kernel(args, make_tile(t, row, unit, LANES, args->H));
-        for_each_tile(add_to_dh, args, t, from, to, VECTORS * LANES, args->H);
+        for_each_tile(add_to_dh, args, t, from, end, VECTORS * LANES, args->H);
         if (args->d_input)
-            for_each_tile(write_d_input, args, t, from, to, VECTORS * LANES, args->I);
+            for_each_tile(write_d_input, args, t, from, end, VECTORS * LANES, args->I);
     }
 }
 
@@ -393,7 +491,7 @@ INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t fr
 #define FOR_EACH_THREAD(pass)                                                                      \
     _Pragma("omp parallel for num_threads(args->threads) schedule(static)")                        \
     for (int64_t i = 0; i < args->threads; i++) {                                                  \
-        int64_t from = args->B * i / args->threads, to = args->B * (i + 1) / args->threads;        \
+        int64_t from = first_row_of_thread(args, i), to = first_row_of_thread(args, i + 1);        \
         pass;                                                                                      \
     }
 
@@ -403,8 +501,10 @@ INLINE vector load_dh(const SequenceArgs *args, Tile tile)
     vector dh = load(row_ptr(args->dh, args, tile, 0), tile.n);
     if (!args->d_outputs)
         return dh;
-    return dh + load(args->d_outputs + tile.t * args->d_outputs_step_stride
-                     + tile.row * args->d_outputs_row_stride + tile.unit, tile.n);
+    int64_t row = args->offsets ? first_row(args, tile.t) + tile.row : tile.row;
+    int64_t step = args->offsets ? 0 : tile.t * args->d_outputs_step_stride;
+    return dh + load(args->d_outputs + step + row * args->d_outputs_row_stride + tile.unit,
+                     tile.n);
 }
 
 
@@ -420,13 +520,13 @@ INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int 
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++)
             a[r][v] = relu ? select(a[r][v] < 0, broadcast(0), a[r][v]) : tanh_of(a[r][v]);
-    store_sums(element_ptr(args->h_after, args, tile, 0, 1), args->H, rows, tile.n, a);
+    store_sums(after_ptr(args, tile, 0), args->H, rows, tile.n, a);
 }
 
 /* da = (1 - h²) ⊙ dh; with relu, dh where h > 0, else 0. */
 INLINE void rnn_backward_row(const SequenceArgs *args, Tile tile, int relu)
 {
-    vector h = load(element_ptr(args->h_after, args, tile, 0, 1), tile.n);
+    vector h = load(after_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
     vector da = relu ? select(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
     store(element_ptr(args->d, args, tile, 0, 1), tile.n, da);
@@ -491,13 +591,13 @@ INLINE void gru_forward_tile(const SequenceArgs *args, Tile tile, int rows)
     }
     multiply_h(args, tile, rows, 3, sums);
     for (int row = 0; row < rows; row++) {
-        vector h = load(element_ptr(args->h_before, args, tile, row, 1), tile.n);
+        vector h = load(before_ptr(args, tile, row), tile.n);
         vector r = sigmoid(sums[row][0]);
         vector z = sigmoid(sums[row][1]);
         vector m = sums[row][2];
         vector n = tanh_of(n_of_x[row] + r * m);
         h = n + z * (h - n);
-        store(element_ptr(args->h_after, args, tile, row, 1), tile.n, h);
+        store(after_ptr(args, tile, row), tile.n, h);
         if (args->needs_backward) {
             real *gates = element_ptr(args->gates, args, tile, row, 3);
             store(gates, tile.n, r);
@@ -518,7 +618,7 @@ INLINE void gru_backward_row(const SequenceArgs *args, Tile tile)
     vector z = load(gates + H, tile.n);
     vector n = load(gates + 2 * H, tile.n);
     vector m = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
-    vector h_before = load(element_ptr(args->h_before, args, tile, 0, 1), tile.n);
+    vector h_before = load(before_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
     vector dn = (1 - z) * (1 - n * n) * dh;
     vector dz = (h_before - n) * z * (1 - z) * dh;
@@ -544,10 +644,18 @@ void gru_backward(const SequenceArgs *args)
 
 /* ---- the LSTM -------------------------------------------------------------------------------*/
 
-/* Pointer to row r of the tile in c_before or c_after. */
-INLINE real *c_ptr(real *c, const SequenceArgs *args, Tile tile, int r)
+/* Pointer to row r of the tile in c_before. */
+INLINE real *c_before_ptr(const SequenceArgs *args, Tile tile, int r)
 {
-    return row_ptr(c, args, tile, r) + tile.t * args->c_step_stride;
+    int64_t row = args->needs_backward ? row_before(args, tile.t) : 0;
+    return row_ptr(args->c_before, args, tile, r) + row * args->H;
+}
+
+/* Pointer to row r of the tile in c_after. */
+INLINE real *c_after_ptr(const SequenceArgs *args, Tile tile, int r)
+{
+    int64_t row = args->needs_backward ? row_after(args, tile.t) : 0;
+    return row_ptr(args->c_after, args, tile, r) + row * args->H;
 }
 
 /* i, f, o = σ(W_ih x + W_hh h + b), g = tanh(W_ih x + W_hh h + b), each with its own rows of the
@@ -564,11 +672,11 @@ INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
         vector f = sigmoid(a[r][1]);
         vector g = tanh_of(a[r][2]);
         vector o = sigmoid(a[r][3]);
-        vector c = load(c_ptr(args->c_before, args, tile, r), tile.n);
+        vector c = load(c_before_ptr(args, tile, r), tile.n);
         c = f * c + i * g;
         vector tanh_c = tanh_of(c);
-        store(c_ptr(args->c_after, args, tile, r), tile.n, c);
-        store(element_ptr(args->h_after, args, tile, r, 1), tile.n, o * tanh_c);
+        store(c_after_ptr(args, tile, r), tile.n, c);
+        store(after_ptr(args, tile, r), tile.n, o * tanh_c);
         if (args->needs_backward) {
             real *gates = element_ptr(args->gates, args, tile, r, 4);
             store(gates, tile.n, i);
@@ -591,7 +699,7 @@ INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
     vector g = load(gates + 2 * H, tile.n);
     vector o = load(gates + 3 * H, tile.n);
     vector tanh_c = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
-    vector c_before = load(c_ptr(args->c_before, args, tile, 0), tile.n);
+    vector c_before = load(c_before_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
     vector dc = load(row_ptr(args->dc, args, tile, 0), tile.n);
     dc += o * (1 - tanh_c * tanh_c) * dh;
@@ -628,10 +736,9 @@ typedef struct {
 #define FIELD(name) {#name, offsetof(SequenceArgs, name)}
 const Field sequence_args_fields[] = {
     FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
-    FIELD(threads), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b), FIELD(b_hn),
-    FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
-    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after),
-    FIELD(c_step_stride), FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride),
-    FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih),
-    FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
+    FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b),
+    FIELD(b_hn), FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
+    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after), FIELD(d),
+    FIELD(d_outputs), FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride), FIELD(d_input),
+    FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
 };

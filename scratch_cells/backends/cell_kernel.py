@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scratch_cells.backends.matmul import Matmul, make_matmul
+from scratch_cells.backends.packed_rows import PackedRows
 
 SMALL_WEIGHT = 2**17
 """Elements. Up to this size the gradient of a weight is accumulated transposed.
@@ -58,6 +59,9 @@ LSTM_LAYOUT = CellLayout(gate_count=4, has_cell_state=True, saves_extra=True)
 class Block:
     """Consecutive time steps of a sequence, as views into whole-sequence buffers.
 
+    With packed sequences, the buffers have one dimension for the rows of all steps in the place of
+    (steps, B).
+
     Attributes:
         order: the steps of the block, counted from 0, in the order of the forward pass.
         input: x, (steps, B, I).
@@ -67,6 +71,7 @@ class Block:
         c_before, c_after: the cell state before and after each step; empty without one.
         extra: one more value of each step, (steps, B, H); empty without ``saves_extra``.
         needs_backward: whether a backward pass may follow.
+        packed: where the rows of each step are; None if the sequences are not packed.
     """
 
     order: list[int]
@@ -79,6 +84,7 @@ class Block:
     c_after: Tensor
     extra: Tensor
     needs_backward: bool
+    packed: PackedRows | None = None
 
 
 class CellKernel(ABC):
