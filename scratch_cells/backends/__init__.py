@@ -182,9 +182,9 @@ def _backend_problem(
     assert input is not None
     assert w_ih is not None
     assert w_hh is not None
-    if name != "c" and batch_sizes is not None:
-        return "the sequences are packed"
     if name == "triton":
+        if batch_sizes is not None:
+            return "the Triton backend does not support packed sequences"
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
     if name == "c":
         rows = input.size(1) if batch_sizes is None else len(input) // len(batch_sizes)

@@ -118,12 +118,13 @@ Operands = list[Tensor | None]
 
 
 def batch_sizes_problem(batch_sizes: tuple[int, ...] | None) -> str | None:
-    """Numbers of rows of packed sequences that are not those of sorted sequences."""
+    """Batch sizes that are not those of sequences sorted by length."""
     if batch_sizes is None:
         return None
-    ordered = all(size <= before for before, size in pairwise(batch_sizes))
-    if not batch_sizes or batch_sizes[-1] < 0 or not ordered:
-        return "the batch sizes of the packed sequences are not sorted"
+    if not batch_sizes or batch_sizes[-1] < 1:
+        return "a time step of the packed sequences has no sequence"
+    if any(size > before for before, size in pairwise(batch_sizes)):
+        return "the batch sizes of the packed sequences increase"
     return None
 
 

@@ -106,18 +106,17 @@ class PackedBuffers(SequenceBuffers):
         later = slice(int(rows.offsets[1]), int(rows.offsets[-1]))
         before, after = (later, earlier) if self.reverse else (earlier, later)
         order = list(range(end - first))
-        saved = span if self.needs_backward else own
         one_c = not self.needs_backward  # the same rows before and after each step
         return span, Block(
             order=order[::-1] if self.reverse else order,
             input=self.input[span],
             d_input=None if self.d_input is None else self.d_input[span],
-            gates=self.gates[saved],
+            gates=self.gates[span if len(self.gates) == self.rows.total else own],
             h_before=self.h[before],
             h_after=self.h[after],
             c_before=self.c if one_c else self.c[before],
             c_after=self.c if one_c else self.c[after],
-            extra=self.extra[saved],
+            extra=self.extra[span if self.needs_backward else own],
             needs_backward=self.needs_backward,
             packed=rows,
         )

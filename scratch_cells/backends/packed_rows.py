@@ -23,6 +23,7 @@ from itertools import pairwise
 
 import numpy
 from numpy.typing import NDArray
+from torch import Tensor
 
 Integers = NDArray[numpy.int64]
 
@@ -64,6 +65,24 @@ class PackedRows:
         moved = self.offsets[1:-1] - self.offsets[:-2]
         rows: Integers = numpy.arange(self.offsets[1], self.offsets[-1])
         return rows - numpy.repeat(moved, self.batch_sizes)
+
+    def steps(self, data: Tensor) -> tuple[Tensor, ...]:
+        """One view for each time step of a tensor that has the rows of x."""
+        return data.split(self.batch_sizes)
+
+    def steps_of_states(self, states: Tensor, earlier: bool) -> tuple[Tensor, ...]:
+        """One view of the rows of each time step, or of the same sequences one step earlier.
+
+        Args:
+            states: rows of h or c, from the first of these rows on.
+            earlier: whether the rows of the step before are returned.
+        """
+        starts = self.offsets[:-2] if earlier else self.offsets[1:-1]
+        starts = (starts - starts[0]).tolist()
+        sizes = self.batch_sizes
+        return tuple(
+            states[start : start + size] for start, size in zip(starts, sizes, strict=True)
+        )
 
     def part(self, first: int, end: int) -> "PackedRows":
         """The rows of the steps from ``first`` to ``end``, without ``end``."""
