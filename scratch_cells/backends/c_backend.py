@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from scratch_cells.backends.buffer_pool import BUFFER_POOL
 from scratch_cells.backends.c_compiler import TYPES, SequenceArgs, load_library
 from scratch_cells.backends.cell_kernel import (
     GRU_LAYOUT,
@@ -68,8 +68,7 @@ class CKernel(CellKernel):
         self.library = library
 
     def forward(self, block: Block) -> None:
-        w_ih, w_hh = self.forward_panels
-        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        args = _addresses(self.forward_panels)
         args |= {"b": self.projection_bias.data_ptr(), "b_hn": self.b_hn.data_ptr()}
         self._call(f"{self.prefix}_forward", block, **args)
 
@@ -77,8 +76,8 @@ class CKernel(CellKernel):
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         d_state[:] = [part.contiguous() for part in d_state]
-        w_ih, w_hh = self.backward_panels
-        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr(), "d": d.data_ptr()}
+        args = _addresses(self.backward_panels)
+        args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2)}
         args |= zip(("dh", "dc"), map(Tensor.data_ptr, d_state), strict=False)
         if d_outputs is not None:
             d_outputs = _contiguous_rows(d_outputs)
@@ -95,25 +94,44 @@ class CKernel(CellKernel):
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
         panels = d.new_empty(self._threads(block) * self._constant("panel_elements"))
         args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
-        args |= {"d": d.data_ptr(), "panels": panels.data_ptr()}
+        args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)
 
     @cached_property
     def forward_panels(self) -> tuple[Tensor, Tensor]:
         """W_ih and W_hh packed for the forward pass: a panel has the same units of every gate."""
-        lanes, vectors = self._constant("lanes"), self._constant("vectors")
-        units = lanes if self.layout.gate_count > 1 else vectors * lanes
-        gates = (w.unflatten(0, (self.layout.gate_count, -1)) for w in (self.w_ih, self.w_hh))
-        w_ih, w_hh = (pack_panels(w, units) for w in gates)
-        return w_ih, w_hh
+        (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
+        columns = rows // size * self._padded(size)
+        return self._pack("pack_for_forward", columns * inputs, columns * size)
 
     @cached_property
     def backward_panels(self) -> tuple[Tensor, Tensor]:
-        """W_ihᵀ and W_hhᵀ packed for the backward pass: a panel has the columns of one tile."""
-        units = self._constant("vectors") * self._constant("lanes")
-        weights = self.w_ih, self.w_hh_for_backward()
-        w_ih, w_hh = (pack_panels(w.t().unsqueeze(0), units) for w in weights)
-        return w_ih, w_hh
+        """W_ihᵀ and W_hhᵀ packed for the backward pass."""
+        (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
+        elements = rows * self._padded(inputs), rows * self._padded(size)
+        return self._pack("pack_for_backward", *elements)
+
+    def _padded(self, columns: int) -> int:
+        """The number of columns of a panel, which has whole vectors."""
+        return columns + -columns % self._constant("lanes")
+
+    def _pack(self, function: str, *elements: int) -> tuple[Tensor, Tensor]:
+        """Panels of W_ih and W_hh with these numbers of elements."""
+        w_ih, w_hh = self.w_ih.contiguous(), self.w_hh.contiguous()
+        panels = tuple(BUFFER_POOL.empty(count, like=w_ih) for count in elements)
+        large = w_ih.numel() + w_hh.numel() >= MIN_PARALLEL_MULTIPLY_ADDS
+        args = SequenceArgs(
+            I=w_ih.size(1),
+            H=w_hh.size(1),
+            G=self.layout.gate_count,
+            gradient_count=self.layout.gradient_count,
+            threads=torch.get_num_threads() if large else 1,
+            w_ih=w_ih.data_ptr(),
+            w_hh=w_hh.data_ptr(),
+            **_addresses(panels),
+        )
+        getattr(self.library, function)(ctypes.byref(args))
+        return panels
 
     def _call(self, function: str, block: Block, **addresses: int) -> None:
         """Call a function of the library on a block.
@@ -133,6 +151,7 @@ class CKernel(CellKernel):
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
             threads=self._threads(block),
+            share_units=self._shares_units(block),
             offsets=None if packed is None else packed.offsets[1:].ctypes.data,
             needs_backward=block.needs_backward,
             input=input.data_ptr(),
@@ -152,6 +171,10 @@ class CKernel(CellKernel):
         rows = block.input.numel() // max(1, block.input.size(-1))
         multiply_adds = rows * (self.w_ih.numel() + self.w_hh.numel())
         return 1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
+
+    def _shares_units(self, block: Block) -> bool:
+        """Whether threads share the units: each reads a part of the weights, and all rows."""
+        return False
 
     def _constant(self, name: str) -> int:
         return ctypes.c_int64.in_dll(self.library, name).value
@@ -185,12 +208,9 @@ class CLSTMKernel(CKernel):
     prefix = "lstm"
 
 
-def pack_panels(w: Tensor, units: int) -> Tensor:
-    """(G, H, K) -> (panels, K, G, units); the last panel is padded with zeros."""
-    missing = -w.size(1) % units
-    padded = F.pad(w, (0, 0, 0, missing)) if missing else w
-    panels: Tensor = padded.unflatten(1, (-1, units)).permute(1, 3, 0, 2).contiguous()
-    return panels
+def _addresses(panels: tuple[Tensor, ...]) -> dict[str, int]:
+    """The arguments for the panels of W_ih and W_hh."""
+    return dict(zip(("w_ih_panels", "w_hh_panels"), map(Tensor.data_ptr, panels), strict=True))
 
 
 def _contiguous_rows(x: Tensor) -> Tensor:

@@ -27,7 +27,6 @@ enum { BYTES = 32, ROWS = 3, VECTORS = 4 };
 enum { LANES = BYTES / sizeof(real) };
 typedef real vector __attribute__((vector_size(BYTES)));
 typedef integer integers __attribute__((vector_size(BYTES)));
-typedef vector Sums[ROWS][VECTORS];
 
 /* The type of the factors of a product: x, h, d and the weights. The sums are real. */
 typedef real stored;
