@@ -10,18 +10,18 @@ typedef struct {
     int64_t T, B, I, H, G, gradient_count, reverse, threads;
     const int64_t *offsets;                 /* of packed sequences, from -1 to T (see first_row) */
     int64_t needs_backward;                 /* whether a backward pass may follow */
-    const real *w_ih, *w_hh;                /* in panels (see multiply_rows) */
+    const stored *w_ih, *w_hh;              /* in panels (see multiply_rows) */
     const real *b, *b_hn;                   /* (G*H); the GRU's (H) */
-    const real *input;                      /* (T, B, I) */
+    const stored *input;                    /* (T, B, I) */
     int64_t input_step_stride, input_row_stride;
     real *gates;                            /* (T, B, G*H) */
     real *h_before, *h_after, *extra;       /* (T, B, H) */
     real *c_before, *c_after;               /* (T, B, H); (B, H) if no backward pass follows */
-    real *d;                                /* (T, B, gradient_count*H) */
+    stored *d;                              /* (T, B, gradient_count*H) */
     const real *d_outputs;                  /* (T, B, H), or null */
     int64_t d_outputs_step_stride, d_outputs_row_stride;
     real *d_input;                          /* (T, B, I), or null */
     real *dh, *dc;                          /* (B, H) */
     real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, H) */
-    real *panels;                           /* (threads, DEPTH * UNITS), for add_to_weights */
+    stored *panels;                         /* (threads, DEPTH * UNITS), for add_to_weights */
 } SequenceArgs;

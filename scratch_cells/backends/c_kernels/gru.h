@@ -42,7 +42,7 @@ INLINE void gru_backward_row(const SequenceArgs *args, Tile tile)
 {
     int64_t H = args->H;
     const real *gates = element_ptr(args->gates, args, tile, 0, 3);
-    real *d = element_ptr(args->d, args, tile, 0, 4);
+    stored *d = d_ptr(args, tile);
     vector r = load(gates, tile.n);
     vector z = load(gates + H, tile.n);
     vector n = load(gates + 2 * H, tile.n);

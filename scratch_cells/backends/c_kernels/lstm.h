@@ -54,7 +54,7 @@ INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
 {
     int64_t H = args->H;
     const real *gates = element_ptr(args->gates, args, tile, 0, 4);
-    real *d = element_ptr(args->d, args, tile, 0, 4);
+    stored *d = d_ptr(args, tile);
     vector i = load(gates, tile.n);
     vector f = load(gates + H, tile.n);
     vector g = load(gates + 2 * H, tile.n);

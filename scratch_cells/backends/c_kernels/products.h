@@ -9,8 +9,8 @@
  * A panel holds some columns of W: for each element of the depth, the vectors of one row of sums.
  * Each loaded vector is reused for all rows. ``rows`` and ``vectors`` are compile-time constants,
  * so that the compiler keeps the sums in registers. */
-INLINE void multiply_rows(const int rows, const int vectors, const real *x, int64_t x_row_stride,
-                          int64_t element_stride, int64_t depth, const real *panel, Sums sums)
+INLINE void multiply_rows(const int rows, const int vectors, const stored *x, int64_t x_row_stride,
+                          int64_t element_stride, int64_t depth, const stored *panel, Sums sums)
 {
     Sums a;
     memcpy(a, sums, sizeof(Sums));
@@ -26,8 +26,8 @@ INLINE void multiply_rows(const int rows, const int vectors, const real *x, int6
 }
 
 /* The same with a number of rows that is known only at run time. */
-INLINE void multiply(int rows, const int vectors, const real *x, int64_t x_row_stride,
-                     int64_t element_stride, int64_t depth, const real *panel, Sums sums)
+INLINE void multiply(int rows, const int vectors, const stored *x, int64_t x_row_stride,
+                     int64_t element_stride, int64_t depth, const stored *panel, Sums sums)
 {
 #define MULTIPLY_ROWS(n)                                                                           \
     multiply_rows(n, vectors, x, x_row_stride, element_stride, depth, panel, sums)
@@ -69,25 +69,25 @@ INLINE void load_biases(const SequenceArgs *args, Tile tile, int rows, int gates
 /* sums += x_t W_ihᵀ, the units of the tile for every gate. */
 INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const real *x = x_row(args, tile.t, tile.row);
-    const real *panel = args->w_ih + tile.unit * args->G * args->I;
+    const stored *x = x_row(args, tile.t, tile.row);
+    const stored *panel = args->w_ih + tile.unit * args->G * args->I;
     multiply(rows, vectors, x, args->input_row_stride, 1, args->I, panel, sums);
 }
 
 /* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
 INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const real *h = h_row(args, tile.t, tile.row);
-    const real *panel = args->w_hh + tile.unit * args->G * args->H;
+    const stored *h = h_row(args, tile.t, tile.row);
+    const stored *panel = args->w_hh + tile.unit * args->G * args->H;
     multiply(rows, vectors, h, args->H, 1, args->H, panel, sums);
 }
 
 /* sums += d W for the units of the tile, with G*H elements of each row of d, from ``first`` on. */
-INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t first, const real *w,
-                       Sums sums)
+INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t first,
+                       const stored *w, Sums sums)
 {
     int64_t d_row_stride = args->gradient_count * args->H, depth = args->G * args->H;
-    const real *d = args->d + (first_row(args, tile.t) + tile.row) * d_row_stride + first;
+    const stored *d = args->d + (first_row(args, tile.t) + tile.row) * d_row_stride + first;
     multiply(rows, VECTORS, d, d_row_stride, 1, depth, w + tile.unit * depth, sums);
 }
 

@@ -24,7 +24,7 @@ INLINE void rnn_backward_row(const SequenceArgs *args, Tile tile, int relu)
     vector h = load(after_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
     vector da = relu ? select(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
-    store(element_ptr(args->d, args, tile, 0, 1), tile.n, da);
+    store(d_ptr(args, tile), tile.n, da);
     store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
 }
 

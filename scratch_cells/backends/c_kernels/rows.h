@@ -40,7 +40,7 @@ INLINE int64_t row_after(const SequenceArgs *args, int64_t t)
 }
 
 /* Row b of x at step t. */
-INLINE const real *x_row(const SequenceArgs *args, int64_t t, int64_t b)
+INLINE const stored *x_row(const SequenceArgs *args, int64_t t, int64_t b)
 {
     int64_t row = args->offsets ? first_row(args, t) + b : b;
     int64_t step = args->offsets ? 0 : t * args->input_step_stride;
@@ -48,7 +48,7 @@ INLINE const real *x_row(const SequenceArgs *args, int64_t t, int64_t b)
 }
 
 /* Row b of h before step t. */
-INLINE const real *h_row(const SequenceArgs *args, int64_t t, int64_t b)
+INLINE const stored *h_row(const SequenceArgs *args, int64_t t, int64_t b)
 {
     return args->h_before + (row_before(args, t) + b) * args->H;
 }
@@ -102,4 +102,11 @@ INLINE real *after_ptr(const SequenceArgs *args, Tile tile, int r)
 INLINE real *row_ptr(real *buffer, const SequenceArgs *args, Tile tile, int r)
 {
     return buffer + (tile.row + r) * args->H + tile.unit;
+}
+
+/* Pointer to a row of the tile in d, (T, B, gradient_count*H). */
+INLINE stored *d_ptr(const SequenceArgs *args, Tile tile)
+{
+    int64_t row = first_row(args, tile.t) + tile.row;
+    return args->d + row * args->gradient_count * args->H + tile.unit;
 }

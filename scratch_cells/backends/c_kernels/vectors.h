@@ -29,6 +29,9 @@ typedef real vector __attribute__((vector_size(BYTES)));
 typedef integer integers __attribute__((vector_size(BYTES)));
 typedef vector Sums[ROWS][VECTORS];
 
+/* The type of the factors of a product: x, h, d and the weights. The sums are real. */
+typedef real stored;
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 8") for
 
