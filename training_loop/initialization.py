@@ -1,4 +1,4 @@
-"""Initialization schemes of a recurrent layer: torch.nn's own, orthogonal, chrono."""
+"""Initialization schemes of a recurrent layer: torch.nn's, orthogonal, chrono, uniform gates."""
 
 import torch
 from torch import Tensor, nn
@@ -14,27 +14,29 @@ GATES = {"LSTM": LSTMCell.Gates, "GRU": GRUCell.Gates, "RNN": RNNCell.Gates}
 def initialize(layer: nn.Module, scheme: str, time: int) -> None:
     """Initialize a recurrent layer from torch's global generator, in the order of torch.nn.
 
-    | scheme     | recurrent weights   | LSTM's forget-gate bias | GRU's update-gate bias |
-    |------------|---------------------|-------------------------|------------------------|
-    | torch      | U(-1/√H, 1/√H)      | U(-1/√H, 1/√H)          | U(-1/√H, 1/√H)         |
-    | orthogonal | orthogonal per gate | 1                       | 0                      |
-    | chrono     | orthogonal per gate | log U(1, time - 1)      | log U(1, time - 1)     |
+    | scheme       | recurrent weights   | LSTM's forget-gate bias | GRU's update-gate bias  |
+    |--------------|---------------------|-------------------------|-------------------------|
+    | torch        | U(-1/√H, 1/√H)      | U(-1/√H, 1/√H)          | U(-1/√H, 1/√H)          |
+    | orthogonal   | orthogonal per gate | 1                       | 0                       |
+    | chrono       | orthogonal per gate | log U(1, time - 1)      | log U(1, time - 1)      |
+    | uniform-gate | orthogonal per gate | logit U(1/H, 1 - 1/H)   | logit U(1/H, 1 - 1/H)   |
 
-    With ``orthogonal`` and ``chrono``, input weights are unchanged and all other biases are 0,
-    except that ``chrono`` sets the bias of an LSTM's input gate to minus that of its forget gate.
-    A layer of the user's own cell gets orthogonal recurrent weights, and its biases are unchanged.
-    Any other layer is unchanged.
+    With every scheme but ``torch``, input weights are unchanged and all other biases are 0, except
+    that ``chrono`` and ``uniform-gate`` set the bias of an LSTM's input gate to minus that of its
+    forget gate. A layer of the user's own cell gets orthogonal recurrent weights, and its biases
+    are unchanged. Any other layer is unchanged.
 
     Args:
         layer: scratch, builtin, or the user's.
-        scheme: ``torch``, ``orthogonal`` or ``chrono``.
+        scheme: ``torch``, ``orthogonal``, ``chrono`` or ``uniform-gate``.
         time: number of time steps of the sequences.
 
     Sources: A. Saxe et al. (2013), arXiv:1312.6120, and Q. Le et al. (2015), arXiv:1504.00941, for
     orthogonal and identity recurrent weights, which preserve the norm of the state; F. Gers et al.,
     Learning to Forget (2000), and R. Jozefowicz et al. (2015) for the forget gate's bias; C. Tallec
     & Y. Ollivier, Can Recurrent Neural Networks Warp Time? (2018), arXiv:1804.11188, eqs. 15 and
-    16, for chrono.
+    16, for chrono; A. Gu et al., Improving the Gating Mechanism of Recurrent Neural Networks
+    (2020), arXiv:1910.09890, for uniform gates.
     """
     gates = gates_of(layer)
     if scheme == "torch" or gates is None:
@@ -61,19 +63,35 @@ def initialize_biases(
     b_ih.zero_()
     b_hh.zero_()
     by_gate = gates(*b_ih.chunk(len(gates._fields)))  # type: ignore[attr-defined]  # of a NamedTuple
+    spread = scheme in ("chrono", "uniform-gate")
     if isinstance(by_gate, LSTMCell.Gates):
-        if scheme == "chrono":
-            by_gate.forget.copy_(log_times(by_gate.forget, time))
+        if spread:
+            by_gate.forget.copy_(spread_biases(by_gate.forget, scheme, time))
             by_gate.input.copy_(-by_gate.forget)
         else:
             by_gate.forget.fill_(1.0)
-    elif isinstance(by_gate, GRUCell.Gates) and scheme == "chrono":
-        by_gate.update.copy_(log_times(by_gate.update, time))  # the share of h that is kept
+    elif isinstance(by_gate, GRUCell.Gates) and spread:
+        # torch.nn's update gate is the share of h that is kept, like an LSTM's forget gate.
+        by_gate.update.copy_(spread_biases(by_gate.update, scheme, time))
 
 
-def log_times(bias: Tensor, time: int) -> Tensor:
-    """log U(1, time - 1). A gate with bias log T is T / (T + 1), so it forgets in about T steps."""
-    return torch.empty_like(bias).uniform_(1.0, max(1.0, time - 1.0)).log_()
+def spread_biases(bias: Tensor, scheme: str, time: int) -> Tensor:
+    """Biases of a gate that keeps the state, drawn so that the units forget at different speeds.
+
+    A gate with the value f forgets in about 1 / (1 - f) steps. ``chrono`` draws that number of
+    steps, less one, from U(1, time - 1), so that its bias is the logarithm; ``uniform-gate`` draws
+    f itself from U(1/H, 1 - 1/H).
+
+    Args:
+        bias: (H,), for its shape and type.
+        scheme: ``chrono`` or ``uniform-gate``.
+        time: number of time steps of the sequences.
+    """
+    drawn = torch.empty_like(bias)
+    if scheme == "chrono":
+        return drawn.uniform_(1.0, max(1.0, time - 1.0)).log_()
+    margin = min(0.5, 1 / len(bias))  # 0.5: the interval of a single unit is one point
+    return drawn.uniform_(margin, 1 - margin).logit_()
 
 
 def gates_of(layer: nn.Module) -> type[tuple[Tensor, ...]] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Schedule = Literal["one-cycle", "constant"]
-Init = Literal["torch", "orthogonal", "chrono"]
+Init = Literal["torch", "orthogonal", "chrono", "uniform-gate"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,10 @@ def test_both_spellings_of_an_option_are_accepted(argument: str, name: str) -> N
         (["--learning-rate", "fast"], "--learning-rate is 'fast': expected a number"),
         (["--cell", "lsm"], "--cell is 'lsm': expected rnn, gru or lstm"),
         (["--device=tpu"], "--device is 'tpu': expected auto, cpu, cuda or mps"),
-        (["--init", "zero"], "--init is 'zero': expected torch, orthogonal or chrono"),
+        (
+            ["--init", "zero"],
+            "--init is 'zero': expected torch, orthogonal, chrono or uniform-gate",
+        ),
         (["--hidden-size"], "--hidden-size has no value: expected an integer"),
         (["--hidden-size", "--seed", "1"], "--hidden-size has no value: expected an integer"),
         (["--data-dir"], "--data-dir has no value: expected a path"),

@@ -25,7 +25,7 @@ def initialized(package: object, kind: str, scheme: str, **options: object) -> n
 
 
 @EACH
-@pytest.mark.parametrize("scheme", ["torch", "orthogonal", "chrono"])
+@pytest.mark.parametrize("scheme", ["torch", "orthogonal", "chrono", "uniform-gate"])
 def test_every_implementation_has_the_same_weights(kind: str, scheme: str) -> None:
     states, generators = [], []
     for package in PACKAGES:
@@ -46,7 +46,7 @@ def test_torch_leaves_the_weights_of_torch_nn(kind: str) -> None:
 
 
 @EACH
-@pytest.mark.parametrize("scheme", ["orthogonal", "chrono"])
+@pytest.mark.parametrize("scheme", ["orthogonal", "chrono", "uniform-gate"])
 def test_the_recurrent_weights_of_each_gate_are_orthogonal(kind: str, scheme: str) -> None:
     before = initialized(scratch_cells, kind, "torch").state_dict()
     state = initialized(scratch_cells, kind, scheme).state_dict()
@@ -88,6 +88,47 @@ def test_chrono_biases_of_a_gru() -> None:
     assert ((z >= 0) & (z <= math.log(99))).all()
     for zero in (r, n, state["bias_hh_l0"]):
         assert (zero == 0).all()
+
+
+def kept_share(kind: str, scheme: str, units: int, time: int) -> tuple[torch.Tensor, ...]:
+    """σ of the bias of the gate that keeps the state; then the biases of each gate."""
+    torch.manual_seed(5)
+    layer = getattr(scratch_cells, kind)(1, units, dtype=torch.float64)
+    initialize(layer, scheme, time)
+    gates = (layer.bias_ih_l0 + layer.bias_hh_l0).detach().chunk(GATES[kind])
+    return torch.sigmoid(gates[1]), *gates  # forget gate of an LSTM, update gate of a GRU
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_uniform_gates_are_uniform_from_1_over_h_to_1_minus_that(kind: str) -> None:
+    units = 500
+    f, *gates = kept_share(kind, "uniform-gate", units, time=7)
+    assert 1 / units <= f.min()
+    assert f.max() <= 1 - 1 / units
+    # Kolmogorov and Smirnov: a uniform sample of 500 is nearer than this with probability 0.999
+    steps = torch.arange(1, units + 1) / units
+    assert (f.sort().values - steps).abs().max() < 1.95 / units**0.5
+    expected = {"LSTM": -gates[1], "GRU": torch.zeros(units, dtype=torch.float64)}[kind]
+    assert torch.equal(gates[0], expected)  # input gate; reset gate
+    for zero in gates[2:]:
+        assert (zero == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_chrono_steps_are_uniform_between_1_and_time_minus_1(kind: str) -> None:
+    units, time = 500, 784
+    f, *_ = kept_share(kind, "chrono", units, time)
+    steps = 1 / (1 - f) - 1  # T of eq. 16: a gate T / (T + 1) forgets in about T + 1 steps
+    assert steps.min() >= 1 - 1e-9
+    assert steps.max() <= time - 1 + 1e-6
+    shares = ((steps - 1) / (time - 2)).sort().values
+    assert (shares - torch.arange(1, units + 1) / units).abs().max() < 1.95 / units**0.5
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_uniform_gates_are_finite_for_one_unit(kind: str) -> None:
+    f, *_ = kept_share(kind, "uniform-gate", 1, time=7)
+    assert f.item() == 0.5
 
 
 def test_chrono_is_finite_for_a_sequence_of_one_step() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from command_line.errors import ConfigError
+from sequenced_mnist import SEQUENCES, to_sequences
 from shared_interface import ImplementationError, SequenceClassifier
 from tests.helpers.paths import ROOT
 from training_loop.config import Config
@@ -41,6 +42,22 @@ def test_the_layer_has_the_sizes_of_the_configuration() -> None:
     assert (model.layer.dropout, model.layer.bidirectional) == (0.25, True)
     assert model.training
     assert model(torch.randn(5, 7, 3)).shape == (5, 4)
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+@pytest.mark.parametrize("implementation", ["scratch", "builtin"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_readout_reads_the_output_of_the_last_step_only(
+    sequence: str, implementation: str, cell: str
+) -> None:
+    images = torch.randint(256, (3, 5, 5), dtype=torch.uint8)
+    x = to_sequences(images, sequence)
+    torch.manual_seed(0)
+    config = Config(cell=cell, implementation=implementation, hidden_size=6)
+    model = build_model(config, x.size(2), num_classes=4)
+    output, _ = model.layer(x)
+    last = output[:, -1].detach()
+    torch.testing.assert_close(model(x), model.readout(last), rtol=0, atol=1e-6)
 
 
 def test_checking_the_output_does_not_use_the_random_generator() -> None:
