@@ -44,7 +44,7 @@ def test_an_interrupted_run_is_resumed_though_others_fail(
 
 @pytest.mark.slow
 def test_sigterm_ends_the_runs_with_a_checkpoint(tmp_path: Path) -> None:
-    """A run that goes on after its command would be in the way of the next command."""
+    """A run that continues after its command would hold the folder that the next command needs."""
     program = (
         "from pathlib import Path; from benchmarks.training_runs import *;"
         "from command_line.program import clean_exit\n"
