@@ -36,6 +36,12 @@ rows of the batch among which to share that cost."""
 MIN_PARALLEL_MULTIPLY_ADDS = 2**20
 """Multiply-adds below which one thread is used: starting a second takes longer than it saves."""
 
+MIN_ROWS_OF_A_THREAD = 6
+"""Rows of the batch that each thread needs to use its registers well: those of a tile."""
+
+MIN_SHARED_STEP = 2**19
+"""Multiply-adds of the recurrent product of a step that threads share: waiting takes about 1 µs."""
+
 
 def c_problem(input: Tensor) -> str | None:
     """Why the C kernels cannot run for an input, or None if they can."""
@@ -116,7 +122,7 @@ class CKernel(CellKernel):
         return columns + -columns % self._constant("lanes")
 
     def _pack(self, function: str, *elements: int) -> tuple[Tensor, Tensor]:
-        """Panels of W_ih and W_hh with these numbers of elements."""
+        """Panels of W_ih and W_hh, with as many ``elements``."""
         w_ih, w_hh = self.w_ih.contiguous(), self.w_hh.contiguous()
         panels = tuple(BUFFER_POOL.empty(count, like=w_ih) for count in elements)
         large = w_ih.numel() + w_hh.numel() >= MIN_PARALLEL_MULTIPLY_ADDS
@@ -131,7 +137,8 @@ class CKernel(CellKernel):
             **_addresses(panels),
         )
         getattr(self.library, function)(ctypes.byref(args))
-        return panels
+        w_ih, w_hh = panels
+        return w_ih, w_hh
 
     def _call(self, function: str, block: Block, **addresses: int) -> None:
         """Call a function of the library on a block.
@@ -142,16 +149,19 @@ class CKernel(CellKernel):
         input = _contiguous_rows(block.input)
         step_stride, row_stride, _ = _strides(input)
         packed = block.packed
+        batch = block.h_after.size(1) if packed is None else packed.batch
+        if packed is None and batch == 1:
+            row_stride = step_stride  # consecutive steps are rows of one product
         args = SequenceArgs(
             T=len(block.order),
-            B=block.h_after.size(1) if packed is None else packed.batch,
+            B=batch,
             I=input.size(-1),
             H=block.h_after.size(-1),
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
             threads=self._threads(block),
-            share_units=self._shares_units(block),
+            share_units=self._shares_units(batch),
             offsets=None if packed is None else packed.offsets[1:].ctypes.data,
             needs_backward=block.needs_backward,
             input=input.data_ptr(),
@@ -172,9 +182,15 @@ class CKernel(CellKernel):
         multiply_adds = rows * (self.w_ih.numel() + self.w_hh.numel())
         return 1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
 
-    def _shares_units(self, block: Block) -> bool:
-        """Whether threads share the units: each reads a part of the weights, and all rows."""
-        return False
+    def _shares_units(self, batch: int) -> bool:
+        """Whether threads share the units of every step, and wait for each other after it.
+
+        Otherwise they share the rows, and each of them reads all of the weights.
+        """
+        weights = self.w_ih.numel() + self.w_hh.numel()
+        few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
+        large_step = batch * self.w_hh.numel() >= MIN_SHARED_STEP
+        return large_step and (few_rows or weights > CORE_CACHE_ELEMENTS)
 
     def _constant(self, name: str) -> int:
         return ctypes.c_int64.in_dll(self.library, name).value

@@ -37,7 +37,7 @@ INLINE void multiply_rows(const int rows, const int vectors, const stored *x, in
             sums[r][v] = a[r][v];
 }
 
-/* The same with numbers of rows and vectors that are known only at run time. */
+/* The same with as many rows and vectors as are known only at run time. */
 static void multiply_tile(int rows, int vectors, const stored *x, int64_t x_row_stride,
                           int64_t element_stride, int64_t depth, const stored *panel,
                           vector (*sums)[VECTORS])
