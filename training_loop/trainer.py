@@ -76,7 +76,7 @@ class Trainer:
 
     Attributes:
         model, optimizer: as returned by accelerate.
-        plain_model: the model without accelerate's wrappers.
+        plain_model, plain_optimizer: the same without accelerate's wrappers.
         schedule: the learning-rate schedule.
         weights: the model's parameters, by their names in its ``state_dict``.
         step: optimizer steps taken in the run.
@@ -98,7 +98,7 @@ class Trainer:
         betas = (0.9, config.beta2)
         optimizer = EagerAdam(model.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         self.schedule = make_schedule(config, optimizer, config.epochs * self.steps_per_epoch)
-        self.plain_model = model
+        self.plain_model, self.plain_optimizer = model, optimizer
         # Without device_placement, accelerate imports sharded tensors to decide it.
         self.model, self.optimizer = accelerator.prepare(
             model, optimizer, device_placement=[True, True]
@@ -159,10 +159,15 @@ class Trainer:
         loss = F.cross_entropy(logits, batch.labels, reduction="sum") / batch.size
         self.accelerator.backward(loss * self.accelerator.num_processes)
         norms = self._clip()
-        self.optimizer.step()
-        if not self.optimizer.step_was_skipped:  # fp16's loss scaling skips it on an overflow
+        if self.accelerator.scaler is None:
+            # accelerate's wrapper would look for an optional package twice, in every step.
+            self.plain_optimizer.step()
             self.schedule.step()
-        self.optimizer.zero_grad()
+        else:
+            self.optimizer.step()
+            if not self.optimizer.step_was_skipped:  # fp16's loss scaling skips an overflow
+                self.schedule.step()
+        self.plain_optimizer.zero_grad()
         self.step += 1
         self._unread.append((loss.detach(), norms))
 
