@@ -84,11 +84,11 @@ def test_the_wheel_contains_every_file_of_the_packages(wheel: Path) -> None:
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".py", ".c", ".html", ".css", ".js", ".typed"}
+        if path.suffix in {".py", ".c", ".h", ".html", ".css", ".js", ".typed"}
     }
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == expected | {"train.py"}
-    assert "scratch_cells/backends/c_kernels.c" in names
+    assert "scratch_cells/backends/c_kernels/kernels.c" in names
 
 
 @pytest.mark.slow

@@ -75,5 +75,5 @@ def test_every_top_level_folder_is_listed() -> None:
 def test_every_file_of_scratch_cells_is_listed() -> None:
     listed = set(listed_paths())
     for file in (ROOT / "scratch_cells").rglob("*"):
-        if file.suffix in {".py", ".c", ".md"}:
+        if file.suffix in {".py", ".c", ".h", ".md"}:
             assert file in listed, file

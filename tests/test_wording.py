@@ -25,7 +25,7 @@ FOLDERS = (
     "tests",
     "training_loop",
 )
-ENDINGS = {".py", ".md", ".c", ".js", ".css", ".html", ".sh", ".toml", ".yml", ".yaml"}
+ENDINGS = {".py", ".md", ".c", ".h", ".js", ".css", ".html", ".sh", ".toml", ".yml", ".yaml"}
 EXCEPT = (
     "tests/helpers/banned_phrases.py",
     "tests/test_wording.py",

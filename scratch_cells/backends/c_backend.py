@@ -2,7 +2,7 @@
 
 In the ``bptt`` backend a time step takes about ten tensor operations, and the time is dominated by
 the overhead of each operation: a call from Python, a round trip through the cache, and the
-distribution of the work over the threads. In ``c_kernels.c`` a time step is one pass over the data,
+distribution of the work over the threads. In ``c_kernels/`` a time step is one pass over the data,
 and a thread computes all steps for its rows of the batch, including the input's projection and its
 gradient.
 """
@@ -54,7 +54,7 @@ def c_is_slower(weights: int, batch: int) -> bool:
 
 
 class CKernel(CellKernel):
-    """A kernel whose forward and backward pass are one function of ``c_kernels.c`` each."""
+    """A kernel whose forward and backward pass are one function of ``c_kernels/`` each."""
 
     prefix: ClassVar[str]
     """The two functions are called ``prefix``_forward and ``prefix``_backward."""

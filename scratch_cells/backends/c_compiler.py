@@ -1,6 +1,6 @@
 """Compile, cache and load the C kernels.
 
-GCC compiles ``c_kernels.c`` for the processor of this machine when it is first needed, which takes
+GCC compiles ``c_kernels/`` for the processor of this machine when it is first needed, which takes
 a second or two. The library is cached in ``$XDG_CACHE_HOME/recurrent-by-hand``, by default in
 ``~/.cache/recurrent-by-hand``.
 """
@@ -20,7 +20,9 @@ from pathlib import Path
 
 import torch
 
-SOURCE = Path(__file__).with_name("c_kernels.c")
+SOURCE = Path(__file__).parent / "c_kernels" / "kernels.c"
+"""The file that GCC compiles. It includes the other files of its folder."""
+
 TYPES = {torch.float32: "float", torch.float64: "double"}
 MAX_GCC_SECONDS = 60
 """Seconds after which GCC is ended. It takes one or two."""
@@ -91,7 +93,8 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
     if "__AVX2__" not in macros or "__FMA__" not in macros:
         return None, "the C backend needs a processor with AVX2 and FMA"
     # The predefined macros include the compiler's version and the processor's features.
-    hashed = "\n".join([*command[1:], macros, SOURCE.read_text("utf-8")])
+    sources = [path.read_text("utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]"))]
+    hashed = "\n".join([*command[1:], macros, *sources])
     name = f"kernels_{TYPES[dtype]}_{hashlib.sha256(hashed.encode()).hexdigest()[:16]}.so"
     path = _cache_folder() / name
     if not _is_complete(path):
@@ -131,7 +134,7 @@ def check_sequence_args(library: ctypes.CDLL) -> None:
         in_c[fields[index].name.decode()] = fields[index].offset
         index += 1
     if in_c != in_python or fields[index].offset != ctypes.sizeof(SequenceArgs):
-        raise RuntimeError("SequenceArgs in c_kernels.c differs from the one in c_compiler.py")
+        raise RuntimeError("SequenceArgs in c_kernels/ differs from the one in c_compiler.py")
 
 
 def _compile(command: list[str], path: Path) -> None:

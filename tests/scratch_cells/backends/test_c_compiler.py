@@ -120,10 +120,10 @@ def test_without_gcc_bptt_runs(tmp_path: Path, run_layer: RunLayer) -> None:
 def test_a_failing_gcc_gives_one_warning_with_its_message(
     tmp_path: Path, run_layer: RunLayer
 ) -> None:
-    path = path_with_gcc(tmp_path / "bin", 'echo "c_kernels.c: no space left" >&2; exit 1')
+    path = path_with_gcc(tmp_path / "bin", 'echo "kernels.c: no space left" >&2; exit 1')
     backend, (warning,) = run_layer(tmp_path, PATH=path)
     assert backend == "bptt"
-    message = "the C backend is not available: c_kernels.c: no space left. A slower backend"
+    message = "the C backend is not available: kernels.c: no space left. A slower backend"
     assert message in warning
     assert list((tmp_path / "recurrent-by-hand").glob("*")) == []
 
@@ -510,13 +510,15 @@ def test_no_access_is_out_of_bounds_and_no_behaviour_undefined(tmp_path: Path) -
 def test_swapped_fields_of_the_c_structure_are_detected(
     first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unoptimized: None
 ) -> None:
-    source = SOURCE.read_text("utf-8")
+    folder = tmp_path / "c_kernels"
+    shutil.copytree(SOURCE.parent, folder)
+    arguments = folder / "arguments.h"
+    source = arguments.read_text("utf-8")
     assert source.count(f"{first},") == 1
-    changed = tmp_path / "c_kernels.c"
-    changed.write_text(source.replace(f"{first},", f"{second},"), "utf-8")
-    monkeypatch.setattr(c_compiler, "SOURCE", changed)
+    arguments.write_text(source.replace(f"{first},", f"{second},"), "utf-8")
+    monkeypatch.setattr(c_compiler, "SOURCE", folder / SOURCE.name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.warns(UserWarning, match="SequenceArgs in c_kernels.c differs"):
+    with pytest.warns(UserWarning, match="SequenceArgs in c_kernels/ differs"):
         library, reason = load_library.__wrapped__(torch.float32)
     assert library is None
     assert "SequenceArgs" in reason
@@ -531,5 +533,5 @@ def test_swapped_fields_of_the_python_structure_are_detected(
     fields[0], fields[1] = fields[1], fields[0]
     swapped = type("SequenceArgs", (ctypes.Structure,), {"_fields_": tuple(fields)})
     monkeypatch.setattr(c_compiler, "SequenceArgs", swapped)
-    with pytest.raises(RuntimeError, match=r"SequenceArgs in c_kernels\.c differs"):
+    with pytest.raises(RuntimeError, match=r"SequenceArgs in c_kernels/ differs"):
         check_sequence_args(library)

@@ -1,0 +1,50 @@
+/* The C backend's kernels: forward and backward pass of a block of time steps. c_backend.py calls
+ * them.
+ *
+ * Batch rows are independent, so each thread computes all steps for some of the rows, and no thread
+ * waits for another. In each step a kernel works on tiles of a few rows and a few units: it
+ * accumulates their part of both matrix products in registers, and computes gates and states there,
+ * before it writes anything to memory.
+ *
+ * The equations and letters are those of torch_backend.py. Also: T steps of the block, B batch
+ * size, I input_size, H hidden_size, G number of gates. Compiled for float and, with -DDOUBLE, for
+ * double.
+ *
+ *     vectors.h             vectors, loads and stores
+ *     activations.h         σ and tanh
+ *     arguments.h           the arguments of a kernel, and tiles
+ *     products.h            matrix products of a tile
+ *     weight_gradients.h    dW_ih and dW_hh
+ *     passes.h              loops over time
+ *     rnn.h gru.h lstm.h    the cells
+ *
+ * The headers hold all of the code, in one translation unit: the functions of the inner loops are
+ * inlined for constant sizes.
+ */
+
+#include <stddef.h>
+
+#include "gru.h"
+#include "lstm.h"
+#include "rnn.h"
+#include "weight_gradients.h"
+
+/* For the panels, which c_backend.py packs and allocates. */
+const int64_t lanes = LANES, vectors = VECTORS, panel_elements = DEPTH * UNITS;
+
+/* The layout of SequenceArgs, which c_compiler.py compares with the structure in c_backend.py. */
+typedef struct {
+    const char *name;
+    int64_t offset;                         /* in bytes */
+} Field;
+
+#define FIELD(name) {#name, offsetof(SequenceArgs, name)}
+const Field sequence_args_fields[] = {
+    FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
+    FIELD(threads), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b), FIELD(b_hn),
+    FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
+    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after),
+    FIELD(c_step_stride), FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride),
+    FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih),
+    FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
+};

@@ -1,0 +1,75 @@
+/* The LSTM. */
+
+#pragma once
+
+#include "activations.h"
+#include "passes.h"
+
+/* Pointer to row r of the tile in c_before or c_after. */
+INLINE real *c_ptr(real *c, const SequenceArgs *args, Tile tile, int r)
+{
+    return row_ptr(c, args, tile, r) + tile.t * args->c_step_stride;
+}
+
+/* i, f, o = σ(W_ih x + W_hh h + b), g = tanh(W_ih x + W_hh h + b), each with its own rows of the
+ * weights; c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c). */
+INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
+{
+    int64_t H = args->H;
+    Sums a;
+    load_biases(args, tile, rows, 4, a);
+    multiply_x(args, tile, rows, 4, a);
+    multiply_h(args, tile, rows, 4, a);
+    for (int r = 0; r < rows; r++) {
+        vector i = sigmoid(a[r][0]);
+        vector f = sigmoid(a[r][1]);
+        vector g = tanh_of(a[r][2]);
+        vector o = sigmoid(a[r][3]);
+        vector c = load(c_ptr(args->c_before, args, tile, r), tile.n);
+        c = f * c + i * g;
+        vector tanh_c = tanh_of(c);
+        store(c_ptr(args->c_after, args, tile, r), tile.n, c);
+        store(element_ptr(args->h_after, args, tile, r, 1), tile.n, o * tanh_c);
+        if (args->needs_backward) {
+            real *gates = element_ptr(args->gates, args, tile, r, 4);
+            store(gates, tile.n, i);
+            store(gates + H, tile.n, f);
+            store(gates + 2 * H, tile.n, g);
+            store(gates + 3 * H, tile.n, o);
+            store(element_ptr(args->extra, args, tile, r, 1), tile.n, tanh_c);
+        }
+    }
+}
+
+/* di, df, dg, do, and dc_{t-1}. */
+INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
+{
+    int64_t H = args->H;
+    const real *gates = element_ptr(args->gates, args, tile, 0, 4);
+    stored *d = d_ptr(args, tile);
+    vector i = load(gates, tile.n);
+    vector f = load(gates + H, tile.n);
+    vector g = load(gates + 2 * H, tile.n);
+    vector o = load(gates + 3 * H, tile.n);
+    vector tanh_c = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
+    vector c_before = load(c_ptr(args->c_before, args, tile, 0), tile.n);
+    vector dh = load_dh(args, tile);
+    vector dc = load(row_ptr(args->dc, args, tile, 0), tile.n);
+    dc += o * (1 - tanh_c * tanh_c) * dh;
+    store(d, tile.n, g * i * (1 - i) * dc);
+    store(d + H, tile.n, c_before * f * (1 - f) * dc);
+    store(d + 2 * H, tile.n, i * (1 - g * g) * dc);
+    store(d + 3 * H, tile.n, tanh_c * o * (1 - o) * dh);
+    store(row_ptr(args->dc, args, tile, 0), tile.n, f * dc);
+    store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
+}
+
+void lstm_forward(const SequenceArgs *args)
+{
+    FOR_EACH_THREAD(forward_pass(lstm_forward_tile, args, from, to, LANES))
+}
+
+void lstm_backward(const SequenceArgs *args)
+{
+    FOR_EACH_THREAD(backward_pass(lstm_backward_row, args, from, to))
+}

@@ -1,0 +1,69 @@
+/* The RNN. */
+
+#pragma once
+
+#include "activations.h"
+#include "passes.h"
+
+/* h = tanh(W_ih x + W_hh h + b); with relu, max(0, ...). */
+INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int relu)
+{
+    Sums a;
+    load_sums(a, args->b + tile.unit, 0, rows, tile.n);
+    multiply_x(args, tile, rows, VECTORS, a);
+    multiply_h(args, tile, rows, VECTORS, a);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < VECTORS; v++)
+            a[r][v] = relu ? select(a[r][v] < 0, broadcast(0), a[r][v]) : tanh_of(a[r][v]);
+    store_sums(element_ptr(args->h_after, args, tile, 0, 1), args->H, rows, tile.n, a);
+}
+
+/* da = (1 - h²) ⊙ dh; with relu, dh where h > 0, else 0. */
+INLINE void rnn_backward_row(const SequenceArgs *args, Tile tile, int relu)
+{
+    vector h = load(element_ptr(args->h_after, args, tile, 0, 1), tile.n);
+    vector dh = load_dh(args, tile);
+    vector da = relu ? select(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
+    store(d_ptr(args, tile), tile.n, da);
+    store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
+}
+
+INLINE void rnn_tanh_forward_tile(const SequenceArgs *args, Tile tile, int rows)
+{
+    rnn_forward_tile(args, tile, rows, 0);
+}
+
+INLINE void rnn_tanh_backward_row(const SequenceArgs *args, Tile tile)
+{
+    rnn_backward_row(args, tile, 0);
+}
+
+INLINE void rnn_relu_forward_tile(const SequenceArgs *args, Tile tile, int rows)
+{
+    rnn_forward_tile(args, tile, rows, 1);
+}
+
+INLINE void rnn_relu_backward_row(const SequenceArgs *args, Tile tile)
+{
+    rnn_backward_row(args, tile, 1);
+}
+
+void rnn_tanh_forward(const SequenceArgs *args)
+{
+    FOR_EACH_THREAD(forward_pass(rnn_tanh_forward_tile, args, from, to, VECTORS * LANES))
+}
+
+void rnn_tanh_backward(const SequenceArgs *args)
+{
+    FOR_EACH_THREAD(backward_pass(rnn_tanh_backward_row, args, from, to))
+}
+
+void rnn_relu_forward(const SequenceArgs *args)
+{
+    FOR_EACH_THREAD(forward_pass(rnn_relu_forward_tile, args, from, to, VECTORS * LANES))
+}
+
+void rnn_relu_backward(const SequenceArgs *args)
+{
+    FOR_EACH_THREAD(backward_pass(rnn_relu_backward_row, args, from, to))
+}

@@ -1,0 +1,68 @@
+/* Vectors of float or double, and how many of them a tile has.
+ *
+ * Vectors are GCC's vector extension: operators work on each lane, a cast between two vector types
+ * keeps the bits, and a comparison gives a lane of ones where it is true and of zeros elsewhere.
+ */
+
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#ifdef DOUBLE
+typedef double real;
+typedef int64_t integer;
+#else
+typedef float real;
+typedef int32_t integer;
+#endif
+
+/* Register blocking: a tile accumulates ROWS x VECTORS vectors. A processor has 32 vector registers
+ * with AVX-512, and 16 without. */
+#ifdef __AVX512F__
+enum { BYTES = 64, ROWS = 6, VECTORS = 4 };
+#else
+enum { BYTES = 32, ROWS = 3, VECTORS = 4 };
+#endif
+enum { LANES = BYTES / sizeof(real) };
+typedef real vector __attribute__((vector_size(BYTES)));
+typedef integer integers __attribute__((vector_size(BYTES)));
+typedef vector Sums[ROWS][VECTORS];
+
+/* The type of the factors of a product: x, h, d and the weights. The sums are real. */
+typedef real stored;
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 8") for
+
+/* Load min(n, LANES) elements; the other lanes are 0. */
+INLINE vector load(const real *from, int64_t n)
+{
+    vector x = {0};
+    if (n >= LANES)
+        memcpy(&x, from, BYTES);
+    else if (n > 0)
+        memcpy(&x, from, n * sizeof(real));
+    return x;
+}
+
+/* Store min(n, LANES) elements. */
+INLINE void store(real *to, int64_t n, vector x)
+{
+    if (n >= LANES)
+        memcpy(to, &x, BYTES);
+    else if (n > 0)
+        memcpy(to, &x, n * sizeof(real));
+}
+
+/* x in every lane. */
+INLINE vector broadcast(real x)
+{
+    return x - (vector){0};
+}
+
+/* a where the mask is ones, b where it is zeros. */
+INLINE vector select(integers where, vector a, vector b)
+{
+    return (vector)((where & (integers)a) | (~where & (integers)b));
+}
