@@ -80,6 +80,8 @@ def apply_operator(
     if is_traced_for_onnx():
         outputs, *rest = traced_operator(kind, input, w_ih, w_hh, b_ih, b_hh, initial, reverse)
         return outputs, whole(rest)
+    if torch.compiler.is_exporting():
+        translate_in_onnx_export(sequence._opoverload)
     outputs, *rest = sequence(
         input, w_ih, w_hh, b_ih, b_hh, initial, f"{kind} {backend}", reverse, save
     )
@@ -322,4 +324,3 @@ def _no_second_gradient(ctx: Any, *d_gradients: Any) -> Any:
 
 
 sequence_gradient.register_autograd(_no_second_gradient)
-translate_in_onnx_export(sequence._opoverload)

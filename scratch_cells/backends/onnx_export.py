@@ -5,11 +5,11 @@ rows have the order n (RNN), z, r, n (GRU) and i, o, f, g (LSTM), one operand ho
 weights and states have a leading dimension of directions, D = 1.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import ProxyTorchDispatchMode
 
 from scratch_cells.recording import is_traced
 
@@ -22,12 +22,14 @@ ROWS = {"gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
 ACTIVATIONS = {"rnn_tanh": "Tanh", "rnn_relu": "Relu"}
 
 
+@cache
 def translate_in_onnx_export(operator: Any) -> None:
     """Make ``torch.onnx.export`` record ONNX's operators in the place of an operator.
 
     Args:
         operator: an overload with the arguments of ``sequence``.
     """
+    from torch.fx.experimental.proxy_tensor import ProxyTorchDispatchMode  # takes a second
 
     @operator.py_impl(ProxyTorchDispatchMode)  # type: ignore[untyped-decorator]  # part of torch
     def _(mode: Any, *arguments: Any) -> Any:
@@ -143,3 +145,34 @@ def traced_operator(
         False,  # batch_first
     )
     return [outputs.flip(0) if reverse else outputs, *(part.squeeze(0) for part in final)]
+
+
+def is_exported_to_onnx() -> bool:
+    """Whether ``torch.onnx.export`` runs."""
+    return bool(torch.onnx.is_in_onnx_export())
+
+
+def check_length_is_kept(what: str, input: Tensor) -> None:
+    """Raise if ``torch.onnx.export`` records a loop, but the number of time steps is to be free.
+
+    ``torch.onnx.export`` writes a file for the length of the example then, without an error.
+
+    Args:
+        what: what the loop computes, such as ``GRUCell by the reference loop``.
+        input: what the loop reads, (T, ...).
+
+    Raises:
+        RuntimeError: it does.
+    """
+    if not torch.compiler.is_exporting():
+        return
+    from scratch_cells.backends.compiler_constants import constant_is_exported_to_onnx
+
+    if constant_is_exported_to_onnx() and (
+        torch.compiler.is_dynamo_compiling() or isinstance(input.size(0), torch.SymInt)
+    ):
+        raise RuntimeError(
+            f"torch.onnx.export cannot record {what} for a dynamic number of time steps. RNN, GRU "
+            'and LSTM accept any length in float32, with backend="auto" and without proj_size, '
+            "reset and hooks. Declare the time axis as static to export this length alone"
+        )
