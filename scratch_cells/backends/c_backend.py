@@ -92,7 +92,8 @@ class CKernel(CellKernel):
         return w.new_zeros(w.shape)
 
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
-        panels = d.new_empty(self._threads(block) * self._constant("panel_elements"))
+        threads = self._threads(block)
+        panels = d.new_empty(threads * self.library.panel_elements(len(d_w_hh), threads))
         args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
         args |= {"d": d.data_ptr(), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)

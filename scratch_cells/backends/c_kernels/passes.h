@@ -28,6 +28,7 @@ INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, int64_t t
 INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, int64_t from, int64_t to,
                          int max_units)
 {
+    make_first_factors(args, args->reverse ? args->T - 1 : 0, from, to);
     for (int64_t step = 0; step < args->T; step++) {
         int64_t t = args->reverse ? args->T - 1 - step : step;
         for_each_tile(kernel, args, t, from, to, max_units, args->H);
