@@ -73,7 +73,7 @@ def gradient_by_reference_loop(
         cell = CELLS[ctx.kind]()
         cell.input_to_hidden = partial(linear, weight=w_ih, bias=b_ih)
         cell.hidden_to_hidden = partial(linear, weight=w_hh, bias=b_hh)
-        outputs, final = unroll(cell, input, whole(state), None, ctx.reverse)
+        outputs, final = unroll(cell, input, whole(state), ctx.batch_sizes, ctx.reverse)
     returned, d_returned = zip(
         *(
             (r, d)

@@ -22,7 +22,7 @@ INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int 
 /* da = (1 - h²) ⊙ dh; with relu, dh where h > 0, else 0. */
 INLINE void rnn_backward_row(const SequenceArgs *args, Tile tile, int relu)
 {
-    vector h = load(element_ptr(args->h_after, args, tile, 0, 1), tile.n);
+    vector h = load(after_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
     vector da = relu ? blend(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
     store_factors(d_ptr(args, tile), tile.n, da);
