@@ -68,7 +68,8 @@ class PackedRows:
 
     def steps(self, data: Tensor) -> tuple[Tensor, ...]:
         """One view for each time step of a tensor that has the rows of x."""
-        return data.split(self.batch_sizes)
+        steps: tuple[Tensor, ...] = data.split(self.batch_sizes)
+        return steps
 
     def steps_of_states(self, states: Tensor, earlier: bool) -> tuple[Tensor, ...]:
         """One view of the rows of each time step, or of the same sequences one step earlier.
@@ -78,11 +79,8 @@ class PackedRows:
             earlier: whether the rows of the step before are returned.
         """
         starts = self.offsets[:-2] if earlier else self.offsets[1:-1]
-        starts = (starts - starts[0]).tolist()
-        sizes = self.batch_sizes
-        return tuple(
-            states[start : start + size] for start, size in zip(starts, sizes, strict=True)
-        )
+        places = zip((starts - starts[0]).tolist(), self.batch_sizes, strict=True)
+        return tuple(states[start : start + size] for start, size in places)
 
     def part(self, first: int, end: int) -> "PackedRows":
         """The rows of the steps from ``first`` to ``end``, without ``end``."""

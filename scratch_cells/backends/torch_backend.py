@@ -73,8 +73,7 @@ class RNNTanhKernel(TorchKernel):
     def loop_forward(self, block: Block) -> None:
         recurrent = self.recurrent
         a = block.steps(block.gates)
-        h_before = block.steps_before(block.h_before)
-        h_after = block.steps_after(block.h_after)
+        h_before, h_after = block.h_steps()
         for t in block.order:
             self.activate(recurrent.add(h_before[t], to=a[t]), out=h_after[t])
 
@@ -83,7 +82,7 @@ class RNNTanhKernel(TorchKernel):
     ) -> None:
         (dh,) = map(block.active_rows, d_state)
         recurrent_backward = self.recurrent_backward
-        h_after, da = block.steps_after(block.h_after), block.steps(d)
+        (_, h_after), da = block.h_steps(), block.steps(d)
         d_outputs_t = None if d_outputs is None else block.steps(d_outputs)
         for t in reversed(block.order):
             if d_outputs_t is not None:
@@ -147,8 +146,7 @@ class GRUKernel(TorchKernel):
         recurrent_r_z, recurrent_n = self.recurrent_r_z, self.recurrent_n
         r_z = block.steps(block.gates[..., : 2 * self.w_hh.size(1)])
         r, z, n = map(block.steps, block.gates.chunk(3, dim=-1))
-        m, h_before = block.steps(block.extra), block.steps_before(block.h_before)
-        h_after = block.steps_after(block.h_after)
+        m, (h_before, h_after) = block.steps(block.extra), block.h_steps()
         for t in block.order:
             h = h_before[t]
             recurrent_r_z.add(h, to=r_z[t]).sigmoid_()
@@ -204,8 +202,7 @@ class LSTMKernel(TorchKernel):
         a = block.steps(block.gates)
         i, f, g, o = map(block.steps, block.gates.chunk(4, dim=-1))
         i_f = block.steps(block.gates[..., : len(self.w_hh) // 2])
-        h_before, c_before = map(block.steps_before, (block.h_before, block.c_before))
-        h_after, c_after = map(block.steps_after, (block.h_after, block.c_after))
+        (h_before, h_after), (c_before, c_after) = block.h_steps(), block.c_steps()
         tanh_c = block.steps(block.extra)
         for t in block.order:
             recurrent.add(h_before[t], to=a[t])
