@@ -3,7 +3,7 @@
 Each is a drop-in replacement for the class of torch.nn that has the same name.
 """
 
-from dataclasses import replace
+import dataclasses
 from functools import cache
 from typing import Any, ClassVar
 
@@ -22,7 +22,9 @@ from scratch_cells.parameters import (
     draw_uniform,
     dtype_of,
     is_sharded,
+    replaced,
     resident_weight,
+    submodule,
 )
 from scratch_cells.rnn import RNNCell
 from scratch_cells.sequence import Packed, Sequence, time_major
@@ -192,7 +194,9 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         index = names.index(slowest)
         if len(set(names)) == 1:
             return selections[index]
-        return replace(selections[index], reason=f"cells.{index}: {selections[index].reason}")
+        return dataclasses.replace(
+            selections[index], reason=f"cells.{index}: {selections[index].reason}"
+        )
 
     def _run_cell(
         self,
@@ -208,7 +212,9 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
     ) -> tuple[Tensor | PackedSequence, State]:
         """Read a sequence; ``unroll`` runs each cell over it."""
-        with self.computing_with_own_values():
+        if self.share_weights():
+            return self._run(input, hx, unroll)
+        with replaced(self._own_values()):
             return self._run(input, hx, unroll)
 
     def _run(
@@ -218,13 +224,14 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         state = self.initial_state(sequence, input, hx)
         directions = 2 if self.bidirectional else 1
         data = sequence.data  # (T, B, I) or (ΣT, I)
+        cells = self._each_cell()
         finals = []
         for layer in range(self.num_layers):
             outputs = []
             for direction in range(directions):
                 index = layer * directions + direction
                 output, final = unroll(
-                    self.cells[index],  # type: ignore[arg-type]  # a ModuleList of cells
+                    cells[index],  # type: ignore[arg-type]  # a ModuleList of cells
                     data,
                     map_state(lambda part, index=index: part[index], state),
                     sequence.batch_sizes,
@@ -242,7 +249,8 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         self, sequence: Sequence, input: Tensor | PackedSequence, hx: State | None
     ) -> State:
         """Return the initial state, (L*D, B, size) each part: validated ``hx``, or zeros."""
-        first = self.cells[0]
+        cells = self._each_cell()
+        first = cells[0]
         assert isinstance(first, Cell)
         packed = isinstance(sequence, Packed)
         given = None
@@ -251,12 +259,15 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             if not packed:
                 check_state_dim(input, given)  # type: ignore[arg-type]  # not packed: a Tensor
         check_input(
-            sequence.data, 2 if packed else 3, self.input_size, dtype_of(first.input_to_hidden)
+            sequence.data,
+            2 if packed else 3,
+            self.input_size,
+            dtype_of(submodule(first, "input_to_hidden")),
         )
-        sizes = [(len(self.cells), sequence.batch, size) for size in first.state_sizes]
+        sizes = [(len(cells), sequence.batch, size) for size in first.state_sizes]
         if given is not None:
             check_state(tuple(map(sequence.take_state, given)), sizes)
-        weight = resident_weight(first.hidden_to_hidden)
+        weight = resident_weight(submodule(first, "hidden_to_hidden"))
         check_devices(sequence.data, given or (), () if weight is None else (weight,))
         check_time(sequence.data.size(0))
         if given is None:
@@ -307,6 +318,8 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
 
     def share_weights(self) -> bool:
         cells = self._cells()
+        if self._are_the_same() and all(cell._are_the_same() for cell in cells):
+            return True
         were_the_same = [cell.share_weights() for cell in cells]
         provided = len(self._provided)
         were_the_same.append(super().share_weights())
@@ -318,7 +331,13 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
 
     def _cells(self) -> list[Cell]:
         """The cells, without modules that have replaced a cell."""
-        return [cell for cell in self.cells if isinstance(cell, Cell)]
+        return [cell for cell in self._each_cell() if isinstance(cell, Cell)]
+
+    def _each_cell(self) -> list[nn.Module]:
+        """``list(self.cells)``, without the time for the lookup of the attribute."""
+        cells = self._modules["cells"]
+        assert cells is not None
+        return list(cells._modules.values())  # type: ignore[arg-type]  # none of them is None
 
     def _own_values(self) -> list[tuple[nn.Module, str, Tensor]]:
         for index, cell in enumerate(self.cells):

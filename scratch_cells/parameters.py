@@ -43,9 +43,9 @@ def dtype_of(module: nn.Module) -> torch.dtype | None:
     quantized module, whose ``weight`` is a method.
     """
     weight = getattr(module, "weight", None)
-    dtypes = {
-        each.dtype for each in ([weight] if isinstance(weight, Tensor) else module.parameters())
-    }
+    if isinstance(weight, Tensor):
+        return weight.dtype
+    dtypes = {each.dtype for each in module.parameters()}
     return dtypes.pop() if len(dtypes) == 1 else None
 
 
@@ -62,6 +62,12 @@ def resident_weight(module: nn.Module) -> Tensor | None:
     ):
         return module.weight
     return None
+
+
+def submodule(module: nn.Module, name: str) -> Any:
+    """``getattr(module, name)``, faster where no other attribute hides the submodule."""
+    modules = module._modules
+    return modules[name] if name in modules else getattr(module, name)
 
 
 def draw_uniform(weight: Tensor | None, hidden_size: int) -> None:
@@ -97,6 +103,7 @@ class TorchNamedModule(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._places: tuple[Place, ...] = ()
+        self._owners: tuple[tuple[tuple[str, ...], list[tuple[str, str]]], ...] = ()
         self._shared: dict[str, nn.Parameter | None] = {}  # as share_weights left them
         self._provided: set[str] = set()
         self.register_state_dict_post_hook(remove_second_names)
@@ -131,6 +138,10 @@ class TorchNamedModule(nn.Module):
                 )
             places.append((name, tuple(owner_path.split(".")), attribute))
         self._places = tuple(places)
+        by_owner: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        for name, owner_names, attribute in places:
+            by_owner.setdefault(owner_names, []).append((name, attribute))
+        self._owners = tuple(by_owner.items())
         self.share_weights()
 
     # Keeping both registrations the same
@@ -141,6 +152,8 @@ class TorchNamedModule(nn.Module):
         Returns:
             Whether they were the same already.
         """
+        if self._are_the_same():  # in every call, except for the first one after a change
+            return True
         were_the_same = True
         for name, path, attribute in self._places:
             owner = _submodule(self, path)
@@ -155,6 +168,24 @@ class TorchNamedModule(nn.Module):
                     theirs = MISSING  # FSDP replaces these weights during a call of the nn.Linear
                 self._resolve(name, owner, attribute, own, theirs)
         return were_the_same
+
+    def _are_the_same(self) -> bool:
+        """Whether each weight is registered here and in its ``nn.Linear``, as it was before."""
+        own, shared = self._parameters, self._shared
+        for path, weights in self._owners:
+            owner = _submodule(self, path)
+            if owner is None:
+                return False
+            theirs = owner._parameters
+            for name, attribute in weights:
+                weight = own.get(name, MISSING)
+                if (
+                    weight is MISSING
+                    or weight is not theirs.get(attribute, MISSING)
+                    or weight is not shared.get(name, MISSING)
+                ):
+                    return False
+        return True
 
     def _resolve(
         self, name: str, owner: nn.Module | None, attribute: str, own: Any, theirs: Any
@@ -274,7 +305,9 @@ def _submodule(module: nn.Module, path: tuple[str, ...]) -> nn.Module | None:
     """The module at a path, or None if another module has the place of one on the path."""
     found: nn.Module | None = module
     for name in path:
-        found = None if found is None else found._modules.get(name)
+        if found is None:
+            return None
+        found = found._modules.get(name)
     return found
 
 

@@ -14,7 +14,7 @@ from scratch_cells.recording import check_not_symbolic, check_packed_is_not_reco
 from scratch_cells.validation import check_batch_sizes, check_input_dim
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sequence(ABC):
     """The input of a layer in time-major form.
 
@@ -49,7 +49,7 @@ class Sequence(ABC):
         return part
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batched(Sequence):
     """Input (T, B, I), or (B, T, I) if ``batch_first``."""
 
@@ -62,7 +62,7 @@ class Batched(Sequence):
         return data.transpose(0, 1) if self.batch_first else data
 
 
-@dataclass(frozen=True)
+@dataclass
 class Unbatched(Sequence):
     """Input (T, I); ``batch_first`` has no effect."""
 
@@ -79,7 +79,7 @@ class Unbatched(Sequence):
         return part.squeeze(1)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Packed(Sequence):
     """A PackedSequence. The user's state has the order of the sequences before they were sorted."""
 

@@ -22,6 +22,7 @@ from scratch_cells.backends.cell_kernel import GRU_LAYOUT, LSTM_LAYOUT, RNN_LAYO
 from scratch_cells.cell import Cell, parts
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
+from scratch_cells.parameters import submodule
 from scratch_cells.rnn import RNNCell
 from shared_interface import State
 
@@ -74,8 +75,15 @@ GETTERS: dict[type, Callable[[type], Any]] = {
 ORIGINALS: dict[type, Any] = {cls: getter(cls) for cls, getter in GETTERS.items()}
 """The methods of each class as they were defined, to detect patches."""
 
-INSTANCE_PATCHES = frozenset((*METHODS, "_compiled_call_impl"))
+INSTANCE_PATCHES: dict[type, tuple[str, ...]] = {
+    cls: (*methods, "_compiled_call_impl") for cls, methods in METHODS_OF.items()
+}
 """Attributes of an instance that replace a method. ``Module.compile`` sets the last one."""
+
+NOT_OF_AN_INSTANCE: dict[type, tuple[str, ...]] = {
+    cls: (*patches, *PARTS[cls]) for cls, patches in INSTANCE_PATCHES.items()
+}
+"""Names that no attribute of an instance has, if nothing of it is replaced or hidden."""
 
 FUNCTIONS: list[tuple[str, Any, tuple[str, ...]]] = [
     ("torch", torch, ("tanh", "sigmoid", "relu", "stack")),
@@ -138,15 +146,9 @@ def kind_of(cell: Cell) -> str | None:
 
 def operands_of(cell: Cell, input: Tensor, state: State) -> Operands:
     """x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
-    w_ih, b_ih = _weight_and_bias(_submodule(cell, "input_to_hidden"))
-    w_hh, b_hh = _weight_and_bias(_submodule(cell, "hidden_to_hidden"))
+    w_ih, b_ih = _weight_and_bias(submodule(cell, "input_to_hidden"))
+    w_hh, b_hh = _weight_and_bias(submodule(cell, "hidden_to_hidden"))
     return [input, w_ih, w_hh, b_ih, b_hh, *parts(state)]
-
-
-def _submodule(module: nn.Module, name: str) -> Any:
-    """``getattr(module, name)``, faster where no other attribute hides the submodule."""
-    modules = module._modules
-    return modules[name] if name in modules else getattr(module, name)
 
 
 def _weight_and_bias(linear: Any) -> tuple[Any, Any]:
@@ -168,35 +170,52 @@ def cell_problem(cell: Cell, kind: str | None) -> str | None:
 def modification(cell: Cell) -> str | None:
     """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
     for name in ("input_to_hidden", "hidden_to_hidden"):
-        linear = _submodule(cell, name)
+        linear = submodule(cell, name)
         if type(linear) is not nn.Linear:  # a parametrization also makes it another class
             return f"{name} is a {type(linear).__name__}, not exactly an nn.Linear"
-        if problem := _module_problem(linear, name):
+        if problem := _instance_problem(linear, name):
             return problem
-    return _module_problem(cell, "the cell") or _function_problem()
+    return (
+        _instance_problem(cell, "the cell")
+        or _class_problem(nn.Linear)
+        or _class_problem(type(cell))
+        or _function_problem()
+    )
 
 
-def _module_problem(module: nn.Module, name: str) -> str | None:
-    """A method that is replaced on the module or its class, or a hook on the module."""
-    attributes = vars(module)
-    if not INSTANCE_PATCHES.isdisjoint(attributes):
-        (method, *_) = sorted(INSTANCE_PATCHES & attributes.keys())
-        compiled = method == "_compiled_call_impl"
-        return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
+def _instance_problem(module: nn.Module, name: str) -> str | None:
+    """An attribute of the module that replaces a method or hides a part, or a hook on it."""
     cls: type = type(module)
+    attributes = vars(module)
+    if not attributes.keys().isdisjoint(NOT_OF_AN_INSTANCE[cls]):
+        for method in INSTANCE_PATCHES[cls]:
+            if method in attributes:
+                compiled = method == "_compiled_call_impl"
+                return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
+        for part in PARTS[cls]:
+            if part in attributes and (part in module._parameters or part in module._modules):
+                return f"an attribute hides {part} of {name}"
+    if (
+        attributes["_forward_hooks"]
+        or attributes["_forward_pre_hooks"]
+        or attributes["_backward_hooks"]
+        or attributes["_backward_pre_hooks"]
+    ):
+        kind = next(kind for hooks, kind in HOOKS.items() if attributes[hooks])
+        return f"a {kind} is registered on {name}"
+    return None
+
+
+def _class_problem(cls: type) -> str | None:
+    """A method of a class that is replaced, or an attribute of it that hides a part."""
     methods = GETTERS[cls](cls)
     if methods != ORIGINALS[cls]:
         for method, now, original in zip(METHODS_OF[cls], methods, ORIGINALS[cls], strict=True):
             if now != original and not _is_replaced_by_export(method, now):
                 return f"{method} of {cls.__name__} is replaced"
-    for hidden in PARTS[cls]:
-        if hidden in attributes and (hidden in module._parameters or hidden in module._modules):
-            return f"an attribute hides {hidden} of {name}"
-        if getattr(cls, hidden, None) is not None:
-            return f"an attribute hides {hidden} of {cls.__name__}"
-    if any(map(attributes.__getitem__, HOOKS)):
-        kind = next(kind for hooks, kind in HOOKS.items() if attributes[hooks])
-        return f"a {kind} is registered on {name}"
+    for part in PARTS[cls]:
+        if getattr(cls, part, None) is not None:
+            return f"an attribute hides {part} of {cls.__name__}"
     return None
 
 
@@ -349,9 +368,9 @@ def is_plain_cpu_tensor(tensor: Tensor, shape: Sequence[int], dtype: torch.dtype
     """Whether it is a plain tensor on the CPU of this shape and dtype: one test for many."""
     return (
         type(tensor) in PLAIN_TYPES
-        and keys_of(tensor).raw_repr() in PLAIN_CPU_KEYS
         and tensor.dtype is dtype
         and tensor.shape == shape
+        and keys_of(tensor).raw_repr() in PLAIN_CPU_KEYS
         and _fits_its_storage(tensor)
     )
 
@@ -371,15 +390,14 @@ def is_plain_tensor(tensor: Tensor) -> bool:
 
 def _fits_its_storage(tensor: Tensor) -> bool:
     """Whether all elements are in the storage, which may have been resized since."""
-    nbytes = tensor.untyped_storage().nbytes()
+    available = tensor.untyped_storage().nbytes()
     offset = tensor.storage_offset()
     if tensor.is_contiguous():
         size = tensor.nbytes
-        end = size + offset * tensor.itemsize if offset else size
-        return bool(end <= nbytes) or not size
+        return bool((offset * tensor.itemsize if offset else 0) + size <= available) or not size
     sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
     last = offset + sum((size - 1) * stride for size, stride in sizes_and_strides)
-    return bool((last + 1) * tensor.itemsize <= nbytes) or not tensor.numel()
+    return bool((last + 1) * tensor.itemsize <= available) or not tensor.numel()
 
 
 def _description(tensor: Tensor) -> str:
