@@ -46,6 +46,7 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
         *((name, ctypes.c_void_p) for name in ("gates", "h_before", "h_after", "extra")),
         ("h_factors", ctypes.c_void_p),
+        ("first_infinite", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("c_before", "c_after")),
         *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),

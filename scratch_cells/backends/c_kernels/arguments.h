@@ -17,6 +17,7 @@ typedef struct {
     real *gates;                            /* (T, B, G*H) */
     real *h_before, *h_after, *extra;       /* (T, B, H) */
     stored *h_factors;                      /* (2, B, H), with BFLOAT16 */
+    double first_infinite;                  /* the lowest infinite h; float16 has less than float */
     real *c_before, *c_after;               /* (T, B, H); (B, H) if no backward pass follows */
     stored *d;                              /* (T, B, gradient_count*H) */
     const real *d_outputs;                  /* (T, B, H), or null */

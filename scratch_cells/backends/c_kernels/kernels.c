@@ -48,8 +48,8 @@ const Field sequence_args_fields[] = {
     FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
     FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b),
     FIELD(b_hn), FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
-    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(c_before),
-    FIELD(c_after), FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride),
+    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite),
+    FIELD(c_before), FIELD(c_after), FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride),
     FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih),
     FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
 };

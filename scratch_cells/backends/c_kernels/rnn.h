@@ -2,8 +2,17 @@
 
 #pragma once
 
+#include <math.h>
+
 #include "activations.h"
 #include "passes.h"
+
+/* max(0, a), and infinite from ``first_infinite`` on. NaN stays NaN. */
+INLINE vector relu_of(vector a, double first_infinite)
+{
+    a = blend(a >= (real)first_infinite, broadcast(INFINITY), a);
+    return blend(a < 0, broadcast(0), a);
+}
 
 /* h = tanh(W_ih x + W_hh h + b); with relu, max(0, ...). */
 INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int relu)
@@ -14,7 +23,7 @@ INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int 
     multiply_h(args, tile, rows, VECTORS, a);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++) {
-            vector h = relu ? blend(a[r][v] < 0, broadcast(0), a[r][v]) : tanh_of(a[r][v]);
+            vector h = relu ? relu_of(a[r][v], args->first_infinite) : tanh_of(a[r][v]);
             store_h(args, tile, r, v, h);
         }
 }
