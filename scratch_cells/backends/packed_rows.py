@@ -103,6 +103,6 @@ class PackedRows:
 
 @lru_cache(maxsize=64)
 def packed_rows(batch_sizes: Sequence[int]) -> PackedRows:
-    """The rows of packed sequences with these numbers of rows at each time step."""
+    """The rows of packed sequences with these batch sizes."""
     offsets = numpy.cumsum([0, batch_sizes[0], *batch_sizes], dtype=numpy.int64)
     return PackedRows(tuple(batch_sizes), offsets)
