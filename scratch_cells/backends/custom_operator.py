@@ -35,17 +35,21 @@ from scratch_cells.backends.sequence_buffers import steps_of_a_block
 from scratch_cells.cell import Cell, whole
 from shared_interface import State
 
-constant_cell_problem = torch.compiler.assume_constant_result(cell_problem)
-constant_forward_ad_problem = torch.compiler.assume_constant_result(forward_ad_problem)
-"""Both are evaluated once, not recorded, while ``torch.compile`` records."""
-
 
 def operator_problem(cell: Cell, input: Tensor) -> str | None:
     """Why the operator does not compute what the reference loop computes, or None if it does."""
     if kind_of(cell) is None:
         return f"there is no kernel for {type(cell).__name__}"
-    problem: str | None = constant_cell_problem(cell, kind_of(cell))
-    problem = problem or constant_forward_ad_problem()
+    if torch.compiler.is_compiling():
+        from scratch_cells.backends.compiler_constants import (
+            constant_cell_problem,
+            constant_forward_ad_problem,
+        )
+
+        problem: str | None = constant_cell_problem(cell, kind_of(cell))
+        problem = problem or constant_forward_ad_problem()
+    else:
+        problem = cell_problem(cell, kind_of(cell)) or forward_ad_problem()
     if problem is not None:
         return problem
     if input.device.type != "cpu" or input.dtype not in torch_backend.DTYPES:
