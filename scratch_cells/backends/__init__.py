@@ -201,5 +201,5 @@ def _backend_problem(
     if autocast is not None:
         return "autocast is on, which only the C backend supports on a CPU"
     if input.dtype not in torch_backend.DTYPES:
-        return f"the fast backends support float32 and float64, and the input is {input.dtype}"
+        return f"the bptt backend supports float32 and float64, and the input is {input.dtype}"
     return None

@@ -12,6 +12,7 @@ Blocks are short, so that a block fits in the cache.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -104,6 +105,13 @@ def _precision(
     return kernel_class.precision_for(dtype) if dtype in HALF else None
 
 
+def _without_autocast(precision: Precision | None) -> Any:
+    """Autocast off for the operations around a kernel: ``torch.cat`` is not for all its dtypes."""
+    if precision is None or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
+
+
 def _returned(
     buffers: SequenceBuffers,
     kernel_class: type[CellKernel],
@@ -177,7 +185,8 @@ class BPTTFunction(torch.autograd.Function):
             d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned
         )
         if _is_exact_backward(ctx, saved, d_returned):
-            gradients = backward_by_kernel(ctx, saved, d_returned)
+            with _without_autocast(ctx.precision):
+                gradients = backward_by_kernel(ctx, saved, d_returned)
         else:
             _check_unpacked(ctx, saved[:-4])
             gradients = gradient_by_reference_loop(ctx, saved[:-4], computed, d_returned)

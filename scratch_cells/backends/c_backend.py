@@ -40,7 +40,7 @@ MIN_PARALLEL_MULTIPLY_ADDS = 2**20
 
 
 FACTOR_DTYPES = (torch.float32, torch.float64, *HALF)
-"""The dtypes of x and the weights."""
+"""The dtypes of products."""
 
 FIRST_INFINITE = {torch.bfloat16: float.fromhex("0x1.FFp127"), torch.float16: 65520.0}
 """The lowest number that a dtype of 16 bits rounds to infinity."""
@@ -56,7 +56,8 @@ def c_problem(input: Tensor, dtype: torch.dtype) -> str | None:
     if input.device.type != "cpu":
         return f"the C backend needs tensors on the CPU, and the input is on {input.device}"
     if dtype not in FACTOR_DTYPES:
-        return f"the C backend has no products of {dtype}"
+        supported = ", ".join(str(each).removeprefix("torch.") for each in FACTOR_DTYPES)
+        return f"the C backend supports {supported}, and the input is {dtype}"
     _, reason = load_library(torch.float32 if dtype in HALF else dtype)
     return reason or None
 
@@ -240,9 +241,10 @@ def in_groups(w: Tensor) -> Tensor:
     """
     if w.dtype is not torch.bfloat16:
         return w
-    even = F.pad(w, (0, 1)) if w.size(-1) % 2 else w.contiguous()
-    aligned = even.clone() if even.storage_offset() % 2 else even
-    return aligned.view(torch.int32)
+    size = w.size(-1)
+    even = w.new_zeros(*w.shape[:-1], size + size % 2)
+    even[..., :size] = w
+    return even.view(torch.int32)
 
 
 def _contiguous_rows(x: Tensor) -> Tensor:

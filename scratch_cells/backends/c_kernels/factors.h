@@ -36,7 +36,7 @@ INLINE factors rounded(vector x)
     return (factors)_mm512_cvtepu16_epi32((__m256i)halves);
 }
 
-/* Round min(n, LANES) numbers to bfloat16 and store them. */
+/* Round min(n, LANES) elements to bfloat16 and store them. */
 INLINE void store_factors(stored *to, int64_t n, vector x)
 {
     __m256bh halves = _mm512_cvtneps_pbh((__m512)x);

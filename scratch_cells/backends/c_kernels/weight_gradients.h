@@ -100,7 +100,8 @@ INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
     }
 }
 
-/* Elements of a thread's part of ``panels``: a panel and, for d_w with so many rows, groups of d. */
+/* Elements of a thread's part of ``panels``: a panel and groups of d, of which the threads share
+ * ``rows`` columns. */
 int64_t panel_elements(int64_t rows, int64_t threads)
 {
     int64_t columns = (rows + threads - 1) / threads;
