@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "vectors.h"
+#include "factors.h"
 
 /* The arguments of every kernel. The buffers are those of Block and CellKernel.backward in
  * cell_kernel.py. They are contiguous unless a stride, in elements, is given. */
@@ -18,6 +18,8 @@ typedef struct {
     int64_t input_step_stride, input_row_stride;
     real *gates;                            /* (T, B, G*H) */
     real *h_before, *h_after, *extra;       /* (T, B, H) */
+    stored *h_factors;                      /* (2, B, H), with BFLOAT16 */
+    double first_infinite;                  /* the lowest infinite h; float16 has less than float */
     real *c_before, *c_after;               /* (T, B, H); (B, H) if no backward pass follows */
     stored *d;                              /* (T, B, gradient_count*H) */
     int64_t d_row_stride;
@@ -26,5 +28,5 @@ typedef struct {
     real *d_input;                          /* (T, B, I), or null */
     real *dh, *dc;                          /* (B, H) */
     real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, H) */
-    stored *panels;                         /* (threads, DEPTH * UNITS), for add_to_weights */
+    stored *panels;                         /* (threads, panel_elements), for add_to_weights */
 } SequenceArgs;

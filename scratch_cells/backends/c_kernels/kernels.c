@@ -10,10 +10,11 @@
  * computed or stored: see packed_rows.py and rows.h.
  *
  * The equations and letters are those of torch_backend.py. Also: T steps of the block, B batch
- * size, I input_size, H hidden_size, G number of gates. Compiled for float and, with -DDOUBLE, for
- * double.
+ * size, I input_size, H hidden_size, G number of gates. Compiled for float; with -DDOUBLE, for
+ * double; with -DBFLOAT16, for float with products of bfloat16.
  *
  *     vectors.h             vectors, loads and stores
+ *     factors.h             the factors of a product, and products of vectors
  *     activations.h         σ and tanh
  *     arguments.h           the arguments of a kernel
  *     rows.h                rows of a time step, and tiles
@@ -36,8 +37,8 @@
 #include "rnn.h"
 #include "weight_gradients.h"
 
-/* For the panels, which c_backend.py packs and allocates. */
-const int64_t lanes = LANES, panel_elements = PANEL_ROWS * UNITS;
+/* For the panels, which c_backend.py allocates. */
+const int64_t lanes = LANES, group = GROUP;
 
 /* Pack both weights for the forward pass, or for the backward pass. Each thread packs some panels. */
 void pack_for_forward(const SequenceArgs *args)
@@ -62,8 +63,8 @@ void pack_for_backward(const SequenceArgs *args)
     {
         int64_t H = args->H, depth = args->G * H;
         int64_t first = args->gradient_count > args->G ? 2 * H : 0;  /* m, r, z of r, z, m */
-        pack_rows(args->w_ih, depth, args->I, 0, args->w_ih_panels);
-        pack_rows(args->w_hh, depth, H, first, args->w_hh_panels);
+        pack_weight_rows(args->w_ih, depth, args->I, 0, args->w_ih_panels);
+        pack_weight_rows(args->w_hh, depth, H, first, args->w_hh_panels);
     }
 }
 
@@ -76,9 +77,11 @@ typedef struct {
 #define FIELD(name) {#name, offsetof(SequenceArgs, name)}
 const Field sequence_args_fields[] = {
     FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
-    FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(share_units), FIELD(w_ih), FIELD(w_hh), FIELD(w_ih_panels), FIELD(w_hh_panels), FIELD(b),
-    FIELD(b_hn), FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
-    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after), FIELD(d), FIELD(d_row_stride),
-    FIELD(d_outputs), FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride), FIELD(d_input),
-    FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
+    FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(share_units), FIELD(w_ih),
+    FIELD(w_hh), FIELD(w_ih_panels), FIELD(w_hh_panels), FIELD(b), FIELD(b_hn), FIELD(input),
+    FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates), FIELD(h_before),
+    FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite), FIELD(c_before),
+    FIELD(c_after), FIELD(d), FIELD(d_row_stride), FIELD(d_outputs), FIELD(d_outputs_step_stride),
+    FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh),
+    FIELD(panels), {"", sizeof(SequenceArgs)},
 };

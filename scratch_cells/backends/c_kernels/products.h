@@ -12,7 +12,22 @@
 enum { MAX_ROWS = 8 * ROWS, UNITS = VECTORS * LANES, DEPTH = 128 };
 typedef vector Sums[MAX_ROWS][VECTORS];
 
-/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``.
+/* sums += x W for a few rows of x and one group of ``n`` factors. */
+INLINE void multiply_group(const int rows, const int vectors, const stored *x, int64_t x_row_stride,
+                           const int n, const stored *panel, vector (*sums)[VECTORS])
+{
+    factors w[VECTORS];
+    UNROLLED (int v = 0; v < vectors; v++)
+        w[v] = load_groups(panel + v * LANES * GROUP);
+    UNROLLED (int r = 0; r < rows; r++) {
+        factors group = broadcast_group(x + r * x_row_stride, n);
+        UNROLLED (int v = 0; v < vectors; v++)
+            sums[r][v] = add_products(sums[r][v], w[v], group);
+    }
+}
+
+/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``; the
+ * factors of a group are neighbours in memory, whatever the stride.
  *
  * Each loaded vector is reused for all rows. ``rows`` and ``vectors`` are compile-time constants, so
  * that the compiler keeps the sums in registers. */
@@ -24,13 +39,13 @@ INLINE void multiply_rows(const int rows, const int vectors, const stored *x, in
     UNROLLED (int r = 0; r < rows; r++)
         UNROLLED (int v = 0; v < vectors; v++)
             a[r][v] = sums[r][v];
-    for (int64_t k = 0; k < depth; k++, panel += vectors * LANES) {
-        vector w[VECTORS];
-        UNROLLED (int v = 0; v < vectors; v++)
-            w[v] = load(panel + v * LANES, LANES);
-        UNROLLED (int r = 0; r < rows; r++)
-            UNROLLED (int v = 0; v < vectors; v++)
-                a[r][v] += x[r * x_row_stride + k * element_stride] * w[v];
+    for (int64_t k = 0; k + GROUP <= depth; k += GROUP)
+        multiply_group(rows, vectors, x + k * element_stride, x_row_stride, GROUP,
+                       panel + k * vectors * LANES, a);
+    if (depth % GROUP) {
+        int64_t k = depth - depth % GROUP;
+        multiply_group(rows, vectors, x + k * element_stride, x_row_stride, depth % GROUP,
+                       panel + k * vectors * LANES, a);
     }
     UNROLLED (int r = 0; r < rows; r++)
         UNROLLED (int v = 0; v < vectors; v++)
