@@ -2,9 +2,9 @@
  * them.
  *
  * Batch rows are independent, so each thread computes all steps for some of the rows, and no thread
- * waits for another. In each step a kernel works on tiles of a few rows and a few units: it
- * accumulates their part of both matrix products in registers, and computes gates and states there,
- * before it writes anything to memory.
+ * waits for another; where that is slow, threads share the units instead (see threads.h). In each
+ * step a kernel works on tiles of some rows and the units of a panel: it accumulates their matrix
+ * products in registers, and computes gates and states there, before it writes them to memory.
  *
  * With packed sequences, a step has the rows of the sequences that are longer, and no padding is
  * computed or stored: see packed_rows.py and rows.h.
@@ -18,7 +18,9 @@
  *     activations.h         σ and tanh
  *     arguments.h           the arguments of a kernel
  *     rows.h                rows of a time step, and tiles
- *     products.h            matrix products of a tile
+ *     threads.h             how threads share the work
+ *     products.h            matrix products
+ *     panels.h              weights in panels
  *     weight_gradients.h    dW_ih and dW_hh
  *     passes.h              loops over time
  *     rnn.h gru.h lstm.h    the cells

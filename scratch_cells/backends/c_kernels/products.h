@@ -66,7 +66,7 @@ static void multiply_tile(int rows, int vectors, const stored *x, int64_t x_row_
         CASES(1)
         CASES(2)
         CASES(3)
-#ifdef __AVX512F__
+#ifdef HAS_32_REGISTERS
         CASES(4)
         CASES(5)
         CASES(6)
