@@ -141,21 +141,26 @@ class CKernel(CellKernel):
     def forward_panels(self) -> tuple[Tensor, Tensor]:
         """W_ih and W_hh packed for the forward pass: a panel has the same units of every gate."""
         (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
-        columns = rows // size * self._whole("lanes", size)
-        elements = (columns * self._whole("group", depth) for depth in (inputs, size))
-        return self._pack("pack_for_forward", *elements)
+        columns = rows // size * self._padded(size)
+        depths = self._padded(inputs, "group"), self._padded(size, "group")
+        return self._pack("pack_for_forward", *(columns * depth for depth in depths))
 
     @cached_property
     def backward_panels(self) -> tuple[Tensor, Tensor]:
         """W_ihᵀ and W_hhᵀ packed for the backward pass."""
         (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
-        depth = self._whole("group", rows)
-        elements = (depth * self._whole("lanes", columns) for columns in (inputs, size))
+        depth = self._padded(rows, "group")
+        elements = depth * self._padded(inputs), depth * self._padded(size)
         return self._pack("pack_for_backward", *elements)
 
-    def _whole(self, unit: str, size: int) -> int:
-        """``size`` rounded up to whole vectors, ``lanes``, or to whole groups, ``group``."""
-        return size + -size % self._constant(unit)
+    def _padded(self, size: int, multiple: str = "lanes") -> int:
+        """The next multiple of a constant: a panel has whole vectors, and whole groups of factors.
+
+        Args:
+            size: number of columns or, for "group", the depth.
+            multiple: name of the constant.
+        """
+        return size + -size % self._constant(multiple)
 
     def _pack(self, function: str, *elements: int) -> tuple[Tensor, Tensor]:
         """Panels of W_ih and W_hh, with as many ``elements``."""

@@ -54,7 +54,7 @@ class SequenceArgs(ctypes.Structure):
         ("h_factors", ctypes.c_void_p),
         ("first_infinite", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("c_before", "c_after")),
-        ("d", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("d",)),
         ("d_row_stride", ctypes.c_int64),
         ("d_outputs", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),

@@ -37,7 +37,7 @@
 #include "rnn.h"
 #include "weight_gradients.h"
 
-/* For the panels, which c_backend.py allocates. */
+/* For the panels, which c_backend.py packs and allocates. */
 const int64_t lanes = LANES, group = GROUP;
 
 /* Pack both weights for the forward pass, or for the backward pass. Each thread packs some panels. */
@@ -63,8 +63,8 @@ void pack_for_backward(const SequenceArgs *args)
     {
         int64_t H = args->H, depth = args->G * H;
         int64_t first = args->gradient_count > args->G ? 2 * H : 0;  /* m, r, z of r, z, m */
-        pack_weight_rows(args->w_ih, depth, args->I, 0, args->w_ih_panels);
-        pack_weight_rows(args->w_hh, depth, H, first, args->w_hh_panels);
+        pack_rows(args->w_ih, depth, args->I, 0, args->w_ih_panels);
+        pack_rows(args->w_hh, depth, H, first, args->w_hh_panels);
     }
 }
 
@@ -79,9 +79,9 @@ const Field sequence_args_fields[] = {
     FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
     FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(share_units), FIELD(w_ih),
     FIELD(w_hh), FIELD(w_ih_panels), FIELD(w_hh_panels), FIELD(b), FIELD(b_hn), FIELD(input),
-    FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates), FIELD(h_before),
-    FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite), FIELD(c_before),
-    FIELD(c_after), FIELD(d), FIELD(d_row_stride), FIELD(d_outputs), FIELD(d_outputs_step_stride),
-    FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh),
-    FIELD(panels), {"", sizeof(SequenceArgs)},
+    FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
+    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite),
+    FIELD(c_before), FIELD(c_after), FIELD(d), FIELD(d_row_stride), FIELD(d_outputs),
+    FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh),
+    FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
 };

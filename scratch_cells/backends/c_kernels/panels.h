@@ -1,7 +1,7 @@
 /* Weights in panels (see products.h).
  *
- * The panel of the columns from c on begins at c * padded(depth). The last panel may have fewer
- * vectors; the last vector is filled up with zeros. */
+ * The panel of the columns from c on begins at c * padded(depth). The last panel may have fewer vectors;
+ * the last vector is filled up with zeros. */
 
 #pragma once
 
@@ -10,12 +10,12 @@
 /* Pack n rows of w, (n, depth), n <= LANES, as one vector of a panel with ``vectors``. */
 static void pack_transposed(const stored *w, int64_t n, int64_t depth, int vectors, stored *panel)
 {
-    for (int64_t start = 0; start < padded(depth); start += LANES)
+    for (int64_t start = 0; start < depth; start += LANES)
         for (int64_t lane = 0; lane < LANES; lane++)
             for (int64_t k = start; k < min(start + LANES, padded(depth)); k++) {
                 int64_t group = k / GROUP * vectors * LANES + lane;
-                panel[group * GROUP + k % GROUP]
-                    = lane < n && k < depth ? w[lane * depth + k] : 0;
+                int exists = lane < n && k < depth;
+                panel[group * GROUP + k % GROUP] = exists ? w[lane * depth + k] : 0;
             }
 }
 
@@ -45,19 +45,17 @@ static void pack_gates(const stored *w, int gates, int64_t size, int64_t depth, 
 
 /* w, (depth, size), in panels. Its rows are taken from ``first`` on; the first rows follow the last
  * one. */
-static void pack_weight_rows(const stored *w, int64_t depth, int64_t size, int64_t first,
-                             stored *panels)
+static void pack_rows(const stored *w, int64_t depth, int64_t size, int64_t first, stored *panels)
 {
     _Pragma("omp for schedule(static) nowait")
     for (int64_t unit = 0; unit < size; unit += UNITS) {
         stored *to = panels + unit * padded(depth);
         for (int64_t k = 0; k < depth; k += GROUP)
-            for (int64_t column = unit; column < min(size, unit + UNITS); column += LANES) {
-                const stored *row = w + (first + k) % depth * size + column;
-                const stored *next = w + (first + k + 1) % depth * size + column;
-                factors groups = load_factors(row, size - column);
+            for (int64_t column = unit; column < min(unit + UNITS, size); column += LANES) {
+                int64_t row = (first + k) % depth, next = (first + k + 1) % depth;
+                factors groups = load_factors(w + row * size + column, size - column);
                 if (GROUP > 1 && k + 1 < depth)
-                    groups = join(groups, load_factors(next, size - column));
+                    groups = join(groups, load_factors(w + next * size + column, size - column));
                 memcpy(to, &groups, BYTES);
                 to += LANES * GROUP;
             }

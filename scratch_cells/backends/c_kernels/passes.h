@@ -84,27 +84,32 @@ INLINE int64_t time_of(const SequenceArgs *args, int64_t step)
     return args->reverse ? args->T - 1 - step : step;
 }
 
-/* Make the factors of h_{t-1} of the rows whose first step is t, from row ``begun`` on. Return the
- * row after the last row that has begun. */
+/* Make the factors of h_{t-1} in step t, for the rows whose first step it is: those from ``begun``
+ * on. Return the number of rows that have begun. */
 INLINE int64_t begin_rows(const SequenceArgs *args, Share share, int64_t t, int64_t begun)
 {
-    int64_t end = share.from + rows_of_share(args, share, t);
-    if (share.part == 0)
-        make_first_factors(args, t, begun, end);
-    return max(begun, end);
+    int64_t rows = rows_of_share(args, share, t), count = rows - begun;
+    if (GROUP == 1 || count <= 0)
+        return begun;                       /* h itself has the factors */
+    begun += share.from;
+    make_first_factors(args, t, begun + count * share.part / share.parts,
+                       begun + count * (share.part + 1) / share.parts);
+    wait_for_threads(share);
+    return rows;
 }
 
 /* The forward pass of a share, all steps; a panel of W_hh has ``max_units`` units. */
 INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, Share share, int max_units)
 {
-    if (!weights_are_small(args))
+    if (!weights_are_small(args)) {
         project(args, share);
-    int64_t begun = begin_rows(args, share, time_of(args, 0), share.from);
-    wait_for_threads(share);
+        wait_for_threads(share);
+    }
+    int64_t begun = 0;
     for (int64_t step = 0; step < args->T; step++) {
-        for_each_tile(kernel, args, share, time_of(args, step), max_units);
-        if (step + 1 < args->T)
-            begun = begin_rows(args, share, time_of(args, step + 1), begun);
+        int64_t t = time_of(args, step);
+        begun = begin_rows(args, share, t, begun);
+        for_each_tile(kernel, args, share, t, max_units);
         wait_for_threads(share);
     }
 }

@@ -26,7 +26,7 @@ INLINE void multiply_group(const int rows, const int vectors, const stored *x, i
     }
 }
 
-/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``; the
+/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``. The
  * factors of a group are neighbours in memory, whatever the stride.
  *
  * Each loaded vector is reused for all rows. ``rows`` and ``vectors`` are compile-time constants, so

@@ -25,9 +25,10 @@ INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int 
     multiply_x(args, tile, rows, vectors, a);
     multiply_h(args, tile, rows, vectors, a);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            store_h(args, tile, r, v,
-                    relu ? relu_of(a[r][v], args->first_infinite) : tanh_of(a[r][v]));
+        for (int v = 0; v < vectors; v++) {
+            vector h = relu ? relu_of(a[r][v], args->first_infinite) : tanh_of(a[r][v]);
+            store_h(args, tile, r, v, h);
+        }
 }
 
 /* da = (1 - h²) ⊙ dh; with relu, dh where h > 0, else 0. */

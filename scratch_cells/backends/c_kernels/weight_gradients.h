@@ -28,8 +28,8 @@ typedef struct {
 
 /* Copy ``depth`` rows of x from a place on, the columns of one tile, into a panel. A group has the
  * same column of GROUP rows. Return the place after them. */
-INLINE Place pack_rows(LoadElements load_elements, const SequenceArgs *args, Place place,
-                       int64_t depth, int64_t column, int64_t n, stored *panel)
+INLINE Place pack_steps(LoadElements load_elements, const SequenceArgs *args, Place place,
+                        int64_t depth, int64_t column, int64_t n, stored *panel)
 {
     int vectors = vectors_of(n);
     for (int64_t k = 0; k < depth; k += GROUP) {
@@ -74,8 +74,8 @@ INLINE Rows rows_of_d(const SequenceArgs *args, int64_t start, int64_t depth, in
 }
 
 /* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). load_elements loads x,
- * (T, B, columns); the elements of a row of d are taken from ``first`` on. PANEL_ROWS rows of x at
- * a time are copied into a panel, so that they stay in the nearest caches. */
+ * (T, B, columns); the elements of a row of d are taken from ``first`` on. PANEL_ROWS rows of x at a
+ * time are copied into a panel, so that they stay in the nearest caches. */
 INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
                                 LoadElements load_elements, int64_t columns, stored *panel,
                                 real *d_w)
@@ -87,7 +87,7 @@ INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
         Rows d = rows_of_d(args, start, depth, first + from, to - from, panel + PANEL_ROWS * UNITS);
         for (int64_t column = 0; column < columns; column += UNITS) {
             int64_t n = columns - column;
-            next = pack_rows(load_elements, args, place, depth, column, n, panel);
+            next = pack_steps(load_elements, args, place, depth, column, n, panel);
             for (int64_t i = from; i < to; i += MAX_ROWS) {
                 int rows = min(to - i, MAX_ROWS);
                 real *sum = d_w + i * columns + column;
