@@ -132,7 +132,8 @@ class CKernel(CellKernel):
 
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
         threads = self._threads(block)
-        panels = d.new_empty(threads * self.library.panel_elements(len(d_w_hh), threads))
+        columns = max(d_w_ih.size(1), d_w_hh.size(1))
+        panels = d.new_empty(threads * self.library.panel_elements(columns))
         args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
         args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)

@@ -122,7 +122,7 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
     library = ctypes.CDLL(str(path))
     check_symbols(library)
     check_sequence_args(library)
-    library.panel_elements.argtypes = (ctypes.c_int64, ctypes.c_int64)
+    library.panel_elements.argtypes = (ctypes.c_int64,)
     library.panel_elements.restype = ctypes.c_int64
     return library, ""
 

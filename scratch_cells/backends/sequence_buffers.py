@@ -13,6 +13,9 @@ from scratch_cells.backends.cell_kernel import Block, CellKernel, CellLayout
 BLOCK_ELEMENTS = 2**19
 """Elements in the gates of one block: 2 MiB in float32, about the size of a core's cache."""
 
+BLOCK_ROWS = 1024
+"""Rows in one block at least: large weights, and their gradients, are read once for each block."""
+
 
 @dataclass
 class SequenceBuffers:
@@ -141,7 +144,8 @@ def steps_of_a_block(kernel_class: type[CellKernel], time: int, batch: int, size
     if not kernel_class.uses_blocks:
         return time
     step_elements = max(1, batch * size * kernel_class.layout.gate_count)
-    return min(time, max(1, BLOCK_ELEMENTS // step_elements))
+    steps = max(BLOCK_ELEMENTS // step_elements, BLOCK_ROWS // max(1, batch))
+    return min(time, max(1, steps))
 
 
 def _after(h: Tensor, reverse: bool) -> Tensor:

@@ -7,16 +7,31 @@
 
 #include "products.h"
 
-/* Pack n rows of w, (n, depth), n <= LANES, as one vector of a panel with ``vectors``. */
+/* Copy n rows of w, ``depth`` elements each, as one vector of a panel with ``vectors``. */
+INLINE void copy_transposed(const stored *w, int64_t row_stride, int64_t n, int64_t depth,
+                            int64_t vectors, stored *panel)
+{
+    for (int64_t lane = 0; lane < n; lane++)
+        for (int64_t k = 0; k < depth; k++)
+            panel[(k / GROUP * vectors * LANES + lane) * GROUP + k % GROUP]
+                = w[lane * row_stride + k];
+}
+
+/* Pack the first LANES of the n rows of w, (n, depth), as one vector of a panel with ``vectors``. If
+ * there are fewer rows, the other lanes are 0. */
 static void pack_transposed(const stored *w, int64_t n, int64_t depth, int vectors, stored *panel)
 {
-    for (int64_t start = 0; start < depth; start += LANES)
-        for (int64_t lane = 0; lane < LANES; lane++)
-            for (int64_t k = start; k < min(start + LANES, padded(depth)); k++) {
-                int64_t group = k / GROUP * vectors * LANES + lane;
-                int exists = lane < n && k < depth;
-                panel[group * GROUP + k % GROUP] = exists ? w[lane * depth + k] : 0;
-            }
+    n = min(n, LANES);
+    if (n < LANES || depth % GROUP)
+        for (int64_t k = 0; k < padded(depth); k += GROUP)
+            memset(panel + k * vectors * LANES, 0, BYTES);
+    for (int64_t k = 0; k < depth; k += LANES) {
+        stored *to = panel + k * vectors * LANES;
+        if (n == LANES && k + LANES <= depth)       /* constant sizes are several times faster */
+            copy_transposed(w + k, depth, LANES, LANES, vectors, to);
+        else
+            copy_transposed(w + k, depth, n, min(LANES, depth - k), vectors, to);
+    }
 }
 
 /* Wᵀ of w, (size, depth), in panels of ``size`` columns. */

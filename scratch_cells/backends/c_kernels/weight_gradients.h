@@ -4,9 +4,8 @@
 
 #include "products.h"
 
-/* Rows of x in a panel of add_weight_products. The panel is too large for the stack of a thread,
- * which may have 64 KiB. */
-enum { PANEL_ROWS = 256 };
+/* Rows of x in a panel of add_weight_products. */
+enum { PANEL_ROWS = 512 };
 
 /* Load min(n, LANES) elements of row b at step t from ``column`` on. */
 typedef factors LoadElements(const SequenceArgs *, int64_t t, int64_t b, int64_t column, int64_t n);
@@ -54,59 +53,68 @@ typedef struct {
     int64_t row_stride;
 } Rows;
 
-/* ``depth`` rows of d from ``start`` on, of each ``columns`` elements from ``first`` on. Groups of
- * several rows are made in ``copy``. */
+/* ``depth`` rows of d from ``start`` on, n <= MAX_ROWS columns of each from ``first`` on.
+ *
+ * They are copied if groups of several rows must be made, or if the rows are so far from each other
+ * that each is in a page of its own: those of the copy stay in the nearest cache. */
 INLINE Rows rows_of_d(const SequenceArgs *args, int64_t start, int64_t depth, int64_t first,
-                      int64_t columns, stored *copy)
+                      int64_t n, stored *copy)
 {
     int64_t stride = args->d_row_stride;
     const stored *d = args->d + start * stride + first;
-    if (GROUP == 1)
+    if (GROUP == 1 && stride * sizeof(stored) <= 4096)
         return (Rows){d, stride};
     for (int64_t k = 0; k < depth; k += GROUP)
-        for (int64_t i = 0; i < columns; i += LANES) {
-            factors groups = load_factors(d + k * stride + i, columns - i);
-            if (k + 1 < depth)
-                groups = join(groups, load_factors(d + (k + 1) * stride + i, columns - i));
-            memcpy(copy + k * columns + i * GROUP, &groups, BYTES);
+        for (int64_t i = 0; i < n; i += LANES) {
+            factors groups = load_factors(d + k * stride + i, n - i);
+            if (GROUP > 1 && k + 1 < depth)
+                groups = join(groups, load_factors(d + (k + 1) * stride + i, n - i));
+            memcpy(copy + k * MAX_ROWS + i * GROUP, &groups, BYTES);
         }
-    return (Rows){copy, columns};
+    return (Rows){copy, MAX_ROWS};
+}
+
+/* Columns of x in whole vectors. */
+INLINE int64_t whole(int64_t columns)
+{
+    return (columns + LANES - 1) / LANES * LANES;
 }
 
 /* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). load_elements loads x,
- * (T, B, columns); the elements of a row of d are taken from ``first`` on. PANEL_ROWS rows of x at a
- * time are copied into a panel, so that they stay in the nearest caches. */
+ * (T, B, columns); the elements of a row of d are taken from ``first`` on. PANEL_ROWS rows of x at
+ * a time are copied into panels. */
 INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
-                                LoadElements load_elements, int64_t columns, stored *panel,
+                                LoadElements load_elements, int64_t columns, stored *panels,
                                 real *d_w)
 {
     int64_t total = first_row(args, args->T);
+    stored *copy = panels + PANEL_ROWS * whole(columns);
     Place place = {0, 0}, next = place;
     for (int64_t start = 0; start < total; start += PANEL_ROWS, place = next) {
         int64_t depth = min(total - start, PANEL_ROWS);
-        Rows d = rows_of_d(args, start, depth, first + from, to - from, panel + PANEL_ROWS * UNITS);
-        for (int64_t column = 0; column < columns; column += UNITS) {
-            int64_t n = columns - column;
-            next = pack_steps(load_elements, args, place, depth, column, n, panel);
-            for (int64_t i = from; i < to; i += MAX_ROWS) {
-                int rows = min(to - i, MAX_ROWS);
+        for (int64_t column = 0; column < columns; column += UNITS)
+            next = pack_steps(load_elements, args, place, depth, column, columns - column,
+                             panels + column * PANEL_ROWS);
+        for (int64_t i = from; i < to; i += MAX_ROWS) {
+            int rows = min(to - i, MAX_ROWS);
+            Rows d = rows_of_d(args, start, depth, first + i, rows, copy);
+            for (int64_t column = 0; column < columns; column += UNITS) {
+                int64_t n = columns - column;
                 real *sum = d_w + i * columns + column;
                 Sums sums;
                 load_sums(sums, sum, columns, rows, n);
-                multiply(rows, vectors_of(n), d.groups + (i - from) * GROUP, GROUP, d.row_stride,
-                         depth, panel, sums);
+                multiply(rows, vectors_of(n), d.groups, GROUP, d.row_stride, depth,
+                         panels + column * PANEL_ROWS, sums);
                 store_sums(sum, columns, rows, n, sums);
             }
         }
     }
 }
 
-/* Elements of a thread's part of ``panels``: a panel and groups of d, of which the threads share
- * ``rows`` columns. */
-int64_t panel_elements(int64_t rows, int64_t threads)
+/* Elements of a thread's part of ``panels``: x in panels, (T, B, columns), and a copy of d. */
+int64_t panel_elements(int64_t columns)
 {
-    int64_t columns = (rows + threads - 1) / threads;
-    return PANEL_ROWS * UNITS + (GROUP == 1 ? 0 : PANEL_ROWS * columns + LANES * GROUP);
+    return PANEL_ROWS * (whole(columns) + MAX_ROWS);
 }
 
 /* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1} over all steps; each thread computes some of the rows. */
@@ -116,8 +124,8 @@ void add_to_weights(const SequenceArgs *args)
     _Pragma("omp parallel for num_threads(args->threads) schedule(static)")
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
-        stored *panel = args->panels + i * panel_elements(rows, args->threads);
-        add_weight_products(args, from, to, projection, load_x, args->I, panel, args->d_w_ih);
-        add_weight_products(args, from, to, 0, load_h, H, panel, args->d_w_hh);
+        stored *panels = args->panels + i * panel_elements(max(args->I, H));
+        add_weight_products(args, from, to, projection, load_x, args->I, panels, args->d_w_ih);
+        add_weight_products(args, from, to, 0, load_h, H, panels, args->d_w_hh);
     }
 }
