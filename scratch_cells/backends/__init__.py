@@ -13,6 +13,7 @@ from torch import Tensor
 from scratch_cells.backends import c_backend, torch_backend, triton_backend
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
+from scratch_cells.backends.c_call import apply_call, is_one_call
 from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.custom_operator import apply_operator, operator_problem
 from scratch_cells.backends.eligibility import (
@@ -111,7 +112,10 @@ def select_backend(
         warn_if_traced(f"{type(cell).__name__} by the reference loop")
         return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))
     kind = str(kind_of(cell))
-    return Selection(name, reason, partial(apply_bptt, kind, KERNELS[name, kind], operands))
+    kernel = KERNELS[name, kind]
+    if name == "c" and is_one_call(kernel, operands):
+        return Selection(name, reason, partial(apply_call, kind, kernel, operands))
+    return Selection(name, reason, partial(apply_bptt, kind, kernel, operands))
 
 
 def _run_loop(

@@ -148,7 +148,11 @@ class CKernel(CellKernel):
 
     def _threads(self, block: Block) -> int:
         time, batch, _ = block.h_after.shape
-        multiply_adds = time * batch * (self.w_ih.numel() + self.w_hh.numel())
+        return self.threads(time * batch)
+
+    def threads(self, rows: int) -> int:
+        """Number of threads for ``rows`` rows of the batch at one time step."""
+        multiply_adds = rows * (self.w_ih.numel() + self.w_hh.numel())
         return 1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
 
     def _constant(self, name: str) -> int:

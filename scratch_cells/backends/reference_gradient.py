@@ -97,7 +97,8 @@ def gradient_by_reference_loop(
 def _biases(ctx: Any, w_hh: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """b_ih and b_hh of the same sums as in the forward pass; the caller may have changed them."""
     has_b_ih, has_b_hh = ctx.has_biases
-    projection_bias, b_hn = ctx.biases
+    rows = w_hh.size(0)
+    projection_bias, b_hn = ctx.biases[:rows], ctx.biases[rows:]
     b_hh = torch.zeros_like(projection_bias)
     if ctx.kernel_class.layout.resets_candidate:
         b_hh[2 * w_hh.size(1) :] = b_hn

@@ -1,0 +1,161 @@
+"""A short sequence as one call of C: one for the forward pass, and one for the backward pass.
+
+One time step of a small batch takes a few microseconds of arithmetic, and each operation of torch
+takes about one more. So for a sequence in one block, C also adds the biases, copies the states and
+sums the gradients of the biases, and all that the gradient needs is in one buffer. Longer sequences
+take the way of ``bptt.py``, in blocks that fit in the cache; they use the same kernels.
+"""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scratch_cells.backends import sequence_buffers
+from scratch_cells.backends.bptt import needs_gradient, run_backward, save_for_backward
+from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
+from scratch_cells.backends.c_backend import CKernel
+from scratch_cells.backends.c_compiler import CallArgs
+from scratch_cells.backends.cell_kernel import CellKernel
+from scratch_cells.backends.eligibility import Operands
+from scratch_cells.cell import whole
+from shared_interface import State
+
+
+def is_one_call(kernel_class: type[CellKernel], operands: Operands) -> bool:
+    """Whether a kernel runs these operands, not packed, as one call: they are one block."""
+    input, _, w_hh, *_ = operands
+    assert input is not None
+    assert w_hh is not None
+    elements = input.shape[0] * input.shape[1] * w_hh.shape[0]
+    return issubclass(kernel_class, CKernel) and elements <= sequence_buffers.BLOCK_ELEMENTS
+
+
+def apply_call(
+    kind: str, kernel_class: type[Any], operands: Operands, reverse: bool
+) -> tuple[Tensor, State]:
+    """As ``apply_bptt``, for a sequence for which ``is_one_call`` holds."""
+    if needs_gradient(operands):
+        outputs, *final = CallFunction.apply(kind, kernel_class, reverse, *operands)
+    else:
+        (outputs, *final), *_ = _forward(kernel_class, operands, False, reverse)
+    return outputs, whole(final)
+
+
+class CallFunction(torch.autograd.Function):
+    """A cell over a short sequence, as one node of the autograd graph: see ``BPTTFunction``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, kind: str, kernel_class: type[CKernel], reverse: bool, *operands: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        returned, buffer, biases = _forward(kernel_class, list(operands), True, reverse)
+        ctx.kind, ctx.kernel_class, ctx.reverse = kind, kernel_class, reverse
+        ctx.biases = biases
+        save_for_backward(ctx, operands, [buffer], returned)
+        return tuple(returned)
+
+    @staticmethod
+    def backward(ctx: Any, *d_returned: Tensor | None) -> Any:
+        return None, None, None, *run_backward(ctx, d_returned, _backward)
+
+
+def _forward(
+    kernel_class: type[CKernel], operands: Operands, needs_backward: bool, reverse: bool
+) -> tuple[list[Tensor], Tensor | None, Tensor]:
+    """Outputs and final state, the buffer for the backward pass, and the sums of the biases."""
+    input, w_ih, w_hh, b_ih, b_hh, *state = map(_contiguous, operands)
+    args = _call_args(input, w_hh, reverse)
+    layout = kernel_class.layout
+    shape = args.B, args.H
+    returned = [input.new_empty((args.T, *shape)), *(input.new_empty(shape) for _ in state)]
+    biases = input.new_empty(w_hh.shape[0] + args.H)
+    kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, args.T)
+    panels = kernel.forward_panels
+    args.w_ih, args.w_hh = panels[0].data_ptr(), panels[1].data_ptr()
+    args.threads = kernel.threads(args.T * args.B)
+    if b_ih is not None:
+        args.b_ih = b_ih.data_ptr()
+    if b_hh is not None:
+        args.b_hh = b_hh.data_ptr()
+    args.h_0 = state[0].data_ptr()
+    args.outputs, args.h_n, args.biases = (
+        returned[0].data_ptr(),
+        returned[1].data_ptr(),
+        biases.data_ptr(),
+    )
+    if layout.has_cell_state:
+        args.c_0 = state[1].data_ptr()
+        args.c_n = returned[2].data_ptr()
+    buffer = None
+    if needs_backward:
+        buffer = BUFFER_POOL.empty(_saved_elements(kernel_class, args), like=input)
+        args.saved = buffer.data_ptr()
+    _call(kernel, "forward", args)
+    return returned, buffer, biases
+
+
+def _saved_elements(kernel_class: type[CKernel], args: CallArgs) -> int:
+    """Elements of the buffer: see ``use_buffers`` in ``calls.h``."""
+    layout = kernel_class.layout
+    states = 1 + layout.has_cell_state
+    others = layout.saves_extra + (0 if layout.gates_are_states else layout.gate_count)
+    elements: int = args.B * args.H * (states * (args.T + 1) + others * args.T)
+    return elements
+
+
+def _backward(
+    ctx: Any, saved: tuple[Any, ...], d_returned: tuple[Tensor | None, ...]
+) -> list[Tensor | None]:
+    """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
+    input, w_ih, w_hh, *state, buffer = map(_contiguous, saved)
+    d_outputs, *d_final = map(_contiguous, d_returned)
+    needs = ctx.needs_input_grad[-5 - len(state) :]
+    args = _call_args(input, w_hh, ctx.reverse)
+    kernel = ctx.kernel_class(w_ih, w_hh, None, None, args.T)
+    panels = kernel.backward_panels
+    args.w_ih, args.w_hh = panels[0].data_ptr(), panels[1].data_ptr()
+    args.threads = kernel.threads(args.T * args.B)
+    args.saved = buffer.data_ptr()
+    if d_outputs is not None:
+        args.d_outputs = d_outputs.data_ptr()
+        args.d_outputs_step_stride, args.d_outputs_row_stride, _ = d_outputs.stride()
+    gradients: list[Tensor | None] = [None] * len(needs)
+    if needs[0]:
+        gradients[0] = d_input = empty_for_caller(*input.shape, like=input)
+        args.d_input = d_input.data_ptr()
+    if any(needs[1:5]):
+        gradients[1], gradients[2] = d_w_ih, d_w_hh = torch.empty_like(w_ih), torch.empty_like(w_hh)
+        args.d_w_ih, args.d_w_hh = d_w_ih.data_ptr(), d_w_hh.data_ptr()
+        for index, name in ((3, "d_b_ih"), (4, "d_b_hh")):
+            if needs[index]:
+                gradients[index] = d_b = w_hh.new_empty(w_hh.shape[0])
+                setattr(args, name, d_b.data_ptr())
+    for index, (part, d_part) in enumerate(zip("hc", d_final, strict=False)):
+        if d_part is not None:
+            setattr(args, f"d_{part}_n", d_part.data_ptr())
+        if needs[5 + index]:
+            gradients[5 + index] = d_initial = torch.empty_like(state[index])
+            setattr(args, f"d_{part}_0", d_initial.data_ptr())
+    _call(kernel, "backward", args)
+    return gradients
+
+
+def _call_args(input: Tensor, w_hh: Tensor, reverse: bool) -> CallArgs:
+    args = CallArgs()
+    args.T, args.B, args.I = input.shape
+    args.H = w_hh.shape[1]
+    args.reverse = reverse
+    args.input = input.data_ptr()
+    args.input_step_stride, args.input_row_stride, _ = input.stride()
+    return args
+
+
+def _contiguous(tensor: Any) -> Any:
+    return tensor if tensor is None or tensor.is_contiguous() else tensor.contiguous()
+
+
+def _call(kernel: CKernel, phase: str, args: CallArgs) -> None:
+    if getattr(kernel.library, f"{kernel.prefix}_{phase}_call")(ctypes.byref(args)):
+        raise RuntimeError(f"the C backend needs more memory than there is for the {phase} pass")
