@@ -160,10 +160,10 @@ def draw_input(task: Task, device: torch.device, dtype: torch.dtype = torch.floa
     return torch.randn(task.time, task.batch, task.features, generator=generator).to(device, dtype)
 
 
-MAX_DIFFERENCE = {"float32": 1e-5, "tf32": 1e-2, "bfloat16": 5e-2}
+MAX_DIFFERENCE = {"float64": 1e-12, "float32": 1e-5, "tf32": 1e-2, "bfloat16": 5e-2}
 """Maximum difference from torch.nn, relative to the largest element, by precision.
 
-The significands have 23, 10 and 7 bits."""
+The significands have 52, 23, 10 and 7 bits."""
 
 
 def check_equal(models: dict[str, nn.Module], x: Tensor, precision: str = "float32") -> None:
@@ -172,7 +172,19 @@ def check_equal(models: dict[str, nn.Module], x: Tensor, precision: str = "float
     Raises:
         AssertionError: an implementation differs; the message names it and the tensor.
     """
-    seen = {name: outputs_and_gradients(model, x) for name, model in models.items()}
+    compare({name: outputs_and_gradients(model, x) for name, model in models.items()}, precision)
+
+
+def compare(seen: dict[str, dict[str, Tensor]], precision: str) -> None:
+    """Check that every implementation has the results of torch.nn.
+
+    Args:
+        seen: for each implementation, its results by name.
+        precision: a key of ``MAX_DIFFERENCE``.
+
+    Raises:
+        AssertionError: an implementation differs; the message names it and the tensor.
+    """
     expected = seen[BUILTIN]
     for name, results in seen.items():
         assert results.keys() == expected.keys(), f"{name} has {', '.join(results)}"

@@ -46,6 +46,18 @@ def interleave(
     return {name: _ratio(times, seconds[reference]) for name, times in seconds.items()}
 
 
+def rounds_within(
+    seconds: float, at_least: int, calls: dict[str, Callable[[], object]], device: torch.device
+) -> int:
+    """The number of rounds that take this time, estimated from one round."""
+    round_takes = sum(_time(call, device) for call in calls.values())
+    return max(at_least, min(int(seconds / round_takes), MAX_ROUNDS))
+
+
+MAX_ROUNDS = 5000
+"""Enough for a steady median of calls that take microseconds."""
+
+
 def _time(call: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.parameters import parameters_of, replaced
-from scratch_cells.recording import is_exported, warn_if_traced
+from scratch_cells.recording import check_length_is_kept, is_exported, warn_if_traced
 from scratch_cells.unroll import Unroll
 from shared_interface import State
 
@@ -28,6 +28,7 @@ def restarting(unroll: Unroll, reset: Tensor) -> Unroll:
             zeros before step t - 1.
     """
     warn_if_traced("a sequence with reset")
+    check_length_is_kept("a sequence with reset", reset)
     rows = reset.any(dim=1).tolist() if _values_are_known(reset) else [True] * reset.size(0)
     starts = [t for t, any_restart in enumerate(rows) if any_restart and t > 0]
 

@@ -143,7 +143,6 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         self,
         input: Tensor | PackedSequence,
         hx: State | None = None,
-        *,
         reset: Tensor | None = None,
     ) -> tuple[Tensor | PackedSequence, State]:
         """Read a sequence: see ``RecurrentLayer.forward``.

@@ -30,7 +30,7 @@ from scratch_cells.backends.eligibility import (
 )
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
-from scratch_cells.recording import is_recorded, warn_if_traced
+from scratch_cells.recording import check_length_is_kept, is_recorded, warn_if_traced
 from scratch_cells.unroll import unroll
 from scratch_cells.validation import check_backend, check_devices
 from shared_interface import State
@@ -109,7 +109,9 @@ def select_backend(
             return Selection("operator", "torch records the operations", run)
     name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
     if name == "plain":
-        warn_if_traced(f"{type(cell).__name__} by the reference loop")
+        what = f"{type(cell).__name__} by the reference loop"
+        warn_if_traced(what)
+        check_length_is_kept(what, input)
         return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))
     kind = str(kind_of(cell))
     kernel = KERNELS[name, kind]

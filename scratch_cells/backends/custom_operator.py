@@ -31,6 +31,11 @@ from scratch_cells.backends.eligibility import (
     operand_problem,
     operands_of,
 )
+from scratch_cells.backends.onnx_export import (
+    is_traced_for_onnx,
+    traced_operator,
+    translate_in_onnx_export,
+)
 from scratch_cells.backends.sequence_buffers import steps_of_a_block
 from scratch_cells.cell import Cell, whole
 from shared_interface import State
@@ -63,15 +68,18 @@ def apply_operator(
         backend: ``"auto"``, ``"c"`` or ``"bptt"``.
     """
     kind = str(kind_of(cell))
-    input, w_ih, w_hh, b_ih, b_hh, *initial = operands_of(cell, input, state)  # type: ignore[assignment]  # x is given
+    given: list[Any] = operands_of(cell, input, state)  # of Tensors; the biases may be None
+    input, w_ih, w_hh, b_ih, b_hh, *initial = given
     # An exported or traced program is for inference: its gradient repeats the forward pass.
-    operands = [each for each in (input, w_ih, w_hh, b_ih, b_hh, *initial) if each is not None]
     save = (
         torch.compiler.is_compiling()
         and not torch.compiler.is_exporting()
         and torch.is_grad_enabled()
-        and any(each.requires_grad for each in operands)
+        and any(each is not None and each.requires_grad for each in given)
     )
+    if is_traced_for_onnx():
+        outputs, *rest = traced_operator(kind, input, w_ih, w_hh, b_ih, b_hh, initial, reverse)
+        return outputs, whole(rest)
     outputs, *rest = sequence(
         input, w_ih, w_hh, b_ih, b_hh, initial, f"{kind} {backend}", reverse, save
     )
@@ -314,3 +322,4 @@ def _no_second_gradient(ctx: Any, *d_gradients: Any) -> Any:
 
 
 sequence_gradient.register_autograd(_no_second_gradient)
+translate_in_onnx_export(sequence._opoverload)
