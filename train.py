@@ -23,7 +23,7 @@ with clean_imports("train.py", __name__):  # from here on, Ctrl-C gives one line
     from command_line.errors import printable
     from command_line.program import clean_exit
     from training_loop.commands.options import PROGRAM, Options, parse_options
-    from training_loop.config import DATA_DIR, Config
+    from training_loop.config import Config
     from training_loop.runtime.startup import tune_malloc
 
 
@@ -45,19 +45,19 @@ def train(config: Config, resume: bool = False) -> Path:
     with fast_imports(PROGRAM):  # imported here, because --help does not need them
         import torch
 
-        from sequenced_mnist import Batches, load_images
         from training_loop.commands.next_commands import next_commands
         from training_loop.initialization import initialize
         from training_loop.loop import train_epoch
         from training_loop.model import build_model, count_parameters, describe_backend
-        from training_loop.predict import accuracy, predict
+        from training_loop.predict import predict
         from training_loop.reports.compilation import CompilationReport
         from training_loop.reports.saturation import can_trace
         from training_loop.runs.folder import open_folder
-        from training_loop.runs.run import Run
+        from training_loop.runs.run import SATURATION_SEQUENCES, Run
         from training_loop.runtime.accelerator import describe, start_accelerator
         from training_loop.runtime.processes import require_same_options
         from training_loop.runtime.signals import stop_on_signals
+        from training_loop.tasks.load import load_task
         from training_loop.trainer import DivergedError, Trainer
 
     accelerator = start_accelerator(config.device, config.precision)
@@ -66,42 +66,27 @@ def train(config: Config, resume: bool = False) -> Path:
         accelerator.print(printable(line), flush=True)  # only the main process prints
 
     with accelerator.main_process_first():  # the main process downloads, the others then read
-        images = load_images(
-            config.dataset, config.data_dir or DATA_DIR, digits_instead=config.data_dir is None
-        )
-    if config.validation:
-        images = images.for_validation()
-    config = config.resolved(images.name, accelerator.device.type)
-    require_same_options(accelerator, config, len(images.train_labels))
-
-    # Both sets are on the training device as uint8. Sequences are computed one batch at a time.
-    where = (accelerator.device, accelerator.process_index, accelerator.num_processes)
-    size = config.batch_size
-    train_set = Batches(images.train_images, images.train_labels, config.sequence, size, *where)
-    # A test saves nothing for backward, so a batch four times as large fits, and is faster.
-    test_set = Batches(images.test_images, images.test_labels, config.sequence, 4 * size, *where)
+        task = load_task(config, accelerator)
+    config, train_set, test_set = task.config, task.train_set, task.test_set
+    require_same_options(accelerator, config, train_set.num_sequences)
 
     torch.manual_seed(config.seed)  # once, for the weights and then for dropout
-    model = build_model(config, train_set.features, images.num_classes)
+    model = build_model(config, train_set.features, task.outputs)
     initialize(model.layer, config.init, train_set.time)
 
-    name = f"{images.name}-{config.sequence}-{config.layer}"
+    name = f"{config.dataset}-{config.sequence}-{config.layer}"
     with (
         open_folder(config, name, resume, accelerator) as folder,
         stop_on_signals(accelerator) as stop,
     ):
         config = dataclasses.replace(config, run_dir=folder)
-        trainer = Trainer(config, accelerator, model, train_set.num_images)
+        trainer = Trainer(config, accelerator, model, train_set.num_sequences, task.objective)
         run = Run(folder, trainer, resume)
         with run.checkpoint_on_interrupt():
-            for line in images.note, run.warning:
+            for line in task.note, run.warning:
                 if line:
                     report(line)
-            report(
-                f"data    {images.name}: {train_set.num_images} training and "
-                f"{test_set.num_images} {config.split} images, by {config.sequence}: "
-                f"{train_set.time} steps of {train_set.features}"
-            )
+            report(f"data    {task.description}")
             report(
                 f"model   {config.layer}, {config.num_layers} x {config.hidden_size}, "
                 f"{count_parameters(model)} parameters, seed {config.seed}, {config.recipe} recipe"
@@ -117,22 +102,22 @@ def train(config: Config, resume: bool = False) -> Path:
                 run.save()  # so that a resumed run continues with the test
 
                 with compilation.watch("test", f"test of epoch {trainer.epoch}"):
-                    logits = predict(
-                        accelerator, trainer.model, stop.iterate(test_set), test_set.num_images
+                    outputs = predict(
+                        accelerator, trainer.model, stop.iterate(test_set), test_set.num_sequences
                     )
-                epoch = trainer.end_epoch(accuracy(logits, test_set.labels))
-                run.log_epoch(test_set)
+                epoch = trainer.end_epoch(task.measure(outputs))
+                run.log_epoch(test_set.first(SATURATION_SEQUENCES))
                 report(
                     f"epoch {epoch.number}: training loss {epoch.training_loss:.4f}, "
                     f"{config.split} accuracy {100 * epoch.accuracy:.2f} %, "
-                    f"{epoch.images_per_second:.0f} images/s"
+                    f"{epoch.sequences_per_second:.0f} sequences/s"
                 )
                 if trainer.divergence:
                     report(f"warning epoch {epoch.number} {trainer.divergence}")
-            run.finish(images, logits)
+            run.finish(task, outputs)
 
             report(
-                f"result  {images.name}: {'diverged, ' if trainer.divergence else ''}"
+                f"result  {config.dataset}: {'diverged, ' if trainer.divergence else ''}"
                 f"{config.split} accuracy {100 * epoch.accuracy:.2f} % after epoch "
                 f"{config.epochs} ({config.layer}, {config.sequence}, {trainer.seconds:.1f} s) "
                 f"-> {folder}"

@@ -91,21 +91,25 @@ class Batches:
         self.time, self.features = sequence_shape(height, width, sequence)
 
     @property
-    def num_images(self) -> int:
-        """Number of images in one pass, over all processes."""
+    def num_sequences(self) -> int:
+        """Number of sequences, one for each image, in one pass over all processes."""
         return len(self.labels)
 
     def __len__(self) -> int:
         """Number of batches in one pass."""
-        return -(-self.num_images // self.batch_size)
+        return -(-self.num_sequences // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of one pass in the order of the set."""
-        return self._take(torch.arange(self.num_images))
+        return self._take(torch.arange(self.num_sequences))
 
     def shuffled(self, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of one pass in ``epoch_order``, starting at batch ``start``."""
-        return self._take(epoch_order(self.num_images, seed, epoch)[start * self.batch_size :])
+        return self._take(epoch_order(self.num_sequences, seed, epoch)[start * self.batch_size :])
+
+    def first(self, count: int) -> Tensor:
+        """The sequences of the first ``count`` images: (count, time, features)."""
+        return to_sequences(self.images[:count], self.sequence)
 
     def _take(self, order: Tensor) -> Iterator[Batch]:
         order = order.to(self.images.device)

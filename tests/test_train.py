@@ -29,6 +29,7 @@ from training_loop.initialization import initialize
 from training_loop.model import build_model
 from training_loop.predict import accuracy, predict
 from training_loop.runtime.accelerator import start_accelerator
+from training_loop.tasks.objective import classification
 from training_loop.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("blank_plots")
@@ -69,7 +70,7 @@ def test_a_default_run_learns_the_digits_and_prints_its_settings(
     for number, line in enumerate(epochs, start=1):
         assert re.fullmatch(
             rf"epoch {number}: training loss \d+\.\d{{4}}, "
-            r"test accuracy \d+\.\d\d %, \d+ images/s",
+            r"test accuracy \d+\.\d\d %, \d+ sequences/s",
             line,
         )
     found = re.fullmatch(
@@ -106,7 +107,7 @@ def test_the_run_folder_has_the_model_that_was_tested(default_run: tuple[str, Pa
     model.load_state_dict(load_file(folder / "model.safetensors"))
     digits = load_images("digits", folder)
     tested = Batches(digits.test_images, digits.test_labels, "rows", 50)
-    logits = predict(start_accelerator("cpu"), model, tested, tested.num_images)
+    logits = predict(start_accelerator("cpu"), model, tested, tested.num_sequences)
     assert accuracy(logits, tested.labels) == found["test_accuracy"]
     assert f"test accuracy {100 * found['test_accuracy']:.2f} % after" in printed
 
@@ -302,9 +303,9 @@ def test_the_modules_of_train_py_can_be_used_in_another_program(tmp_path: Path) 
     test_set = Batches(images.test_images, images.test_labels, "rows", config.batch_size)
     model = build_model(config, train_set.features, images.num_classes)
     initialize(model.layer, config.init, train_set.time)
-    trainer = Trainer(config, accelerator, model, train_set.num_images)
+    trainer = Trainer(config, accelerator, model, train_set.num_sequences, classification(10))
     for epoch in range(1, 4):
         for batch in train_set.shuffled(config.seed, epoch):
             trainer.take_step(batch)
-    logits = predict(accelerator, trainer.model, test_set, test_set.num_images)
+    logits = predict(accelerator, trainer.model, test_set, test_set.num_sequences)
     assert accuracy(logits, test_set.labels) > 0.6

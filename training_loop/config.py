@@ -47,6 +47,9 @@ MOST = {
 }
 """Larger values are typing errors, and would run until the memory is used up."""
 
+EARLIER = {"backend": "auto"}
+"""Options that the configurations of earlier runs lack, with the values that these runs had."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -199,6 +202,7 @@ class Config:
         hints = get_type_hints(cls)  # without Annotated
         if unknown := [name for name in content if name not in hints]:
             raise ValueError(f"unknown option {unknown[0]!r}")
+        content = EARLIER | content
         options: dict[str, Any] = {}
         for name, hint in hints.items():
             if name not in content:

@@ -1,23 +1,23 @@
 """The training pass of one epoch: a step on every batch, with metrics and checkpoints."""
 
-from sequenced_mnist import Batches
 from training_loop.reports.compilation import CompilationReport
 from training_loop.reports.progress import progress_bar
 from training_loop.runs.run import Run
 from training_loop.runtime.contention import ThreadMonitor
 from training_loop.runtime.signals import StopFlag
+from training_loop.tasks.task import Sequences
 from training_loop.trainer import LOG_EVERY, Trainer
 
 
 def train_epoch(
-    trainer: Trainer, run: Run, train_set: Batches, stop: StopFlag, compilation: CompilationReport
+    trainer: Trainer, run: Run, train_set: Sequences, stop: StopFlag, compilation: CompilationReport
 ) -> None:
     """Train on the remaining batches of the current epoch.
 
     Args:
         trainer: takes the steps.
         run: receives metrics and writes checkpoints.
-        train_set: training images; each epoch has its own order.
+        train_set: training sequences; each epoch has its own order.
         stop: checked between two steps.
         compilation: reports the steps that compile the model.
 

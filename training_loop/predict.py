@@ -1,4 +1,4 @@
-"""Logits and accuracy of a model on a whole set of images."""
+"""Outputs of a model for a whole set of sequences, and the accuracy of a classifier."""
 
 from collections.abc import Iterable
 
@@ -11,26 +11,26 @@ from sequenced_mnist import Batch
 
 @torch.no_grad()
 def predict(
-    accelerator: Accelerator, model: nn.Module, batches: Iterable[Batch], num_images: int
+    accelerator: Accelerator, model: nn.Module, batches: Iterable[Batch], num_sequences: int
 ) -> Tensor:
-    """The model's logits for every image of a set, computed by all processes together.
+    """The model's outputs for every sequence of a set, computed by all processes together.
 
     Args:
         accelerator: the processes of the run.
-        model: maps (batch, time, features) to logits (batch, classes).
+        model: maps (batch, time, features) to outputs (batch, ...), for a classifier its logits.
         batches: this process's share of one pass over the set.
-        num_images: number of images in the set.
+        num_sequences: number of sequences in the set.
 
     Returns:
-        Logits (num_images, classes) float32 in the order of the set, the same in every process.
+        Outputs (num_sequences, ...) float32 in the order of the set, the same in every process.
     """
     model.eval()
     parts = [(batch.indices, model(batch.sequences).float()) for batch in batches]
-    images, own_logits = (torch.cat(each) for each in zip(*parts, strict=True))
-    logits = own_logits.new_zeros(num_images, own_logits.size(1))
-    logits[images] = own_logits
-    # Each image has its logits in one process and zeros in the others.
-    total: Tensor = accelerator.reduce(logits, reduction="sum")
+    indices, own_outputs = (torch.cat(each) for each in zip(*parts, strict=True))
+    outputs = own_outputs.new_zeros(num_sequences, *own_outputs.shape[1:])
+    outputs[indices] = own_outputs
+    # Each sequence has its outputs in one process and zeros in the others.
+    total: Tensor = accelerator.reduce(outputs, reduction="sum")
     return total
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
@@ -18,6 +17,7 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from command_line.errors import ConfigError
 from sequenced_mnist import Batch
 from training_loop.config import ResolvedConfig
+from training_loop.tasks.objective import Objective, Result
 
 LOG_EVERY = 10
 """Logging interval in steps. Reading the metrics waits for the device, so not at every step."""
@@ -33,16 +33,18 @@ class Epoch:
 
     Attributes:
         number: from 1.
-        training_loss: cross entropy in nats, averaged over the training images, each computed with
-            the weights of its own step.
-        accuracy: share of the test or validation images classified correctly, from 0 to 1.
-        images_per_second: speed of training (forward, backward and optimizer), without the test.
+        training_loss: averaged over the training sequences, each computed with the weights of its
+            own step; for images, the cross entropy in nats.
+        test_loss: the same loss of the test or validation sequences, after the epoch.
+        accuracy: share of the answers for these sequences that are right, from 0 to 1.
+        sequences_per_second: speed of training (forward, backward and optimizer), without the test.
     """
 
     number: int
     training_loss: float
+    test_loss: float
     accuracy: float
-    images_per_second: float
+    sequences_per_second: float
 
 
 class StepMetrics(NamedTuple):
@@ -50,10 +52,10 @@ class StepMetrics(NamedTuple):
 
     Attributes:
         step, step_in_epoch: steps taken, in the run and in the current epoch.
-        loss: cross entropy in nats, averaged over the last LOG_EVERY steps; NaN before the first.
+        loss: averaged over the last LOG_EVERY steps; NaN before the first.
         learning_rate: of the next step.
         gradient_norms: by name of the weight, in the last step, before clipping.
-        images_per_second: training speed in the current epoch.
+        sequences_per_second: training speed in the current epoch.
     """
 
     step: int
@@ -61,7 +63,7 @@ class StepMetrics(NamedTuple):
     loss: float
     learning_rate: float
     gradient_norms: dict[str, float]
-    images_per_second: float
+    sequences_per_second: float
 
 
 class Trainer:
@@ -70,26 +72,33 @@ class Trainer:
     Args:
         config: hyperparameters.
         accelerator: device, precision and processes.
-        model: maps (batch, time, features) to logits (batch, classes); initialized.
-        num_images: number of training images.
+        model: maps (batch, time, features) to outputs (batch, ...); initialized.
+        num_sequences: number of training sequences.
+        objective: the loss of these outputs.
 
     Attributes:
         model, optimizer, schedule: as returned by accelerate.
         weights: the model's parameters, by their names in its ``state_dict``.
         step: optimizer steps taken in the run.
-        step_losses: cross entropy of each step's batch, in nats; see ``read_losses``.
+        step_losses: mean loss of each step's batch; see ``read_losses``.
         epochs: results of the finished epochs.
         previous_seconds, previous_pass_seconds: time spent before the run was resumed, in the run
             and in the training pass of the current epoch.
     """
 
     def __init__(
-        self, config: ResolvedConfig, accelerator: Accelerator, model: nn.Module, num_images: int
+        self,
+        config: ResolvedConfig,
+        accelerator: Accelerator,
+        model: nn.Module,
+        num_sequences: int,
+        objective: Objective,
     ) -> None:
         self.config = config
         self.accelerator = accelerator
-        self.num_images = num_images
-        self.steps_per_epoch = math.ceil(num_images / config.batch_size)
+        self.num_sequences = num_sequences
+        self.objective = objective
+        self.steps_per_epoch = math.ceil(num_sequences / config.batch_size)
         if config.compile:
             model.compile()
         betas = (0.9, config.beta2)
@@ -145,17 +154,17 @@ class Trainer:
             self.previous_pass_seconds = self.pass_seconds
             self._pass_start = None
 
-    def _speed(self, images: int) -> float:
-        """Images per second in the training pass; NaN if its time was not measured."""
-        return images / self.pass_seconds if self.pass_seconds else math.nan
+    def _speed(self, sequences: int) -> float:
+        """Sequences per second in the training pass; NaN if its time was not measured."""
+        return sequences / self.pass_seconds if self.pass_seconds else math.nan
 
     def take_step(self, batch: Batch) -> None:
         """One optimizer step on one batch: forward, loss, backward, clip, update."""
         self.model.train()
-        logits = self.model(batch.sequences)
+        outputs = self.model(batch.sequences)
         # The mean over the whole batch, of which each process has a part. accelerate averages the
         # gradients over the processes; the factor turns that average into the sum.
-        loss = F.cross_entropy(logits, batch.labels, reduction="sum") / batch.size
+        loss = self.objective.loss_sum(outputs, batch.labels) / batch.size
         self.accelerator.backward(loss * self.accelerator.num_processes)
         norms = self._clip()
         self.optimizer.step()
@@ -204,20 +213,13 @@ class Trainer:
     @property
     def divergence(self) -> str:
         """A warning if the loss of the latest epoch is far above that of guessing, else empty."""
-        guessing = math.log(self.num_classes)
+        guessing = self.objective.guessing
         if not self.epochs or self.epochs[-1].training_loss < 2 * guessing:
             return ""
         return (
             f"diverged: training loss {self.epochs[-1].training_loss:.4g}, while guessing has "
             f"{guessing:.2f}; lower learning_rate, which is {self.config.learning_rate}"
         )
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes that the model distinguishes."""
-        readout = self.plain_model.readout
-        assert isinstance(readout, nn.Linear)
-        return readout.out_features
 
     def _describe_divergence(self, loss: float) -> str:
         what = "a gradient is not finite" if math.isfinite(loss) else f"training loss is {loss}"
@@ -241,14 +243,14 @@ class Trainer:
         """
         self.read_losses()
         recent = self.step_losses[-LOG_EVERY:]
-        images = min(self.step_in_epoch * self.config.batch_size, self.num_images)
+        sequences = min(self.step_in_epoch * self.config.batch_size, self.num_sequences)
         return StepMetrics(
             step=self.step,
             step_in_epoch=self.step_in_epoch,
             loss=sum(recent) / len(recent) if recent else math.nan,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             gradient_norms=self._gradient_norms,
-            images_per_second=self._speed(images),
+            sequences_per_second=self._speed(sequences),
         )
 
     def check_weights(self) -> None:
@@ -264,11 +266,11 @@ class Trainer:
                     f"lower learning_rate, which is {self.config.learning_rate}"
                 )
 
-    def end_epoch(self, accuracy: float) -> Epoch:
+    def end_epoch(self, result: Result) -> Epoch:
         """Record the current epoch, all of whose steps have been taken, and start the next.
 
         Args:
-            accuracy: measured after the epoch, from 0 to 1.
+            result: measured after the epoch.
 
         Raises:
             DivergedError: see ``read_losses``.
@@ -276,13 +278,14 @@ class Trainer:
         self.read_losses()
         losses = self.step_losses[-self.steps_per_epoch :]
         sizes = [self.config.batch_size] * (len(losses) - 1)
-        sizes.append(self.num_images - sum(sizes))  # the last batch may be smaller
+        sizes.append(self.num_sequences - sum(sizes))  # the last batch may be smaller
         total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
         epoch = Epoch(
             number=self.epoch,
-            training_loss=total / self.num_images,
-            accuracy=accuracy,
-            images_per_second=self._speed(self.num_images),
+            training_loss=total / self.num_sequences,
+            test_loss=result.loss,
+            accuracy=result.accuracy,
+            sequences_per_second=self._speed(self.num_sequences),
         )
         self.epochs.append(epoch)
         self.previous_pass_seconds = 0.0

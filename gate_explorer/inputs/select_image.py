@@ -90,7 +90,7 @@ def _first_misclassified(run: LoadedRun) -> int:
         part = slice(start, start + IMAGES_AT_ONCE)
         labels = images.test_labels[part]
         batches = Batches(images.test_images[part], labels, run.sequence, IMAGES_AT_ONCE)
-        scores = predict(accelerator, run.model, batches, batches.num_images)
+        scores = predict(accelerator, run.model, batches, batches.num_sequences)
         mistakes = (scores.argmax(dim=1) != labels).nonzero()
         if len(mistakes):
             return start + int(mistakes[0])

@@ -56,7 +56,7 @@ def test_a_pass_yields_every_image_once_with_its_label(
     images, labels = numbered_images(count)
     batches = Batches(images, labels, sequence, batch_size)
     in_order, shuffled = list(batches), list(batches.shuffled(seed, epoch))
-    assert batches.num_images == count
+    assert batches.num_sequences == count
     for a_pass in (in_order, shuffled):
         assert len(a_pass) == len(batches)
         assert all(batch.size == batch_size for batch in a_pass[:-1])

@@ -1,6 +1,7 @@
 """training_loop/config.py: validation of the options, and their defaults from a recipe."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -9,7 +10,7 @@ import pytest
 
 from command_line.errors import ConfigError
 from scratch_cells.backends import BACKENDS
-from training_loop.config import Config, ResolvedConfig
+from training_loop.config import EARLIER, Config, ResolvedConfig
 from training_loop.recipes import Recipe
 
 
@@ -119,6 +120,13 @@ def test_an_invalid_configuration_file_is_a_one_line_error(tmp_path: Path, text:
     with pytest.raises(ConfigError, match=r"config.json is not a run's configuration: ") as error:
         Config.load(tmp_path)
     assert str(error.value).isprintable()
+
+
+def test_the_configuration_of_an_earlier_run_can_be_read() -> None:
+    content = json.loads(Config(backend="auto", seed=3).to_json())
+    for name, value in EARLIER.items():
+        assert content.pop(name) == value
+    assert Config.from_options(content) == Config(seed=3)
 
 
 def test_a_folder_without_a_configuration_is_an_error(tmp_path: Path) -> None:

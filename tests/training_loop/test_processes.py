@@ -160,7 +160,7 @@ def test_processes_with_different_options_stop_with_one_line_each(tmp_path: Path
         (["--learning-rate", "0.5"], 9, "learning_rate is 0.005 in process 0 and 0.5 in process 1"),
         (["--epochs", "2"], 9, "epochs is 1 in process 0 and 2 in process 1"),
         (["--validation"], 9, "validation is False in process 0 and True in process 1"),
-        ([], 8, "number of training images is 9 in process 0 and 8 in process 1"),
+        ([], 8, "number of training sequences is 9 in process 0 and 8 in process 1"),
     ],
 )
 def test_every_option_that_changes_the_model_must_be_the_same(

@@ -14,6 +14,7 @@ from training_loop.config import Config
 from training_loop.model import build_model
 from training_loop.predict import accuracy, predict
 from training_loop.runtime.accelerator import start_accelerator
+from training_loop.tasks.objective import Result, classification
 from training_loop.trainer import LOG_EVERY, DivergedError, Epoch, Trainer
 
 
@@ -40,7 +41,7 @@ def images(count: int = 19) -> Batches:
 def start(num_images: int = 19, **options: Any) -> Trainer:
     config = Config(epochs=2, batch_size=8, **options).resolved("mnist", "cpu")
     torch.manual_seed(1)
-    return Trainer(config, start_accelerator("cpu"), Classifier(), num_images)
+    return Trainer(config, start_accelerator("cpu"), Classifier(), num_images, classification(5))
 
 
 def an_epoch(trainer: Trainer, batches: Batches) -> list[float]:
@@ -86,10 +87,10 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images() -> None:
     trainer = start()
     with trainer.timed_pass():
         first, second, third = an_epoch(trainer, images())
-    epoch = trainer.end_epoch(0.5)
+    epoch = trainer.end_epoch(Result(0.25, 0.5))
     assert epoch.training_loss == pytest.approx((8 * first + 8 * second + 3 * third) / 19)
-    assert (epoch.number, epoch.accuracy) == (1, 0.5)
-    assert epoch.images_per_second > 0
+    assert (epoch.number, epoch.test_loss, epoch.accuracy) == (1, 0.25, 0.5)
+    assert epoch.sequences_per_second > 0
     assert (trainer.epoch, trainer.step, trainer.step_in_epoch) == (2, 3, 0)
     assert trainer.epochs == [epoch]
 
@@ -112,7 +113,7 @@ def test_the_test_after_an_epoch_does_not_count_as_training_time(
         an_epoch(trainer, images())
         clock[0] += 3
     clock[0] += 1000
-    assert trainer.end_epoch(0.5).images_per_second == 19 / 5
+    assert trainer.end_epoch(Result(0.25, 0.5)).sequences_per_second == 19 / 5
     assert trainer.pass_seconds == 0
 
 
@@ -163,7 +164,8 @@ def test_scratch_and_builtin_weights_have_the_same_names() -> None:
     names = []
     for implementation in ("scratch", "builtin"):
         model = build_model(Config(implementation=implementation, hidden_size=3), 4, 5)
-        names.append(list(Trainer(config, start_accelerator("cpu"), model, 19).weights))
+        trainer = Trainer(config, start_accelerator("cpu"), model, 19, classification(5))
+        names.append(list(trainer.weights))
     assert names[0] == names[1]
     assert "layer.weight_hh_l1" in names[0]
 
@@ -176,7 +178,7 @@ def test_a_tied_weight_is_counted_once() -> None:
 
     config = Config(batch_size=8, clip_norm=0.1, schedule="constant").resolved("mnist", "cpu")
     plain, tied = (
-        Trainer(config, start_accelerator("cpu"), model, 19)
+        Trainer(config, start_accelerator("cpu"), model, 19, classification(5))
         for model in (seeded(Classifier, dropout=0), seeded(Tied))
     )
     assert list(tied.weights) == list(plain.weights) == ["unused", "linear.weight", "linear.bias"]
@@ -216,7 +218,7 @@ def test_a_gradient_that_is_not_finite_raises_though_the_loss_is_finite() -> Non
             return super().forward(x) + (self.unused * 0).abs().sqrt().sum()
 
     config = Config(batch_size=8).resolved("mnist", "cpu")
-    trainer = Trainer(config, start_accelerator("cpu"), RootAtZero(), 19)
+    trainer = Trainer(config, start_accelerator("cpu"), RootAtZero(), 19, classification(5))
     trainer.take_step(next(iter(images())))
     with pytest.raises(DivergedError, match=r"^a gradient is not finite at step 1, before"):
         trainer.metrics()
@@ -225,7 +227,7 @@ def test_a_gradient_that_is_not_finite_raises_though_the_loss_is_finite() -> Non
 def test_predict_gives_logits_in_the_order_of_the_set() -> None:
     batches = images()
     model = Classifier().train()
-    logits = predict(start_accelerator("cpu"), model, batches, batches.num_images)
+    logits = predict(start_accelerator("cpu"), model, batches, batches.num_sequences)
     whole = Batches(batches.images, batches.labels, "rows", 19)
     (batch,) = whole
     torch.testing.assert_close(logits, model.eval()(batch.sequences))
@@ -240,5 +242,7 @@ def test_accuracy_is_the_share_of_images_classified_correctly() -> None:
 
 
 def test_an_epoch_can_be_rebuilt_from_its_values() -> None:
-    epoch = Epoch(number=3, training_loss=0.5, accuracy=0.75, images_per_second=10.0)
+    epoch = Epoch(
+        number=3, training_loss=0.5, test_loss=0.4, accuracy=0.75, sequences_per_second=10.0
+    )
     assert Epoch(**vars(epoch)) == epoch

@@ -17,7 +17,7 @@ LINE_EVERY = 30.0
 def progress_bar(
     title: str, steps: int, done: int = 0, quiet: bool = False
 ) -> Iterator[Callable[[StepMetrics], None]]:
-    """Show the steps taken, the loss, and images per second.
+    """Show the steps taken, the loss, and sequences per second.
 
     Use it as ``with progress_bar("epoch 1", 600) as show`` and call ``show(metrics)`` after some of
     the steps. At the end of the block, also after an exception, the bar is removed and the terminal
@@ -60,4 +60,4 @@ def _lines(title: str, steps: int, quiet: bool) -> Callable[[StepMetrics], None]
 
 
 def _values(metrics: StepMetrics) -> str:
-    return f"loss {metrics.loss:.4f}, {metrics.images_per_second:.0f} images/s"
+    return f"loss {metrics.loss:.4f}, {metrics.sequences_per_second:.0f} sequences/s"

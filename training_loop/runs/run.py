@@ -31,7 +31,6 @@ from command_line.errors import (
     type_and_message,
 )
 from command_line.files import atomic_write, write_errors_as_config_errors
-from sequenced_mnist import Batches, ImageSets
 from training_loop.config import ResolvedConfig
 from training_loop.model import count_parameters
 from training_loop.reports import plots
@@ -41,11 +40,12 @@ from training_loop.runs import checkpoint, final_weights
 from training_loop.runs.folder import MODEL
 from training_loop.runs.saved_config import config_warning, require_same_run
 from training_loop.runtime.signals import StoppedAtOnce
+from training_loop.tasks.task import Task
 from training_loop.trainer import DivergedError, StepMetrics, Trainer
 
 CONFIG, METRICS = "config.json", "metrics.json"
-SATURATION_IMAGES = 100
-"""Number of test images on which gate saturation is measured after each epoch."""
+SATURATION_SEQUENCES = 100
+"""Number of test sequences on which gate saturation is measured after each epoch."""
 
 
 def own_file(path: Path) -> Path:
@@ -117,28 +117,26 @@ class Run:
         scalars = {
             "training/loss": metrics.loss,
             "training/learning rate": metrics.learning_rate,
-            "training/images per second": metrics.images_per_second,
+            "training/sequences per second": metrics.sequences_per_second,
         }
         with self._write_errors():
             self.tensorboard.add(scalars | norms, metrics.step)
 
-    def log_epoch(self, test_set: Batches) -> None:
+    def log_epoch(self, test_sequences: Tensor) -> None:
         """Write the results of the latest epoch, including gate saturation.
 
         Args:
-            test_set: saturation is measured on its first images.
+            test_sequences: (n, time, features), on which saturation is measured.
         """
         if not self.is_main_process:
             return
         epoch = self.trainer.epochs[-1]
-        first = next(
-            iter(Batches(test_set.images, test_set.labels, test_set.sequence, SATURATION_IMAGES))
-        )
         layer = self.trainer.plain_model.layer
         assert isinstance(layer, nn.Module)
-        shares = saturation(layer, first.sequences)
+        shares = saturation(layer, test_sequences)
         scalars = {
             f"{self.config.split}/accuracy": epoch.accuracy,
+            f"{self.config.split}/loss": epoch.test_loss,
             "training/loss of the epoch": epoch.training_loss,
         } | {f"saturation/{name}": share for name, share in shares.items()}
         with self._write_errors():
@@ -146,19 +144,18 @@ class Run:
             self.tensorboard.flush()
         self._write_metrics()
 
-    def finish(self, images: ImageSets, logits: Tensor) -> None:
+    def finish(self, task: Task, outputs: Tensor) -> None:
         """Write the final weights, draw the plots, and delete the checkpoints.
 
         The checkpoints are deleted last, when everything else is on the disk. Until then the run
         can be resumed; it then tests again.
 
         Args:
-            images: the data set.
-            logits: (n, classes), of its test images after the last epoch.
+            task: what the run has learned.
+            outputs: (n, ...), for its test set after the last epoch.
         """
         if not self.is_main_process:
             return
-        logits, labels, names = logits.cpu(), images.test_labels, images.class_names
         weights = self.trainer.plain_model.state_dict()
         self._write(MODEL, final_weights.content_of(checkpoint.to_cpu(weights), self.config))
         self._write_metrics()
@@ -166,9 +163,8 @@ class Run:
         accuracies = [epoch.accuracy for epoch in self.trainer.epochs]
         losses, split = self.trainer.step_losses, self.config.split
         self._draw("curve.png", plots.draw_curve, title, losses, accuracies, split)
-        self._draw("confusion.png", plots.draw_confusion, logits, labels, names)
-        mistakes = (images.test_images, logits, labels, names)
-        self._draw("mistakes.png", plots.draw_mistakes, *mistakes)
+        for name, draw in task.plots(outputs.cpu()).items():
+            self._draw(name, draw)
         with self._write_errors():
             self.tensorboard.sync()
             for name in (checkpoint.PREVIOUS, checkpoint.CURRENT):
@@ -245,6 +241,7 @@ class Run:
         rows = []
         for epoch in trainer.epochs:
             row = {"epoch" if name == "number" else name: x for name, x in asdict(epoch).items()}
+            row[f"{split}_loss"] = row.pop("test_loss")
             row[f"{split}_accuracy"] = row.pop("accuracy")
             rows.append(row)
         metrics = {

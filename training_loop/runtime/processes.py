@@ -1,4 +1,4 @@
-"""Several processes of one run: all of them must have the same options and images."""
+"""Several processes of one run: all of them must have the same options and data."""
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -10,13 +10,15 @@ PER_PROCESS = {"data_dir", "run_dir"}
 """Options that may differ between machines; the main process decides on the run's folder."""
 
 
-def require_same_options(accelerator: Accelerator, config: ResolvedConfig, num_images: int) -> None:
+def require_same_options(
+    accelerator: Accelerator, config: ResolvedConfig, num_sequences: int
+) -> None:
     """Compare the options of all processes, which would otherwise train different models.
 
     Args:
         accelerator: the processes of the run.
         config: options of this process.
-        num_images: number of training images that this process has read.
+        num_sequences: number of training sequences that this process has.
 
     Raises:
         ConfigError: an option differs; in every process, with the first difference.
@@ -24,7 +26,7 @@ def require_same_options(accelerator: Accelerator, config: ResolvedConfig, num_i
     if accelerator.num_processes == 1:
         return
     own = {name: repr(value) for name, value in vars(config).items() if name not in PER_PROCESS}
-    own["number of training images"] = repr(num_images)
+    own["number of training sequences"] = repr(num_sequences)
     every = gather_object([own])
     for name in own:
         values = [each.get(name, "unknown") for each in every]

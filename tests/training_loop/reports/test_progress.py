@@ -38,8 +38,8 @@ def test_a_line_is_printed_at_every_interval(
         for step in (10, 20, 30, 40):
             show(step_metrics(step))
     lines = [
-        "epoch 1/2: step 20 of 40, loss 0.2500, 1234 images/s",
-        "epoch 1/2: step 40 of 40, loss 0.2500, 1234 images/s",
+        "epoch 1/2: step 20 of 40, loss 0.2500, 1234 sequences/s",
+        "epoch 1/2: step 40 of 40, loss 0.2500, 1234 sequences/s",
     ]
     assert capsys.readouterr().out.splitlines() == ([] if quiet else lines)
 
@@ -71,7 +71,7 @@ def test_a_terminal_shows_a_bar_that_is_removed_at_the_end() -> None:
     shown = terminal_output("pass")
     assert "epoch 1/2" in shown
     assert "3/3" in shown
-    assert "loss 0.2500, 1234 images/s" in shown
+    assert "loss 0.2500, 1234 sequences/s" in shown
     assert shown.rindex(HIDE_CURSOR) < shown.rindex(SHOW_CURSOR) < shown.index("the line after")
     assert ERASE_LINE in shown[shown.rindex("3/3") : shown.index("the line after")]
 

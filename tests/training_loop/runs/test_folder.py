@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from command_line.errors import ConfigError
 from command_line.files import atomic_write, write_errors_as_config_errors
-from sequenced_mnist import Batches, ImageSets
+from sequenced_mnist import ImageSets
 from training_loop.config import Config, ResolvedConfig
 from training_loop.runs.folder import new_folder
 from training_loop.runs.run import Run
 from training_loop.runtime.accelerator import start_accelerator
+from training_loop.tasks.images import ImageTask
+from training_loop.tasks.objective import Result, classification
+from training_loop.tasks.task import Placement
 from training_loop.trainer import Trainer
 
 FILES = ["confusion.png", "curve.png", "metrics.csv", "metrics.json", "mistakes.png"]
@@ -118,22 +121,22 @@ def images(count: int = 12) -> ImageSets:
 
 def start(folder: Path, model: nn.Module, **options: Any) -> Run:
     config = Config(epochs=2, batch_size=6, run_dir=folder, **options).resolved("digits", "cpu")
-    return Run(folder, Trainer(config, start_accelerator("cpu"), model, 12), resumed=False)
+    trainer = Trainer(config, start_accelerator("cpu"), model, 12, classification(3))
+    return Run(folder, trainer, resumed=False)
 
 
 def finish(run: Run) -> None:
     """Train two epochs of two steps, and write everything."""
-    data = images()
-    batches = Batches(data.test_images, data.test_labels, "rows", 6)
+    task = ImageTask(run.config, images(), Placement())
     for accuracy in (0.5, 0.75):
         with run.trainer.timed_pass():
-            for batch in batches:
+            for batch in task.train_set:
                 run.trainer.take_step(batch)
         run.log(run.trainer.metrics())
-        run.trainer.end_epoch(accuracy)
-        run.log_epoch(batches)
+        run.trainer.end_epoch(Result(0.25, accuracy))
+        run.log_epoch(task.test_set.first(6))
     with run.checkpoint_on_interrupt():
-        run.finish(data, torch.eye(3)[data.test_labels])
+        run.finish(task, torch.eye(3)[task.images.test_labels])
 
 
 def test_a_finished_run_has_all_its_files() -> None:
@@ -166,7 +169,8 @@ def test_a_finished_run_has_all_its_files() -> None:
             {
                 "epoch": number + 1,
                 "training_loss": epochs[number].training_loss,
-                "images_per_second": epochs[number].images_per_second,
+                "sequences_per_second": epochs[number].sequences_per_second,
+                "test_loss": 0.25,
                 "test_accuracy": accuracy,
             }
             for number, accuracy in enumerate((0.5, 0.75))
