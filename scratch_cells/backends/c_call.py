@@ -17,19 +17,19 @@ from scratch_cells.backends.bptt import needs_gradient, run_backward, save_for_b
 from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
 from scratch_cells.backends.c_backend import CKernel
 from scratch_cells.backends.c_compiler import CallArgs
-from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.eligibility import Operands
 from scratch_cells.cell import whole
 from shared_interface import State
 
 
-def is_one_call(kernel_class: type[CellKernel], operands: Operands) -> bool:
-    """Whether a kernel runs these operands, not packed, as one call: they are one block."""
+def is_one_call(operands: Operands) -> bool:
+    """Whether the kernels run these operands, not packed, as one call: they are one block."""
     input, _, w_hh, *_ = operands
     assert input is not None
     assert w_hh is not None
-    elements = input.shape[0] * input.shape[1] * w_hh.shape[0]
-    return issubclass(kernel_class, CKernel) and elements <= sequence_buffers.BLOCK_ELEMENTS
+    time, batch, _ = input.shape
+    rows: int = w_hh.shape[0]
+    return time * batch * rows <= sequence_buffers.BLOCK_ELEMENTS
 
 
 def apply_call(
@@ -79,14 +79,16 @@ def _forward(
         args.b_ih = b_ih.data_ptr()
     if b_hh is not None:
         args.b_hh = b_hh.data_ptr()
-    args.h_0 = state[0].data_ptr()
+    if state[0] is not None:
+        args.h_0 = state[0].data_ptr()
     args.outputs, args.h_n, args.biases = (
         returned[0].data_ptr(),
         returned[1].data_ptr(),
         biases.data_ptr(),
     )
     if layout.has_cell_state:
-        args.c_0 = state[1].data_ptr()
+        if state[1] is not None:
+            args.c_0 = state[1].data_ptr()
         args.c_n = returned[2].data_ptr()
     buffer = None
     if needs_backward:
@@ -109,9 +111,9 @@ def _backward(
     ctx: Any, saved: tuple[Any, ...], d_returned: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
     """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
-    input, w_ih, w_hh, *state, buffer = map(_contiguous, saved)
+    input, w_ih, w_hh, *_, buffer = map(_contiguous, saved)
     d_outputs, *d_final = map(_contiguous, d_returned)
-    needs = ctx.needs_input_grad[-5 - len(state) :]
+    needs = ctx.needs_input_grad[3:]
     args = _call_args(input, w_hh, ctx.reverse)
     kernel = ctx.kernel_class(w_ih, w_hh, None, None, args.T)
     panels = kernel.backward_panels
@@ -136,7 +138,7 @@ def _backward(
         if d_part is not None:
             setattr(args, f"d_{part}_n", d_part.data_ptr())
         if needs[5 + index]:
-            gradients[5 + index] = d_initial = torch.empty_like(state[index])
+            gradients[5 + index] = d_initial = w_hh.new_empty((args.B, args.H))
             setattr(args, f"d_{part}_0", d_initial.data_ptr())
     _call(kernel, "backward", args)
     return gradients

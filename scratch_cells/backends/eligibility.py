@@ -132,11 +132,12 @@ def kind_of(cell: Cell) -> str | None:
     return {GRUCell: "gru", LSTMCell: "lstm"}.get(type(cell))
 
 
-def operands_of(cell: Cell, input: Tensor, state: State) -> Operands:
-    """x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
+def operands_of(cell: Cell, input: Tensor, state: State | None) -> Operands:
+    """x, W_ih, W_hh, b_ih, b_hh and the parts of the state, each None if it is zeros."""
     w_ih, b_ih = _weight_and_bias(submodule(cell, "input_to_hidden"))
     w_hh, b_hh = _weight_and_bias(submodule(cell, "hidden_to_hidden"))
-    return [input, w_ih, w_hh, b_ih, b_hh, *parts(state)]
+    state_parts = [None] * len(cell.state_names) if state is None else parts(state)
+    return [input, w_ih, w_hh, b_ih, b_hh, *state_parts]
 
 
 def _weight_and_bias(linear: Any) -> tuple[Any, Any]:
