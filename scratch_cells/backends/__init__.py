@@ -21,6 +21,7 @@ from scratch_cells.backends.eligibility import (
     LAYOUTS,
     Operands,
     autocast_is_on,
+    batch_sizes_problem,
     cell_problem,
     context_problem,
     kind_of,
@@ -147,14 +148,14 @@ def _run(
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
     kind = kind_of(cell)
-    if name == "c" and kind is not None and is_one_call(operands):
+    if name == "c" and kind is not None and batch_sizes is None and is_one_call(operands):
         return apply_call(kind, KERNELS[name, kind], operands, reverse)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
     if name == "plain" or kind is None:
         return _run_loop(cell, input, state, batch_sizes, reverse)
     operands[5:] = parts(state)
-    return apply_bptt(kind, KERNELS[name, kind], operands, reverse)
+    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, reverse)
 
 
 def _run_loop(
@@ -188,10 +189,8 @@ def _decide(
     """The name of the backend, the reason, and the operands for its kernel."""
     if backend == "plain":
         return "plain", REQUESTED, []
-    if batch_sizes is not None:
-        return "plain", "the sequences are packed", []
     kind = kind_of(cell)
-    problem = context_problem() or cell_problem(cell, kind)
+    problem = context_problem() or cell_problem(cell, kind) or batch_sizes_problem(batch_sizes)
     if kind is None or problem is not None:
         return "plain", str(problem), []
     operands = operands_of(cell, input, state)
@@ -199,12 +198,14 @@ def _decide(
         if backend != "triton":
             return "plain", "autocast is on", []
         operands = _cast(operands, torch.get_autocast_dtype(input.device.type))
-    problem = operand_problem(kind, operands)
+    problem = operand_problem(kind, operands, batch_sizes)
     if problem is not None:
         return "plain", problem, []
     problems: list[str] = []
     for candidate in CANDIDATES[backend]:
-        problem = _backend_problem(candidate, kind, operands, fastest=backend == "auto")
+        problem = _backend_problem(
+            candidate, kind, operands, batch_sizes, fastest=backend == "auto"
+        )
         if problem is None:
             default = FASTEST if backend == "auto" else REQUESTED
             return candidate, "; ".join(problems) or default, operands
@@ -218,16 +219,25 @@ def _cast(operands: Operands, dtype: torch.dtype) -> Operands:
     return cast + operands[5:]
 
 
-def _backend_problem(name: str, kind: str, operands: Operands, fastest: bool) -> str | None:
+def _backend_problem(
+    name: str,
+    kind: str,
+    operands: Operands,
+    batch_sizes: tuple[int, ...] | None,
+    fastest: bool,
+) -> str | None:
     """Why a backend cannot run these operands or, if ``fastest``, is not the fastest for them."""
     input, w_ih, w_hh, *_ = operands
     assert input is not None
     assert w_ih is not None
     assert w_hh is not None
     if name == "triton":
+        if batch_sizes is not None:
+            return "the Triton backend does not support packed sequences"
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
     if name == "c":
-        if fastest and c_is_slower(w_ih.numel() + w_hh.numel(), input.size(1)):
+        rows = input.size(1) if batch_sizes is None else len(input) // len(batch_sizes)
+        if fastest and c_is_slower(w_ih.numel() + w_hh.numel(), rows):
             return "the weights are too large for the C backend to be faster with this batch"
         return c_problem(input)
     if input.dtype not in torch_backend.DTYPES:

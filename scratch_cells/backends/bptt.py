@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
+from scratch_cells.backends.buffer_pool import empty_for_caller
 from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.eligibility import (
     Operands,
@@ -25,6 +25,8 @@ from scratch_cells.backends.eligibility import (
     is_plain_cpu_tensor,
     is_plain_tensor,
 )
+from scratch_cells.backends.packed_buffers import PackedBuffers
+from scratch_cells.backends.packed_rows import packed_rows
 from scratch_cells.backends.reference_gradient import gradient_by_reference_loop
 from scratch_cells.backends.sequence_buffers import SequenceBuffers
 from scratch_cells.cell import whole
@@ -32,7 +34,11 @@ from shared_interface import State
 
 
 def apply_bptt(
-    kind: str, kernel_class: type[CellKernel], operands: Operands, reverse: bool
+    kind: str,
+    kernel_class: type[CellKernel],
+    operands: Operands,
+    batch_sizes: tuple[int, ...] | None,
+    reverse: bool,
 ) -> tuple[Tensor, State]:
     """Run a cell over a sequence as one node of the autograd graph.
 
@@ -40,15 +46,15 @@ def apply_bptt(
         kind: the kind of the cell, one of LAYOUTS.
         kernel_class: a kernel that supports the operands.
         operands: x, W_ih, W_hh, b_ih, b_hh and the parts of the state.
-        reverse: see ``unroll``.
+        batch_sizes, reverse: see ``unroll``.
 
     Returns:
         What ``unroll`` returns.
     """
     if needs_gradient(operands):
-        outputs, *final = BPTTFunction.apply(kind, kernel_class, reverse, *operands)
+        outputs, *final = BPTTFunction.apply(kind, kernel_class, batch_sizes, reverse, *operands)
     else:
-        _, buffers = forward_by_kernel(kernel_class, operands, False, reverse)
+        _, buffers = forward_by_kernel(kernel_class, operands, False, reverse, batch_sizes)
         outputs, final = buffers.outputs(), buffers.final_state()
     return outputs, whole(final)
 
@@ -61,13 +67,23 @@ def needs_gradient(operands: Operands) -> bool:
 
 
 def forward_by_kernel(
-    kernel_class: type[CellKernel], operands: Operands, needs_backward: bool, reverse: bool
+    kernel_class: type[CellKernel],
+    operands: Operands,
+    needs_backward: bool,
+    reverse: bool,
+    batch_sizes: tuple[int, ...] | None = None,
 ) -> tuple[CellKernel, SequenceBuffers]:
     """The kernel, and the buffers after the forward pass."""
     input, w_ih, w_hh, b_ih, b_hh, *state = operands
     # Of the operands, mypy cannot see that only the biases may be None.
-    kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, len(input))  # type: ignore[arg-type]
-    buffers = SequenceBuffers.allocate(kernel_class, input, state[0], needs_backward, reverse)  # type: ignore[arg-type]
+    time = len(input if batch_sizes is None else batch_sizes)  # type: ignore[arg-type]
+    kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, time)  # type: ignore[arg-type]
+    given = kernel_class, input, state[0], needs_backward, reverse
+    buffers = (
+        SequenceBuffers.allocate(*given)  # type: ignore[arg-type]
+        if batch_sizes is None
+        else PackedBuffers.allocate_packed(*given, batch_sizes)  # type: ignore[arg-type]
+    )
     buffers.set_initial_state(state)  # type: ignore[arg-type]
     for _, block in buffers.blocks():
         kernel.forward(block)
@@ -96,14 +112,17 @@ class BPTTFunction(torch.autograd.Function):
         ctx: Any,
         kind: str,
         kernel_class: type[CellKernel],
+        batch_sizes: tuple[int, ...] | None,
         reverse: bool,
         *operands: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        kernel, buffers = forward_by_kernel(kernel_class, list(operands), True, reverse)
+        kernel, buffers = forward_by_kernel(
+            kernel_class, list(operands), True, reverse, batch_sizes
+        )
         outputs, final = buffers.outputs(), buffers.final_state()
         layout = kernel_class.layout
         ctx.kind, ctx.kernel_class = kind, kernel_class
-        ctx.reverse, ctx.steps = reverse, buffers.steps
+        ctx.batch_sizes, ctx.reverse, ctx.steps = batch_sizes, reverse, buffers.steps
         ctx.biases = torch.cat([kernel.projection_bias, kernel.b_hn])
         of_cell = [buffers.h, buffers.c if layout.has_cell_state else None]
         of_cell += [buffers.gates, buffers.extra if layout.saves_extra else None]
@@ -162,7 +181,7 @@ def run_backward(
     return gradient_by_reference_loop(ctx, operands, computed, d_returned)
 
 
-NUM_OPTIONS = 3
+NUM_OPTIONS = 4
 """Arguments of ``BPTTFunction`` before the operands."""
 
 BIASES = (3, 4)
@@ -221,7 +240,7 @@ def backward_by_kernel(
     input, w_ih, w_hh, *state, h, c, gates, extra = saved
     d_outputs, *d_final = d_returned
     needs = ctx.needs_input_grad[NUM_OPTIONS:]
-    kernel: CellKernel = ctx.kernel_class(w_ih, w_hh, None, None, len(input))
+    kernel: CellKernel = ctx.kernel_class(w_ih, w_hh, None, None, len(ctx.batch_sizes or input))
     buffers = _saved_buffers(ctx, input, h, c, gates, extra)
     if needs[0]:
         buffers.d_input = empty_for_caller(*input.shape, like=h)
@@ -232,14 +251,14 @@ def backward_by_kernel(
     d_w_ih, d_w_hh = kernel.new_accumulator(w_ih), kernel.new_accumulator(w_hh)
     columns = kernel.layout.gradient_count * w_hh.size(1)
     d_b = w_hh.new_zeros(columns)
-    d_steps = BUFFER_POOL.empty(buffers.steps, h.size(1), columns, like=h)
+    d_steps = buffers.new_gradients(columns)
     needs_weights = any(needs[1:5])
     for span, block in reversed(buffers.blocks()):
-        d = d_steps[: len(block.order)]
+        d = d_steps[: span.stop - span.start]
         kernel.backward(block, None if d_outputs is None else d_outputs[span], d_state, d)
         if needs_weights:
             kernel.add_to_weights(block, d, d_w_ih, d_w_hh)
-            d_b += d.sum((0, 1))
+            d_b += d.flatten(0, -2).sum(0)
     has_b_ih, has_b_hh = ctx.has_biases
     return [
         buffers.d_input,
@@ -256,7 +275,7 @@ def _saved_buffers(
 ) -> SequenceBuffers:
     """The buffers of the forward pass, which a hook may have returned in another memory layout."""
     h = h.contiguous()
-    return SequenceBuffers(
+    buffers = SequenceBuffers(
         input=input,
         d_input=None,
         h=h,
@@ -267,6 +286,9 @@ def _saved_buffers(
         needs_backward=True,
         reverse=ctx.reverse,
     )
+    if ctx.batch_sizes is None:
+        return buffers
+    return PackedBuffers(**vars(buffers), rows=packed_rows(ctx.batch_sizes))
 
 
 def _row_major(d_w: Tensor) -> Tensor:

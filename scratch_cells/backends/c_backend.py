@@ -83,7 +83,8 @@ class CKernel(CellKernel):
         if d_outputs is not None:
             d_outputs = _contiguous_rows(d_outputs)
             args["d_outputs"] = d_outputs.data_ptr()
-            args["d_outputs_step_stride"], args["d_outputs_row_stride"], _ = d_outputs.stride()
+            step_stride, row_stride, _ = _strides(d_outputs)
+            args |= {"d_outputs_step_stride": step_stride, "d_outputs_row_stride": row_stride}
         if block.d_input is not None:
             args["d_input"] = block.d_input.data_ptr()
         self._call(f"{self.prefix}_backward", block, **args)
@@ -120,35 +121,35 @@ class CKernel(CellKernel):
         All buffers of the block are contiguous: ``BPTTFunction``
         allocates them or, in the backward pass, checks and copies what autograd has saved.
         """
-        time, batch, size = block.h_after.shape
         input = _contiguous_rows(block.input)
+        step_stride, row_stride, _ = _strides(input)
+        packed = block.packed
         args = SequenceArgs(
-            T=time,
-            B=batch,
-            I=input.size(2),
-            H=size,
+            T=len(block.order),
+            B=block.h_after.size(1) if packed is None else packed.batch,
+            I=input.size(-1),
+            H=block.h_after.size(-1),
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
             threads=self._threads(block),
+            offsets=None if packed is None else packed.offsets[1:].ctypes.data,
             needs_backward=block.needs_backward,
             input=input.data_ptr(),
-            input_step_stride=input.stride(0),
-            input_row_stride=input.stride(1),
+            input_step_stride=step_stride,
+            input_row_stride=row_stride,
             gates=block.gates.data_ptr(),
             h_before=block.h_before.data_ptr(),
             h_after=block.h_after.data_ptr(),
             extra=block.extra.data_ptr(),
             c_before=block.c_before.data_ptr(),
             c_after=block.c_after.data_ptr(),
-            c_step_stride=block.c_after.stride(0),
             **addresses,
         )
         getattr(self.library, function)(ctypes.byref(args))
 
     def _threads(self, block: Block) -> int:
-        time, batch, _ = block.h_after.shape
-        return self.threads(time * batch)
+        return self.threads(block.input.numel() // max(1, block.input.size(-1)))
 
     def threads(self, rows: int) -> int:
         """Number of threads for ``rows`` rows of the batch at one time step."""
@@ -196,8 +197,14 @@ def pack_panels(w: Tensor, units: int) -> Tensor:
 
 
 def _contiguous_rows(x: Tensor) -> Tensor:
-    """x, (T, B, N), with contiguous rows; the other two strides are passed to C."""
-    return x if x.stride(2) == 1 else x.contiguous()
+    """x, (T, B, N) or (ΣT, N), with contiguous rows; the other strides are passed to C."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _strides(x: Tensor) -> tuple[int, ...]:
+    """The strides of x, (T, B, N); with 0 before them for packed sequences, (ΣT, N)."""
+    strides = x.stride()
+    return strides if len(strides) == 3 else (0, *strides)
 
 
 KERNELS: dict[str, type[CellKernel]] = {

@@ -52,6 +52,7 @@ class CallFunction(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         returned, buffer, biases = _forward(kernel_class, list(operands), True, reverse)
         ctx.kind, ctx.kernel_class, ctx.reverse = kind, kernel_class, reverse
+        ctx.batch_sizes = None
         ctx.biases = biases
         save_for_backward(ctx, operands, [buffer], returned)
         return tuple(returned)

@@ -35,12 +35,13 @@ class SequenceArgs(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("T", "B", "I", "H", "G", "gradient_count")),
-        *((name, ctypes.c_int64) for name in ("reverse", "threads", "needs_backward")),
+        *((name, ctypes.c_int64) for name in ("reverse", "threads")),
+        ("offsets", ctypes.c_void_p),
+        ("needs_backward", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "b", "b_hn", "input")),
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
         *((name, ctypes.c_void_p) for name in ("gates", "h_before", "h_after", "extra")),
         *((name, ctypes.c_void_p) for name in ("c_before", "c_after")),
-        ("c_step_stride", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
         *((name, ctypes.c_void_p) for name in ("d_input", "dh", "dc", "d_w_ih", "d_w_hh")),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scratch_cells.backends.matmul import Matmul, make_matmul
+from scratch_cells.backends.packed_rows import PackedRows
 
 SMALL_WEIGHT = 2**17
 """Elements. Up to this size the gradient of a weight is accumulated transposed.
@@ -54,9 +55,16 @@ GRU_LAYOUT = CellLayout(gate_count=3, resets_candidate=True, saves_extra=True)
 LSTM_LAYOUT = CellLayout(gate_count=4, has_cell_state=True, saves_extra=True)
 
 
+Steps = tuple[Tensor, ...]
+"""One view of a buffer for each time step."""
+
+
 @dataclass
 class Block:
     """Consecutive time steps of a sequence, as views into whole-sequence buffers.
+
+    With packed sequences, the buffers have one dimension for the rows of all steps in the place of
+    (steps, B).
 
     Attributes:
         order: the steps of the block, counted from 0, in the order of the forward pass.
@@ -67,6 +75,7 @@ class Block:
         c_before, c_after: the cell state before and after each step; empty without one.
         extra: one more value of each step, (steps, B, H); empty without ``saves_extra``.
         needs_backward: whether a backward pass may follow.
+        packed: where the rows of each step are; None if the sequences are not packed.
     """
 
     order: list[int]
@@ -79,6 +88,43 @@ class Block:
     c_after: Tensor
     extra: Tensor
     needs_backward: bool
+    packed: PackedRows | None = None
+
+    def steps(self, buffer: Tensor) -> Steps:
+        """One view for each time step of a buffer that has the rows of x."""
+        return buffer.unbind(0) if self.packed is None else self.packed.steps(buffer)
+
+    def h_steps(self) -> tuple[Steps, Steps]:
+        """One view of ``h_before`` and one of ``h_after`` for each time step."""
+        return self._steps_of_states(self.h_before, self.h_after)
+
+    def c_steps(self) -> tuple[Steps, Steps]:
+        """One view of ``c_before`` and one of ``c_after`` for each time step."""
+        if self.packed is not None and not self.needs_backward:
+            current = self.active_rows(self.c_before)
+            return current, current
+        return self._steps_of_states(self.c_before, self.c_after)
+
+    def active_rows(self, state: Tensor) -> Steps:
+        """For each time step a view of the rows of a state that the step changes."""
+        if self.packed is None:
+            return (state,) * len(self.order)
+        return tuple(state[:rows] for rows in self.packed.batch_sizes)
+
+    def aligned(self, before: Tensor) -> Tensor:
+        """``h_before`` or ``c_before`` with the same rows as x."""
+        if self.packed is None or self.order[0] > 0:
+            return before
+        return torch.cat(self.packed.steps_of_states(before, earlier=True))
+
+    def _steps_of_states(self, before: Tensor, after: Tensor) -> tuple[Steps, Steps]:
+        if self.packed is None:
+            return before.unbind(0), after.unbind(0)
+        reverse = self.order[0] > 0
+        return (
+            self.packed.steps_of_states(before, earlier=not reverse),
+            self.packed.steps_of_states(after, earlier=reverse),
+        )
 
 
 class CellKernel(ABC):
@@ -147,13 +193,13 @@ class CellKernel(ABC):
 
     def project(self, block: Block) -> None:
         """Fill the gates with W_ih x + b, for all steps of the block in one matrix product."""
-        self._projection.write(block.input.flatten(0, 1), out=block.gates.flatten(0, 1))
+        self._projection.write(block.input.flatten(0, -2), out=block.gates.flatten(0, -2))
 
     def write_d_input(self, block: Block, d: Tensor) -> None:
         """Compute the gradient of x from ``d`` if the block has a buffer for it."""
         if block.d_input is not None:
-            d_projected = self.projection_part(d.flatten(0, 1))
-            torch.mm(d_projected, self.w_ih, out=block.d_input.flatten(0, 1))
+            d_projected = self.projection_part(d.flatten(0, -2))
+            torch.mm(d_projected, self.w_ih, out=block.d_input.flatten(0, -2))
 
     @cached_property
     def _projection(self) -> Matmul:
@@ -168,9 +214,10 @@ class CellKernel(ABC):
 
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
         """Add the block's part of the gradients of both weights, computed from ``d``."""
-        d = d.flatten(0, 1)
-        d_w_ih.addmm_(self.projection_part(d).t(), block.input.flatten(0, 1))
-        d_w_hh.addmm_(self.recurrent_part(d).t(), block.h_before.flatten(0, 1))
+        d = d.flatten(0, -2)
+        h_before = block.aligned(block.h_before)
+        d_w_ih.addmm_(self.projection_part(d).t(), block.input.flatten(0, -2))
+        d_w_hh.addmm_(self.recurrent_part(d).t(), h_before.flatten(0, -2))
 
     def projection_part(self, d: Tensor) -> Tensor:
         """The part of ``d`` that is the gradient of W_ih x + b_ih: (..., G*H)."""

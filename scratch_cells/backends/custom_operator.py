@@ -243,6 +243,7 @@ def sequence_gradient(
     extra = next(rest) if layout.saves_extra else None
     ctx = SimpleNamespace(
         kernel_class=kernel_class,
+        batch_sizes=None,
         reverse=reverse,
         steps=steps_of_a_block(kernel_class, len(input), *state[0].shape),
         has_biases=(b_ih is not None, b_hh is not None),

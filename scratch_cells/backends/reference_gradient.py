@@ -78,7 +78,7 @@ def gradient_by_reference_loop(
         cell.hidden_to_hidden = partial(linear, weight=w_hh, bias=b_hh)
         if state[0] is None:
             state = [input.new_zeros(input.size(1), w_hh.size(1)) for _ in state]
-        outputs, final = unroll(cell, input, whole(state), None, ctx.reverse)
+        outputs, final = unroll(cell, input, whole(state), ctx.batch_sizes, ctx.reverse)
     returned, d_returned = zip(
         *(
             (r, d)

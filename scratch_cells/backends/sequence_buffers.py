@@ -103,6 +103,10 @@ class SequenceBuffers:
         saved += [] if layout.gates_are_states else [self.gates]
         return saved + ([self.extra] if layout.saves_extra else [])
 
+    def new_gradients(self, columns: int) -> Tensor:
+        """An uninitialized buffer for the gradients of a block's steps, (steps, B, columns)."""
+        return BUFFER_POOL.empty(self.steps, self.h.size(1), columns, like=self.h)
+
     def blocks(self) -> list[tuple[slice, Block]]:
         """Each block with its place in the sequence, in the order of the forward pass."""
         time = len(self.h) - 1

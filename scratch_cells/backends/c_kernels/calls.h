@@ -48,7 +48,6 @@ static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_b
     real *h = buffer, *c = h + (call->T + 1) * step;
     int64_t c_steps = layout.has_cell_state ? (needs_backward ? call->T + 1 : 1) : 0;
     real *gates = c + c_steps * step;
-    int64_t c_step_stride = needs_backward ? step : 0, c_after = needs_backward ? after : 0;
     int64_t all_gates = layout.gates_are_states ? 0 : rows * layout.gate_count * call->H;
     return (SequenceArgs){
         .T = call->T, .B = call->B, .I = call->I, .H = call->H, .G = layout.gate_count,
@@ -60,8 +59,8 @@ static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_b
         .input_row_stride = call->input_row_stride,
         .gates = layout.gates_are_states ? h + after : gates, .extra = gates + all_gates,
         .h_before = h + step - after, .h_after = h + after,
-        .c_before = c + (needs_backward ? step - after : 0), .c_after = c + c_after,
-        .c_step_stride = c_step_stride,
+        .c_before = needs_backward ? c + step - after : c,
+        .c_after = needs_backward ? c + after : c,
     };
 }
 
@@ -99,7 +98,7 @@ INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
     real *last_h = call->reverse ? args.h_after : args.h_after + (call->T - 1) * step;
     copy_or_zero(call->reverse ? args.h_before + (call->T - 1) * step : args.h_before, call->h_0,
                  step);
-    int64_t last = (call->T - 1) * args.c_step_stride;
+    int64_t last = call->saved ? (call->T - 1) * step : 0;
     if (layout.has_cell_state)
         copy_or_zero(args.c_before + (call->reverse ? last : 0), call->c_0, step);
     forward(&args);
@@ -141,12 +140,12 @@ static void write_weight_gradients(const CallArgs *call, const SequenceArgs *arg
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
         stored *panel = args->panels + i * DEPTH * UNITS;
-        add_weight_products(args, from, to, first, args->input, args->input_step_stride,
-                            args->input_row_stride, args->I, panel, call->d_w_ih);
-        add_weight_products(args, from, to < split ? to : split, first, args->h_before,
-                            args->B * H, H, H, panel, call->d_w_hh);
-        add_weight_products(args, from > split ? from : split, to, -split, args->h_before,
-                            args->B * H, H, H, panel, call->d_w_hh);
+        add_weight_products(args, from, to, first, x_row, args->I, panel, call->d_w_ih);
+        if (from < split)
+            add_weight_products(args, from, min(to, split), first, h_row, H, panel, call->d_w_hh);
+        if (to > split)
+            add_weight_products(args, from < split ? split : from, to, -split, h_row, H, panel,
+                                call->d_w_hh);
     }
     if (call->d_b_ih)
         sum_columns(args, first, rows, call->d_b_ih);

@@ -20,13 +20,13 @@ INLINE void gru_forward_tile(const SequenceArgs *args, Tile tile, int rows)
     }
     multiply_h(args, tile, rows, 3, sums);
     for (int row = 0; row < rows; row++) {
-        vector h = load(element_ptr(args->h_before, args, tile, row, 1), tile.n);
+        vector h = load(before_ptr(args, tile, row), tile.n);
         vector r = sigmoid(sums[row][0]);
         vector z = sigmoid(sums[row][1]);
         vector m = sums[row][2];
         vector n = tanh_of(n_of_x[row] + r * m);
         h = n + z * (h - n);
-        store(element_ptr(args->h_after, args, tile, row, 1), tile.n, h);
+        store(after_ptr(args, tile, row), tile.n, h);
         if (args->needs_backward) {
             real *gates = element_ptr(args->gates, args, tile, row, 3);
             store(gates, tile.n, r);
@@ -47,7 +47,7 @@ INLINE void gru_backward_row(const SequenceArgs *args, Tile tile)
     vector z = load(gates + H, tile.n);
     vector n = load(gates + 2 * H, tile.n);
     vector m = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
-    vector h_before = load(element_ptr(args->h_before, args, tile, 0, 1), tile.n);
+    vector h_before = load(before_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
     vector dn = (1 - z) * (1 - n * n) * dh;
     vector dz = (h_before - n) * z * (1 - z) * dh;

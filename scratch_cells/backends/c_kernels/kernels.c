@@ -6,13 +6,17 @@
  * accumulates their part of both matrix products in registers, and computes gates and states there,
  * before it writes anything to memory.
  *
+ * With packed sequences, a step has the rows of the sequences that are longer, and no padding is
+ * computed or stored: see packed_rows.py and rows.h.
+ *
  * The equations and letters are those of torch_backend.py. Also: T steps of the block, B batch
  * size, I input_size, H hidden_size, G number of gates. Compiled for float and, with -DDOUBLE, for
  * double.
  *
  *     vectors.h             vectors, loads and stores
  *     activations.h         σ and tanh
- *     arguments.h           the arguments of a kernel, and tiles
+ *     arguments.h           the arguments of a kernel
+ *     rows.h                rows of a time step, and tiles
  *     products.h            matrix products of a tile
  *     weight_gradients.h    dW_ih and dW_hh
  *     passes.h              loops over time
@@ -43,12 +47,11 @@ typedef struct {
 #define FIELD(name) {#name, offsetof(SequenceArgs, name)}
 const Field sequence_args_fields[] = {
     FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
-    FIELD(threads), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b), FIELD(b_hn),
-    FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
-    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after),
-    FIELD(c_step_stride), FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride),
-    FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih),
-    FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
+    FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b),
+    FIELD(b_hn), FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
+    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after), FIELD(d),
+    FIELD(d_outputs), FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride), FIELD(d_input),
+    FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
 };
 
 /* The same of CallArgs. */

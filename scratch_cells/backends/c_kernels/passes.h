@@ -15,7 +15,7 @@ typedef void RowKernel(const SequenceArgs *, Tile);
 INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, int64_t t, int64_t from,
                           int64_t to, int max_units, int64_t size)
 {
-    int64_t tiles = (to - from + ROWS - 1) / ROWS;
+    int64_t tiles = (max(to - from, 0) + ROWS - 1) / ROWS;
     for (int64_t unit = 0; unit < size; unit += max_units)
         for (int64_t i = 0; i < tiles; i++) {
             int64_t row = from + (to - from) * i / tiles;
@@ -30,7 +30,7 @@ INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, int64_t fr
 {
     for (int64_t step = 0; step < args->T; step++) {
         int64_t t = args->reverse ? args->T - 1 - step : step;
-        for_each_tile(kernel, args, t, from, to, max_units, args->H);
+        for_each_tile(kernel, args, t, from, min(to, rows_of_step(args, t)), max_units, args->H);
     }
 }
 
@@ -40,12 +40,13 @@ INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t fr
 {
     for (int64_t step = 0; step < args->T; step++) {
         int64_t t = args->reverse ? step : args->T - 1 - step;
-        for (int64_t row = from; row < to; row++)
+        int64_t end = min(to, rows_of_step(args, t));
+        for (int64_t row = from; row < end; row++)
             for (int64_t unit = 0; unit < args->H; unit += LANES)
                 kernel(args, make_tile(t, row, unit, LANES, args->H));
-        for_each_tile(add_to_dh, args, t, from, to, VECTORS * LANES, args->H);
+        for_each_tile(add_to_dh, args, t, from, end, VECTORS * LANES, args->H);
         if (args->d_input)
-            for_each_tile(write_d_input, args, t, from, to, VECTORS * LANES, args->I);
+            for_each_tile(write_d_input, args, t, from, end, VECTORS * LANES, args->I);
     }
 }
 
@@ -53,7 +54,7 @@ INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t fr
 #define FOR_EACH_THREAD(pass)                                                                      \
     _Pragma("omp parallel for num_threads(args->threads) schedule(static)")                        \
     for (int64_t i = 0; i < args->threads; i++) {                                                  \
-        int64_t from = args->B * i / args->threads, to = args->B * (i + 1) / args->threads;        \
+        int64_t from = first_row_of_thread(args, i), to = first_row_of_thread(args, i + 1);        \
         pass;                                                                                      \
     }
 
@@ -63,6 +64,8 @@ INLINE vector load_dh(const SequenceArgs *args, Tile tile)
     vector dh = load(row_ptr(args->dh, args, tile, 0), tile.n);
     if (!args->d_outputs)
         return dh;
-    return dh + load(args->d_outputs + tile.t * args->d_outputs_step_stride
-                     + tile.row * args->d_outputs_row_stride + tile.unit, tile.n);
+    int64_t row = args->offsets ? first_row(args, tile.t) + tile.row : tile.row;
+    int64_t step = args->offsets ? 0 : tile.t * args->d_outputs_step_stride;
+    return dh + load(args->d_outputs + step + row * args->d_outputs_row_stride + tile.unit,
+                     tile.n);
 }

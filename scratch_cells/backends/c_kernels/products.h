@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "arguments.h"
+#include "rows.h"
 
 /* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``.
  *
@@ -69,8 +69,7 @@ INLINE void load_biases(const SequenceArgs *args, Tile tile, int rows, int gates
 /* sums += x_t W_ihᵀ, the units of the tile for every gate. */
 INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const stored *x = args->input + tile.t * args->input_step_stride
-                    + tile.row * args->input_row_stride;
+    const stored *x = x_row(args, tile.t, tile.row);
     const stored *panel = args->w_ih + tile.unit * args->G * args->I;
     multiply(rows, vectors, x, args->input_row_stride, 1, args->I, panel, sums);
 }
@@ -78,7 +77,7 @@ INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int 
 /* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
 INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const stored *h = args->h_before + (tile.t * args->B + tile.row) * args->H;
+    const stored *h = h_row(args, tile.t, tile.row);
     const stored *panel = args->w_hh + tile.unit * args->G * args->H;
     multiply(rows, vectors, h, args->H, 1, args->H, panel, sums);
 }
@@ -88,7 +87,7 @@ INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t fi
                        const stored *w, Sums sums)
 {
     int64_t d_row_stride = args->gradient_count * args->H, depth = args->G * args->H;
-    const stored *d = args->d + (tile.t * args->B + tile.row) * d_row_stride + first;
+    const stored *d = args->d + (first_row(args, tile.t) + tile.row) * d_row_stride + first;
     multiply(rows, VECTORS, d, d_row_stride, 1, depth, w + tile.unit * depth, sums);
 }
 
@@ -106,6 +105,6 @@ static void write_d_input(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums dx = {0};
     multiply_d(args, tile, rows, (args->gradient_count - args->G) * args->H, args->w_ih, dx);
-    real *d_input = args->d_input + (tile.t * args->B + tile.row) * args->I + tile.unit;
+    real *d_input = args->d_input + (first_row(args, tile.t) + tile.row) * args->I + tile.unit;
     store_sums(d_input, args->I, rows, tile.n, dx);
 }

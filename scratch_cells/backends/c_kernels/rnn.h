@@ -15,13 +15,13 @@ INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int 
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++)
             a[r][v] = relu ? select(a[r][v] < 0, broadcast(0), a[r][v]) : tanh_of(a[r][v]);
-    store_sums(element_ptr(args->h_after, args, tile, 0, 1), args->H, rows, tile.n, a);
+    store_sums(after_ptr(args, tile, 0), args->H, rows, tile.n, a);
 }
 
 /* da = (1 - h²) ⊙ dh; with relu, dh where h > 0, else 0. */
 INLINE void rnn_backward_row(const SequenceArgs *args, Tile tile, int relu)
 {
-    vector h = load(element_ptr(args->h_after, args, tile, 0, 1), tile.n);
+    vector h = load(after_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
     vector da = relu ? select(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
     store(d_ptr(args, tile), tile.n, da);

@@ -55,6 +55,16 @@ INLINE void store(real *to, int64_t n, vector x)
         memcpy(to, &x, n * sizeof(real));
 }
 
+INLINE int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+INLINE int64_t max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* x in every lane. */
 INLINE vector broadcast(real x)
 {

@@ -8,22 +8,28 @@
  * stack of a thread, which may have 64 KiB. */
 enum { DEPTH = 256, UNITS = VECTORS * LANES };
 
-/* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). x is (T, B, columns) with the
- * given strides; the elements of a row of d are taken from ``first`` on. DEPTH rows of x at a time
+/* Pointer to row b of an operand of a product at step t: x_row or h_row. */
+typedef const stored *RowOf(const SequenceArgs *, int64_t t, int64_t b);
+
+/* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). row_of gives the rows of x,
+ * (T, B, columns); the elements of a row of d are taken from ``first`` on. DEPTH rows of x at a time
  * are copied into a panel, so that they stay in the nearest caches. */
-static void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
-                                const stored *x, int64_t x_step_stride, int64_t x_row_stride,
-                                int64_t columns, stored *panel, real *d_w)
+INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
+                                RowOf row_of, int64_t columns, stored *panel, real *d_w)
 {
-    int64_t d_row_stride = args->gradient_count * args->H;
-    for (int64_t start = 0; start < args->T * args->B; start += DEPTH) {
-        int64_t left = args->T * args->B - start, depth = left < DEPTH ? left : DEPTH;
+    int64_t d_row_stride = args->gradient_count * args->H, total = first_row(args, args->T);
+    int64_t t = 0, b = 0;
+    for (int64_t start = 0; start < total; start += DEPTH) {
+        int64_t depth = total - start < DEPTH ? total - start : DEPTH;
         const stored *d = args->d + start * d_row_stride + first;
+        int64_t next_t = t, next_b = b;
         for (int64_t column = 0; column < columns; column += UNITS) {
             int64_t n = columns - column;
-            for (int64_t k = 0; k < depth; k++) {
-                int64_t t = (start + k) / args->B, b = (start + k) % args->B;
-                const stored *row = x + t * x_step_stride + b * x_row_stride + column;
+            next_t = t, next_b = b;
+            for (int64_t k = 0; k < depth; k++, next_b++) {
+                for (; next_b == rows_of_step(args, next_t); next_b = 0)
+                    next_t++;
+                const stored *row = row_of(args, next_t, next_b) + column;
                 for (int v = 0; v < VECTORS; v++) {
                     vector part = load(row + v * LANES, n - v * LANES);
                     store(panel + k * UNITS + v * LANES, LANES, part);
@@ -38,6 +44,7 @@ static void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
                 store_sums(sum, columns, rows, n, sums);
             }
         }
+        t = next_t, b = next_b;
     }
 }
 
@@ -49,9 +56,7 @@ void add_to_weights(const SequenceArgs *args)
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
         stored *panel = args->panels + i * DEPTH * UNITS;
-        add_weight_products(args, from, to, projection, args->input, args->input_step_stride,
-                            args->input_row_stride, args->I, panel, args->d_w_ih);
-        add_weight_products(args, from, to, 0, args->h_before, args->B * H, H, H, panel,
-                            args->d_w_hh);
+        add_weight_products(args, from, to, projection, x_row, args->I, panel, args->d_w_ih);
+        add_weight_products(args, from, to, 0, h_row, H, panel, args->d_w_hh);
     }
 }

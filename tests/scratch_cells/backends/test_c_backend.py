@@ -114,7 +114,7 @@ def test_every_size_equals_the_reference_loop_with_avx2_only(
 
 
 @pytest.mark.usefixtures("avx2_only")
-@given(configurations(dtype=torch.float32, layouts=("batched", "unbatched")))
+@given(configurations(dtype=torch.float32))
 @settings(max_examples=settings().max_examples // 3)
 def test_avx2_only_equals_torch_nn_in_float32(configuration: Configuration) -> None:
     ours, theirs = configuration.build(layers_with("c")), configuration.build(torch.nn)

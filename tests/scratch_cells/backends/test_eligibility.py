@@ -29,6 +29,7 @@ from tests.helpers.backends import (
     CELLS,
     backend_of,
     draw,
+    draw_packed,
     each_backend,
     each_kind,
     unroll_with,
@@ -591,11 +592,45 @@ def test_an_empty_batch_has_zero_weight_gradients(backend: str, kind: str) -> No
     assert cell.hidden_to_hidden.weight.grad.abs().max() == 0
 
 
-def test_packed_sequences_run_the_reference_loop() -> None:
+@each_kind
+@each_backend
+def test_packed_sequences_run_the_backend(backend: str, kind: str) -> None:
+    cell = CELLS[kind](3, 4, dtype=torch.float64)
+    x, state, batch_sizes = draw_packed(cell, [4, 2, 1])
+    output, _ = unroll_with(backend, cell, x, state, batch_sizes)
+    assert backend_of(output) == backend
+
+
+@pytest.mark.parametrize(
+    ("batch_sizes", "reason"),
+    [
+        ((3, 2, 3), "the batch sizes of the packed sequences increase"),
+        ((4, 4, 0), "a time step of the packed sequences has no sequence"),
+        ((3, 3, 1), r"the input has shape \(8, 3\), not \(7, 3\)"),
+        ((4, 3, 1), r"the hidden state has shape \(3, 4\), not \(4, 4\)"),
+        ((2, 2, 2, 2), r"the hidden state has shape \(3, 4\), not \(2, 4\)"),
+    ],
+)
+@each_backend
+def test_other_batch_sizes_run_the_reference_loop(
+    backend: str, batch_sizes: tuple[int, ...], reason: str
+) -> None:
+    """No layer passes them, and no kernel may read or write rows that do not exist."""
+    cell = scratch_cells.GRUCell(3, 4, dtype=torch.float64)
+    x, state, _ = draw_packed(cell, [4, 3, 1])
+    selection = select_backend(cell, x, state, batch_sizes, backend)
+    assert selection.name == "plain"
+    assert re.search(reason, selection.reason), selection.reason
+
+
+def test_a_hook_sees_every_step_of_packed_sequences() -> None:
     layer = scratch_cells.GRU(3, 4)
     packed = pack_padded_sequence(torch.randn(4, 3, 3), torch.tensor([4, 2, 1]))
-    assert str(layer.backend_for(packed)) == "plain: the sequences are packed"
-    assert backend_of(layer(packed)[0].data) != "bptt"
+    assert layer.backend_for(packed).name in ("bptt", "c")
+    seen: list[int] = []
+    layer.cells[0].hidden_to_hidden.register_forward_hook(lambda *_: seen.append(1))
+    layer(packed)
+    assert len(seen) == 4
 
 
 def test_inference_tensors_raise_the_same_error(call: Call) -> None:
