@@ -258,7 +258,7 @@ def backward_by_kernel(
         kernel.backward(block, None if d_outputs is None else d_outputs[span], d_state, d)
         if needs_weights:
             kernel.add_to_weights(block, d, d_w_ih, d_w_hh)
-            d_b += d.flatten(0, -2).sum(0)
+            d_b += kernel.sum_rows(d)
     has_b_ih, has_b_hh = ctx.has_biases
     return [
         buffers.d_input,

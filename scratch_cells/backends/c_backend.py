@@ -98,6 +98,14 @@ class CKernel(CellKernel):
         args |= {"d": d.data_ptr(), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)
 
+    def sum_rows(self, d: Tensor) -> Tensor:
+        columns = d.size(-1)
+        sums = self.w_hh.new_empty(columns)
+        sizes = map(ctypes.c_int64, (d.numel() // columns, columns, columns))
+        addresses = map(ctypes.c_void_p, (d.data_ptr(), sums.data_ptr()))
+        self.library.sum_rows(next(addresses), *sizes, next(addresses))
+        return sums
+
     @cached_property
     def forward_panels(self) -> tuple[Tensor, Tensor]:
         """W_ih and W_hh packed for the forward pass: a panel has the same units of every gate."""

@@ -77,6 +77,7 @@ FUNCTIONS = (
     *(f"{kind}_forward_call" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
     *(f"{kind}_backward_call" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
     "add_to_weights",
+    "sum_rows",
 )
 """The functions of the library."""
 

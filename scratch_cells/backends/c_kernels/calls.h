@@ -111,22 +111,6 @@ INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
     return 0;
 }
 
-/* Sums over all rows of d, of ``count`` columns from ``column`` on. */
-static void sum_columns(const SequenceArgs *args, int64_t column, int64_t count, real *sums)
-{
-    int64_t rows = args->T * args->B, d_row_stride = args->gradient_count * args->H;
-    for (int64_t i = 0; i < count; i += LANES) {
-        vector total = {0};
-        for (int64_t start = 0; start < rows; start += DEPTH) {
-            vector sum = {0};
-            for (int64_t row = start; row < rows && row < start + DEPTH; row++)
-                sum += load(args->d + row * d_row_stride + column + i, count - i);
-            total += sum;
-        }
-        store(sums + i, count - i, total);
-    }
-}
-
 /* The gradients of weights and biases. A row of d has the gradients of W_ih x from column ``first``
  * on. Those of W_hh h are in the same columns or, in a GRU, whose d has the columns m, r, z, n: the
  * first ``split`` rows of W_hh, r and z, are from ``first`` on, too, and the others, m, before. */
@@ -147,11 +131,12 @@ static void write_weight_gradients(const CallArgs *call, const SequenceArgs *arg
             add_weight_products(args, from < split ? split : from, to, -split, h_row, H, panel,
                                 call->d_w_hh);
     }
+    int64_t steps = args->T * args->B, columns = args->gradient_count * H;
     if (call->d_b_ih)
-        sum_columns(args, first, rows, call->d_b_ih);
+        sum_rows(args->d + first, steps, columns, rows, call->d_b_ih);
     if (call->d_b_hh) {
-        sum_columns(args, first, split, call->d_b_hh);
-        sum_columns(args, 0, rows - split, call->d_b_hh + split);
+        sum_rows(args->d + first, steps, columns, split, call->d_b_hh);
+        sum_rows(args->d, steps, columns, rows - split, call->d_b_hh + split);
     }
 }
 
