@@ -30,6 +30,10 @@ MAX_GCC_SECONDS = 60
 OPTIONS = ("-std=gnu11", "-O2", "-march=native", "-fopenmp", "-fPIC", "-shared")
 
 
+PROCESSORS = {"x86_64": ("__AVX2__", "__FMA__"), "aarch64": ("__ARM_NEON",)}
+"""Name of the machine -> GCC's macros for the instructions that the kernels need."""
+
+
 class SequenceArgs(ctypes.Structure):
     """The C structure of the same name, with pointers as addresses."""
 
@@ -92,8 +96,8 @@ def load_library(dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
     Warns if the library should be available and is not, for example because GCC fails.
     """
     gcc = shutil.which("gcc")
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return None, "the C backend needs Linux on an x86-64 processor"
+    if sys.platform != "linux" or platform.machine() not in PROCESSORS:
+        return None, "the C backend needs Linux on an x86-64 or 64-bit ARM processor"
     if gcc is None:
         return None, "the C backend needs GCC, and there is no gcc on the PATH"
     try:
@@ -110,8 +114,8 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
     # Two OpenMP runtimes in one process would compete for the cores, so torch must use GCC's.
     ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
     macros = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
-    if "__AVX2__" not in macros or "__FMA__" not in macros:
-        return None, "the C backend needs a processor with AVX2 and FMA"
+    if problem := compiler_problem(macros):
+        return None, problem
     # The predefined macros include the compiler's version and the processor's features.
     sources = [path.read_text("utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]"))]
     hashed = "\n".join([*command[1:], macros, *sources])
@@ -124,6 +128,20 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
     check_structure(library, "sequence_args_fields", SequenceArgs)
     check_structure(library, "call_args_fields", CallArgs)
     return library, ""
+
+
+def compiler_problem(macros: str) -> str:
+    """Why the kernels cannot be used as a compiler compiles them, else empty.
+
+    Args:
+        macros: definitions of the compiler's predefined macros, for the processor of this machine.
+    """
+    if "__clang__" in macros:  # gcc is the name of clang on some systems
+        return "the C backend needs GCC, and gcc is clang, whose OpenMP runtime is not torch's"
+    needed = PROCESSORS[platform.machine()]
+    if not all(f"#define {macro} " in macros for macro in needed):
+        return f"the C backend needs a processor with {' and '.join(m.strip('_') for m in needed)}"
+    return ""
 
 
 def check_symbols(library: ctypes.CDLL) -> None:

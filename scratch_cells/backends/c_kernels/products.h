@@ -35,7 +35,7 @@ INLINE void multiply(int rows, const int vectors, const stored *x, int64_t x_row
         case 1: MULTIPLY_ROWS(1); break;
         case 2: MULTIPLY_ROWS(2); break;
         case 3: MULTIPLY_ROWS(3); break;
-#ifdef __AVX512F__
+#ifdef HAS_32_REGISTERS
         case 4: MULTIPLY_ROWS(4); break;
         case 5: MULTIPLY_ROWS(5); break;
         case 6: MULTIPLY_ROWS(6); break;

@@ -18,9 +18,14 @@ typedef int32_t integer;
 #endif
 
 /* Register blocking: a tile accumulates ROWS x VECTORS vectors. A processor has 32 vector registers
- * with AVX-512, and 16 without. */
-#ifdef __AVX512F__
+ * with AVX-512 and with NEON, and 16 with AVX2. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define HAS_32_REGISTERS
+#endif
+#if defined(__AVX512F__)
 enum { BYTES = 64, ROWS = 6, VECTORS = 4 };
+#elif defined(__aarch64__)
+enum { BYTES = 16, ROWS = 6, VECTORS = 4 };
 #else
 enum { BYTES = 32, ROWS = 3, VECTORS = 4 };
 #endif
