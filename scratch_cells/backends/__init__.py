@@ -33,6 +33,7 @@ from scratch_cells.backends.eligibility import (
     operand_problem,
     operands_of,
 )
+from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
 from scratch_cells.recording import is_recorded, warn_if_traced
@@ -112,8 +113,8 @@ def select_backend(
         if problem is None:
             run = partial(apply_operator, cell, input, state, backend)
             return Selection("operator", "torch records the operations", run)
-    name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
-    run = partial(_run, name, cell, input, state, batch_sizes, operands)
+    name, reason, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
+    run = partial(_run, name, cell, input, state, batch_sizes, operands, autocast)
     return Selection(name, reason, run)
 
 
@@ -137,8 +138,8 @@ def run_cell(
     if backend not in CANDIDATES or is_recorded():
         state = zero_state(cell, input, batch_sizes) if state is None else state
         return select_backend(cell, input, state, batch_sizes, backend).run(reverse)
-    name, _, operands = _decide(cell, input, state, batch_sizes, backend)
-    return _run(name, cell, input, state, batch_sizes, operands, reverse)
+    name, _, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
+    return _run(name, cell, input, state, batch_sizes, operands, autocast, reverse)
 
 
 def _run(
@@ -148,18 +149,20 @@ def _run(
     state: State | None,
     batch_sizes: tuple[int, ...] | None,
     operands: Operands,
+    autocast: torch.dtype | None,
     reverse: bool,
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
     kind = kind_of(cell)
-    if name == "c" and kind is not None and batch_sizes is None and is_one_call(operands):
+    one_call = name == "c" and batch_sizes is None and autocast is None and is_one_call(operands)
+    if one_call and kind is not None:
         return apply_call(kind, KERNELS[name, kind], operands, reverse)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
     if name == "plain" or kind is None:
         return _run_loop(cell, input, state, batch_sizes, reverse)
     operands[5:] = parts(state)
-    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, reverse)
+    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, autocast, reverse)
 
 
 def _run_loop(
@@ -189,32 +192,33 @@ def _decide(
     state: State | None,
     batch_sizes: tuple[int, ...] | None,
     backend: str,
-) -> tuple[str, str, Operands]:
-    """The name of the backend, the reason, and the operands for its kernel."""
+) -> tuple[str, str, Operands, torch.dtype | None]:
+    """The name of the backend, the reason, the operands for its kernel, and autocast's dtype."""
     if backend == "plain":
-        return "plain", REQUESTED, []
+        return "plain", REQUESTED, [], None
     kind = kind_of(cell)
     problem = context_problem() or cell_problem(cell, kind) or batch_sizes_problem(batch_sizes)
     if kind is None or problem is not None:
-        return "plain", str(problem), []
+        return "plain", str(problem), [], None
     operands = operands_of(cell, input, state)
+    autocast = None
     if autocast_is_on(input):
-        if backend != "triton":
-            return "plain", "autocast is on", []
-        operands = _cast(operands, torch.get_autocast_dtype(input.device.type))
-    problem = operand_problem(kind, operands, batch_sizes)
+        autocast = torch.get_autocast_dtype(input.device.type)
+        if backend == "triton":
+            operands, autocast = _cast(operands, autocast), None
+    problem = operand_problem(kind, operands, batch_sizes, autocast)
     if problem is not None:
-        return "plain", problem, []
+        return "plain", problem, [], None
     problems: list[str] = []
     for candidate in CANDIDATES[backend]:
         problem = _backend_problem(
-            candidate, kind, operands, batch_sizes, fastest=backend == "auto"
+            candidate, kind, operands, batch_sizes, autocast, fastest=backend == "auto"
         )
         if problem is None:
             default = FASTEST if backend == "auto" else REQUESTED
-            return candidate, "; ".join(problems) or default, operands
+            return candidate, "; ".join(problems) or default, operands, autocast
         problems.append(problem)
-    return "plain", problems[-1], []
+    return "plain", problems[-1], [], None
 
 
 def _cast(operands: Operands, dtype: torch.dtype) -> Operands:
@@ -228,6 +232,7 @@ def _backend_problem(
     kind: str,
     operands: Operands,
     batch_sizes: tuple[int, ...] | None,
+    autocast: torch.dtype | None,
     fastest: bool,
 ) -> str | None:
     """Why a backend cannot run these operands or, if ``fastest``, is not the fastest for them."""
@@ -241,9 +246,15 @@ def _backend_problem(
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
     if name == "c":
         rows = input.size(1) if batch_sizes is None else len(input) // len(batch_sizes)
-        if fastest and c_is_slower(w_ih.numel() + w_hh.numel(), rows):
+        dtype = autocast or input.dtype
+        # With 16 bits the alternative is the reference loop.
+        if fastest and dtype not in HALF and c_is_slower(w_ih.numel() + w_hh.numel(), rows):
             return "the weights are too large for the C backend to be faster with this batch"
-        return c_problem(input)
+        if autocast is not None and autocast not in HALF:
+            return f"autocast is on with {autocast}"
+        return c_problem(input, dtype)
+    if autocast is not None:
+        return "autocast is on, which only the C backend supports on a CPU"
     if input.dtype not in torch_backend.DTYPES:
-        return f"the fast backends support float32 and float64, and the input is {input.dtype}"
+        return f"the bptt backend supports float32 and float64, and the input is {input.dtype}"
     return None

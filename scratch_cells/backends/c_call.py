@@ -18,6 +18,7 @@ from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
 from scratch_cells.backends.c_backend import CKernel
 from scratch_cells.backends.c_compiler import CallArgs
 from scratch_cells.backends.eligibility import Operands
+from scratch_cells.backends.precision import HALF
 from scratch_cells.cell import whole
 from shared_interface import State
 
@@ -29,7 +30,7 @@ def is_one_call(operands: Operands) -> bool:
     assert w_hh is not None
     time, batch, _ = input.shape
     rows: int = w_hh.shape[0]
-    return time * batch * rows <= sequence_buffers.BLOCK_ELEMENTS
+    return input.dtype not in HALF and time * batch * rows <= sequence_buffers.BLOCK_ELEMENTS
 
 
 def apply_call(
@@ -52,7 +53,7 @@ class CallFunction(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         returned, buffer, biases = _forward(kernel_class, list(operands), True, reverse)
         ctx.kind, ctx.kernel_class, ctx.reverse = kind, kernel_class, reverse
-        ctx.batch_sizes = None
+        ctx.batch_sizes = ctx.autocast = ctx.precision = None
         ctx.biases = biases
         save_for_backward(ctx, operands, [buffer], returned)
         return tuple(returned)

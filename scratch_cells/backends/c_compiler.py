@@ -23,7 +23,11 @@ import torch
 SOURCE = Path(__file__).parent / "c_kernels" / "kernels.c"
 """The file that GCC compiles. It includes the other files of its folder."""
 
-TYPES = {torch.float32: "float", torch.float64: "double"}
+TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
+"""The dtypes of a product's factors for which there is a library -> the type's name in C."""
+
+MACROS = {torch.float32: [], torch.float64: ["-DDOUBLE"], torch.bfloat16: ["-DBFLOAT16"]}
+
 MAX_GCC_SECONDS = 60
 """Seconds after which GCC is ended. It takes one or two."""
 
@@ -45,6 +49,8 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "b", "b_hn", "input")),
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
         *((name, ctypes.c_void_p) for name in ("gates", "h_before", "h_after", "extra")),
+        ("h_factors", ctypes.c_void_p),
+        ("first_infinite", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("c_before", "c_after")),
         *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
@@ -82,10 +88,11 @@ FUNCTIONS = (
     *(f"{kind}_backward_call" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
     "add_to_weights",
     "sum_rows",
+    "panel_elements",
 )
 """The functions of the library."""
 
-CONSTANTS = ("lanes", "vectors", "panel_elements")
+CONSTANTS = ("lanes", "vectors", "group")
 """The 64-bit integers of the library."""
 
 
@@ -101,7 +108,7 @@ def load_library(dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
     if gcc is None:
         return None, "the C backend needs GCC, and there is no gcc on the PATH"
     try:
-        return _load([gcc, *OPTIONS, *(["-DDOUBLE"] if dtype == torch.float64 else [])], dtype)
+        return _load([gcc, *OPTIONS, *MACROS[dtype]], dtype)
     except Exception as error:  # whatever fails, a slower backend computes the same
         stderr = (getattr(error, "stderr", None) or "").strip()
         cause = (stderr or str(error) or type(error).__name__).splitlines()[0]
@@ -116,6 +123,8 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
     macros = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
     if problem := compiler_problem(macros):
         return None, problem
+    if dtype == torch.bfloat16 and "__AVX512BF16__" not in macros:
+        return None, "products of bfloat16 need a processor with AVX512_BF16"
     # The predefined macros include the compiler's version and the processor's features.
     sources = [path.read_text("utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]"))]
     hashed = "\n".join([*command[1:], macros, *sources])
@@ -127,6 +136,8 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
     check_symbols(library)
     check_structure(library, "sequence_args_fields", SequenceArgs)
     check_structure(library, "call_args_fields", CallArgs)
+    library.panel_elements.argtypes = (ctypes.c_int64, ctypes.c_int64)
+    library.panel_elements.restype = ctypes.c_int64
     return library, ""
 
 

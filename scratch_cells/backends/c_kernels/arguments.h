@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "vectors.h"
+#include "factors.h"
 
 /* The arguments of every kernel. The buffers are those of Block and CellKernel.backward in
  * cell_kernel.py. They are contiguous unless a stride, in elements, is given. */
@@ -16,6 +16,8 @@ typedef struct {
     int64_t input_step_stride, input_row_stride;
     real *gates;                            /* (T, B, G*H) */
     real *h_before, *h_after, *extra;       /* (T, B, H) */
+    stored *h_factors;                      /* (2, B, H), with BFLOAT16 */
+    double first_infinite;                  /* the lowest infinite h; float16 has less than float */
     real *c_before, *c_after;               /* (T, B, H); (B, H) if no backward pass follows */
     stored *d;                              /* (T, B, gradient_count*H) */
     const real *d_outputs;                  /* (T, B, H), or null */
@@ -23,5 +25,5 @@ typedef struct {
     real *d_input;                          /* (T, B, I), or null */
     real *dh, *dc;                          /* (B, H) */
     real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, H) */
-    stored *panels;                         /* (threads, DEPTH * UNITS), for add_to_weights */
+    stored *panels;                         /* (threads, panel_elements), for add_to_weights */
 } SequenceArgs;

@@ -1,6 +1,7 @@
 /* A whole sequence in one call: everything that Python would otherwise do around the kernels, such
  * as the sums of the biases, the copies of states and the gradients of the biases. For short
- * sequences these small operations take longer than the arithmetic. c_call.py makes the calls. */
+ * sequences these small operations take longer than the arithmetic. c_call.py makes the calls, in
+ * float and double only. */
 
 #pragma once
 
@@ -53,6 +54,7 @@ static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_b
         .T = call->T, .B = call->B, .I = call->I, .H = call->H, .G = layout.gate_count,
         .gradient_count = layout.gate_count + layout.resets_candidate,
         .reverse = call->reverse, .threads = call->threads, .needs_backward = needs_backward,
+        .first_infinite = __builtin_inf(),
         .w_ih = call->w_ih, .w_hh = call->w_hh, .b = call->biases,
         .b_hn = call->biases + layout.gate_count * call->H,
         .input = call->input, .input_step_stride = call->input_step_stride,
@@ -123,20 +125,21 @@ static void write_weight_gradients(const CallArgs *call, const SequenceArgs *arg
     _Pragma("omp parallel for num_threads(args->threads) schedule(static)")
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
-        stored *panel = args->panels + i * DEPTH * UNITS;
-        add_weight_products(args, from, to, first, x_row, args->I, panel, call->d_w_ih);
+        stored *panel = args->panels + i * panel_elements(rows, args->threads);
+        add_weight_products(args, from, to, first, load_x, args->I, panel, call->d_w_ih);
         if (from < split)
-            add_weight_products(args, from, min(to, split), first, h_row, H, panel, call->d_w_hh);
+            add_weight_products(args, from, min(to, split), first, load_h, H, panel, call->d_w_hh);
         if (to > split)
-            add_weight_products(args, from < split ? split : from, to, -split, h_row, H, panel,
+            add_weight_products(args, from < split ? split : from, to, -split, load_h, H, panel,
                                 call->d_w_hh);
     }
     int64_t steps = args->T * args->B, columns = args->gradient_count * H;
+    const real *d = (const real *)args->d;
     if (call->d_b_ih)
-        sum_rows(args->d + first, steps, columns, rows, call->d_b_ih);
+        sum_rows(d + first, steps, columns, rows, call->d_b_ih);
     if (call->d_b_hh) {
-        sum_rows(args->d + first, steps, columns, split, call->d_b_hh);
-        sum_rows(args->d, steps, columns, rows - split, call->d_b_hh + split);
+        sum_rows(d + first, steps, columns, split, call->d_b_hh);
+        sum_rows(d, steps, columns, rows - split, call->d_b_hh + split);
     }
 }
 
@@ -146,14 +149,14 @@ INLINE int backward_call(const CallArgs *call, Layout layout, Pass backward)
     int64_t step = call->B * call->H;
     SequenceArgs args = use_buffers(call, layout, 1, call->saved);
     int64_t d_elements = call->T * step * args.gradient_count;
-    int64_t panel_elements = call->threads * DEPTH * UNITS;
-    real *scratch = __builtin_malloc((d_elements + 2 * step + panel_elements) * sizeof(real));
+    int64_t panels = call->threads * panel_elements(args.G * args.H, call->threads);
+    real *scratch = __builtin_malloc((d_elements + 2 * step + panels) * sizeof(real));
     if (!scratch)
         return 1;
-    args.d = scratch;
+    args.d = (stored *)scratch;
     args.dh = call->d_h_0 ? call->d_h_0 : scratch + d_elements;
     args.dc = call->d_c_0 ? call->d_c_0 : scratch + d_elements + step;
-    args.panels = scratch + d_elements + 2 * step;
+    args.panels = (stored *)(scratch + d_elements + 2 * step);
     args.d_outputs = call->d_outputs;
     args.d_outputs_step_stride = call->d_outputs_step_stride;
     args.d_outputs_row_stride = call->d_outputs_row_stride;

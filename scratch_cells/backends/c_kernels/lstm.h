@@ -37,7 +37,7 @@ INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
         c = f * c + i * g;
         vector tanh_c = tanh_of(c);
         store(c_after_ptr(args, tile, r), tile.n, c);
-        store(after_ptr(args, tile, r), tile.n, o * tanh_c);
+        store_h(args, tile, r, 0, o * tanh_c);
         if (args->needs_backward) {
             real *gates = element_ptr(args->gates, args, tile, r, 4);
             store(gates, tile.n, i);
@@ -64,10 +64,10 @@ INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
     vector dh = load_dh(args, tile);
     vector dc = load(row_ptr(args->dc, args, tile, 0), tile.n);
     dc += o * (1 - tanh_c * tanh_c) * dh;
-    store(d, tile.n, g * i * (1 - i) * dc);
-    store(d + H, tile.n, c_before * f * (1 - f) * dc);
-    store(d + 2 * H, tile.n, i * (1 - g * g) * dc);
-    store(d + 3 * H, tile.n, tanh_c * o * (1 - o) * dh);
+    store_factors(d, tile.n, g * i * (1 - i) * dc);
+    store_factors(d + H, tile.n, c_before * f * (1 - f) * dc);
+    store_factors(d + 2 * H, tile.n, i * (1 - g * g) * dc);
+    store_factors(d + 3 * H, tile.n, tanh_c * o * (1 - o) * dh);
     store(row_ptr(args->dc, args, tile, 0), tile.n, f * dc);
     store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
 }

@@ -34,9 +34,6 @@ typedef real vector __attribute__((vector_size(BYTES)));
 typedef integer integers __attribute__((vector_size(BYTES)));
 typedef vector Sums[ROWS][VECTORS];
 
-/* The type of the factors of a product: x, h, d and the weights. The sums are real. */
-typedef real stored;
-
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 8") for
 
@@ -77,7 +74,7 @@ INLINE vector broadcast(real x)
 }
 
 /* a where the mask is ones, b where it is zeros. */
-INLINE vector select(integers where, vector a, vector b)
+INLINE vector blend(integers where, vector a, vector b)
 {
     return (vector)((where & (integers)a) | (~where & (integers)b));
 }
