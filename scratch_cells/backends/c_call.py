@@ -23,6 +23,10 @@ from scratch_cells.cell import whole
 from shared_interface import State
 
 
+MAX_IN_PLACE_ROWS = 32
+"""Rows of all time steps up to which the weights are not packed in panels."""
+
+
 def is_one_call(operands: Operands) -> bool:
     """Whether the kernels run these operands, not packed, as one call: they are one block."""
     input, _, w_hh, *_ = operands
@@ -74,8 +78,9 @@ def _forward(
     returned = [input.new_empty((args.T, *shape)), *(input.new_empty(shape) for _ in state)]
     biases = input.new_empty(w_hh.shape[0] + args.H)
     kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, args.T)
-    panels = kernel.forward_panels
-    args.w_ih, args.w_hh = panels[0].data_ptr(), panels[1].data_ptr()
+    args.in_place = args.T * args.B <= MAX_IN_PLACE_ROWS
+    weights = (w_ih, w_hh) if args.in_place else kernel.forward_panels
+    args.w_ih, args.w_hh = weights[0].data_ptr(), weights[1].data_ptr()
     args.threads = kernel.threads(args.T * args.B)
     if b_ih is not None:
         args.b_ih = b_ih.data_ptr()
@@ -118,8 +123,9 @@ def _backward(
     needs = ctx.needs_input_grad[3:]
     args = _call_args(input, w_hh, ctx.reverse)
     kernel = ctx.kernel_class(w_ih, w_hh, None, None, args.T)
-    panels = kernel.backward_panels
-    args.w_ih, args.w_hh = panels[0].data_ptr(), panels[1].data_ptr()
+    args.in_place = args.T * args.B <= MAX_IN_PLACE_ROWS
+    weights = (w_ih, w_hh) if args.in_place else kernel.backward_panels
+    args.w_ih, args.w_hh = weights[0].data_ptr(), weights[1].data_ptr()
     args.threads = kernel.threads(args.T * args.B)
     args.saved = buffer.data_ptr()
     if d_outputs is not None:

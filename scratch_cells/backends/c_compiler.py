@@ -46,6 +46,7 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("reverse", "threads")),
         ("offsets", ctypes.c_void_p),
         ("needs_backward", ctypes.c_int64),
+        ("in_place", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "b", "b_hn", "input")),
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
         *((name, ctypes.c_void_p) for name in ("gates", "h_before", "h_after", "extra")),
@@ -64,6 +65,7 @@ class CallArgs(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("T", "B", "I", "H", "reverse", "threads")),
+        ("in_place", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "input")),
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
         *((name, ctypes.c_void_p) for name in ("b_ih", "b_hh", "h_0", "c_0")),

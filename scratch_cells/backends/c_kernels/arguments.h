@@ -10,7 +10,8 @@ typedef struct {
     int64_t T, B, I, H, G, gradient_count, reverse, threads;
     const int64_t *offsets;                 /* of packed sequences, from -1 to T (see first_row) */
     int64_t needs_backward;                 /* whether a backward pass may follow */
-    const stored *w_ih, *w_hh;              /* in panels (see multiply_rows) */
+    int64_t in_place;                       /* whether the weights are not in panels */
+    const stored *w_ih, *w_hh;              /* in panels (see multiply_rows), or (G*H, I or H) */
     const real *b, *b_hn;                   /* (G*H); the GRU's (H) */
     const stored *input;                    /* (T, B, I) */
     int64_t input_step_stride, input_row_stride;

@@ -13,7 +13,8 @@
 /* The arguments of a call. Tensors are contiguous unless a stride, in elements, is given. */
 typedef struct {
     int64_t T, B, I, H, reverse, threads;
-    const stored *w_ih, *w_hh;              /* in panels, for the forward or the backward pass */
+    int64_t in_place;                       /* whether the weights are not in panels */
+    const stored *w_ih, *w_hh;              /* in panels for this pass, or (G*H, I), (G*H, H) */
     const stored *input;                    /* (T, B, I) */
     int64_t input_step_stride, input_row_stride;
     /* The forward pass */
@@ -55,7 +56,7 @@ static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_b
         .gradient_count = layout.gate_count + layout.resets_candidate,
         .reverse = call->reverse, .threads = call->threads, .needs_backward = needs_backward,
         .first_infinite = __builtin_inf(),
-        .w_ih = call->w_ih, .w_hh = call->w_hh, .b = call->biases,
+        .in_place = call->in_place, .w_ih = call->w_ih, .w_hh = call->w_hh, .b = call->biases,
         .b_hn = call->biases + layout.gate_count * call->H,
         .input = call->input, .input_step_stride = call->input_step_stride,
         .input_row_stride = call->input_row_stride,

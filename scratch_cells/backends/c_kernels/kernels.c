@@ -18,6 +18,7 @@
  *     activations.h         σ and tanh
  *     arguments.h           the arguments of a kernel
  *     rows.h                rows of a time step, and tiles
+ *     in_place.h            products with weights that are not packed
  *     products.h            matrix products of a tile
  *     weight_gradients.h    dW_ih and dW_hh
  *     passes.h              loops over time
@@ -48,7 +49,7 @@ typedef struct {
 #define FIELD(name) {#name, offsetof(SequenceArgs, name)}
 const Field sequence_args_fields[] = {
     FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
-    FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b),
+    FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(in_place), FIELD(w_ih), FIELD(w_hh), FIELD(b),
     FIELD(b_hn), FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
     FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite),
     FIELD(c_before), FIELD(c_after), FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride),
@@ -60,7 +61,7 @@ const Field sequence_args_fields[] = {
 #define CALL_FIELD(name) {#name, offsetof(CallArgs, name)}
 const Field call_args_fields[] = {
     CALL_FIELD(T), CALL_FIELD(B), CALL_FIELD(I), CALL_FIELD(H), CALL_FIELD(reverse),
-    CALL_FIELD(threads), CALL_FIELD(w_ih), CALL_FIELD(w_hh), CALL_FIELD(input),
+    CALL_FIELD(threads), CALL_FIELD(in_place), CALL_FIELD(w_ih), CALL_FIELD(w_hh), CALL_FIELD(input),
     CALL_FIELD(input_step_stride), CALL_FIELD(input_row_stride), CALL_FIELD(b_ih),
     CALL_FIELD(b_hh), CALL_FIELD(h_0), CALL_FIELD(c_0), CALL_FIELD(outputs), CALL_FIELD(h_n),
     CALL_FIELD(c_n), CALL_FIELD(biases), CALL_FIELD(saved), CALL_FIELD(d_outputs),

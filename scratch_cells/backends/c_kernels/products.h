@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "rows.h"
+#include "in_place.h"
 
 /* sums += x W for a few rows of x and one group of ``n`` factors. */
 INLINE void multiply_group(const int rows, const int vectors, const stored *x, int64_t x_row_stride,
@@ -85,6 +85,11 @@ INLINE void load_biases(const SequenceArgs *args, Tile tile, int rows, int gates
 INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
     const stored *x = x_row(args, tile.t, tile.row);
+    if (args->in_place) {
+        multiply_in_place(args, tile, rows, vectors, x, args->input_row_stride, args->I,
+                          args->w_ih, sums);
+        return;
+    }
     const stored *panel = args->w_ih + tile.unit * args->G * padded(args->I);
     multiply(rows, vectors, x, args->input_row_stride, 1, args->I, panel, sums);
 }
@@ -93,16 +98,28 @@ INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int 
 INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
     const stored *h = h_factors(args, tile);
+    if (args->in_place) {
+        multiply_in_place(args, tile, rows, vectors, h, args->H, args->H, args->w_hh, sums);
+        return;
+    }
     const stored *panel = args->w_hh + tile.unit * args->G * padded(args->H);
     multiply(rows, vectors, h, args->H, 1, args->H, panel, sums);
 }
 
-/* sums += d W for the units of the tile, with G*H elements of each row of d, from ``first`` on. */
+/* sums += d W for the units of the tile, with G*H elements of each row of d, from ``first`` on. W has
+ * ``size`` columns. In place, the first of these elements are for its rows from ``split`` on, and
+ * the others for the rows before them: m, r, z of d for r, z, m of a GRU's W_hh. */
 INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t first,
-                       const stored *w, Sums sums)
+                       const stored *w, int64_t size, int64_t split, Sums sums)
 {
     int64_t d_row_stride = args->gradient_count * args->H, depth = args->G * args->H;
     const stored *d = args->d + (first_row(args, tile.t) + tile.row) * d_row_stride + first;
+    if (args->in_place) {
+        multiply_transposed(tile, rows, d, d_row_stride, depth - split, w + split * size, size,
+                            sums);
+        multiply_transposed(tile, rows, d + depth - split, d_row_stride, split, w, size, sums);
+        return;
+    }
     multiply(rows, VECTORS, d, d_row_stride, 1, depth, w + tile.unit * padded(depth), sums);
 }
 
@@ -111,7 +128,8 @@ static void add_to_dh(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums dh;
     load_sums(dh, row_ptr(args->dh, args, tile, 0), args->H, rows, tile.n);
-    multiply_d(args, tile, rows, 0, args->w_hh, dh);
+    int64_t first = (args->gradient_count - args->G) * args->H;
+    multiply_d(args, tile, rows, 0, args->w_hh, args->H, args->G * args->H - first, dh);
     store_sums(row_ptr(args->dh, args, tile, 0), args->H, rows, tile.n, dh);
 }
 
@@ -119,7 +137,8 @@ static void add_to_dh(const SequenceArgs *args, Tile tile, int rows)
 static void write_d_input(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums dx = {0};
-    multiply_d(args, tile, rows, (args->gradient_count - args->G) * args->H, args->w_ih, dx);
+    int64_t first = (args->gradient_count - args->G) * args->H;
+    multiply_d(args, tile, rows, first, args->w_ih, args->I, args->G * args->H, dx);
     real *d_input = args->d_input + (first_row(args, tile.t) + tile.row) * args->I + tile.unit;
     store_sums(d_input, args->I, rows, tile.n, dx);
 }
