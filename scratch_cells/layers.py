@@ -246,10 +246,16 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
                 outputs.append(output)
                 finals.append(final)
             data = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
-            if layer < self.num_layers - 1:
+            if self.dropout and layer < self.num_layers - 1:
                 data = F.dropout(data, self.dropout, self.training)
-        state = map_state(lambda *each: torch.stack(each), *finals)  # (L*D, B, size) each part
-        return sequence.restore(data), map_state(sequence.give_state, state)
+        return sequence.restore(data), self._final_state(sequence, finals)
+
+    def _final_state(self, sequence: Sequence, finals: list[Any]) -> State:
+        """The final states of all cells as one, (L*D, B, size) each part, for the user."""
+        if isinstance(finals[0], Tensor):
+            return sequence.give_state(torch.stack(finals))
+        each_part = zip(*finals, strict=True)
+        return tuple([sequence.give_state(torch.stack(part)) for part in each_part])
 
     def given_state(
         self, sequence: Sequence, input: Tensor | PackedSequence, hx: State | None
@@ -258,7 +264,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         cells = self._each_cell()
         first = cells[0]
         assert isinstance(first, Cell)
-        packed = isinstance(sequence, Packed)
+        packed = sequence.batch_sizes is not None
         given = None
         if hx is not None:
             given = check_state_parts(type(self).__name__.lower(), hx, len(first.state_names))

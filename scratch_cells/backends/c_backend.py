@@ -68,6 +68,11 @@ def c_is_slower(weights: int, batch: int) -> bool:
     return weights > CORE_CACHE_ELEMENTS and streamed > MAX_STREAMED_PER_ROW * batch
 
 
+def thread_count(rows: int, weights: int) -> int:
+    """Number of threads for the rows of all time steps and a number of weight elements."""
+    return 1 if rows * weights < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
+
+
 class CKernel(CellKernel):
     """A kernel whose forward and backward pass are one function of ``c_kernels/`` each."""
 
@@ -200,12 +205,8 @@ class CKernel(CellKernel):
         return self._factors
 
     def _threads(self, block: Block) -> int:
-        return self.threads(block.input.numel() // max(1, block.input.size(-1)))
-
-    def threads(self, rows: int) -> int:
-        """Number of threads for ``rows`` rows of the batch at one time step."""
-        multiply_adds = rows * (self.w_ih.numel() + self.w_hh.numel())
-        return 1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
+        rows = block.input.numel() // max(1, block.input.size(-1))
+        return thread_count(rows, self.w_ih.numel() + self.w_hh.numel())
 
     def _constant(self, name: str) -> int:
         return ctypes.c_int64.in_dll(self.library, name).value

@@ -7,6 +7,8 @@ take the way of ``bptt.py``, in blocks that fit in the cache; they use the same 
 """
 
 import ctypes
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,13 +17,12 @@ from torch import Tensor
 from scratch_cells.backends import sequence_buffers
 from scratch_cells.backends.bptt import needs_gradient, run_backward, save_for_backward
 from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
-from scratch_cells.backends.c_backend import CKernel
-from scratch_cells.backends.c_compiler import CallArgs
+from scratch_cells.backends.c_backend import CKernel, thread_count
+from scratch_cells.backends.c_compiler import CallArgs, load_library
 from scratch_cells.backends.eligibility import Operands
 from scratch_cells.backends.precision import HALF
 from scratch_cells.cell import whole
 from shared_interface import State
-
 
 MAX_IN_PLACE_ROWS = 32
 """Rows of all time steps up to which the weights are not packed in panels."""
@@ -69,40 +70,48 @@ class CallFunction(torch.autograd.Function):
 
 def _forward(
     kernel_class: type[CKernel], operands: Operands, needs_backward: bool, reverse: bool
-) -> tuple[list[Tensor], Tensor | None, Tensor]:
-    """Outputs and final state, the buffer for the backward pass, and the sums of the biases."""
-    input, w_ih, w_hh, b_ih, b_hh, *state = map(_contiguous, operands)
+) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
+    """Outputs and final state; for the backward pass, its buffer and the sums of the biases."""
+    input, w_ih, w_hh, b_ih, b_hh, *state = _contiguous(operands)
     args = _call_args(input, w_hh, reverse)
-    layout = kernel_class.layout
-    shape = args.B, args.H
-    returned = [input.new_empty((args.T, *shape)), *(input.new_empty(shape) for _ in state)]
-    biases = input.new_empty(w_hh.shape[0] + args.H)
-    kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, args.T)
-    args.in_place = args.T * args.B <= MAX_IN_PLACE_ROWS
-    weights = (w_ih, w_hh) if args.in_place else kernel.forward_panels
-    args.w_ih, args.w_hh = weights[0].data_ptr(), weights[1].data_ptr()
-    args.threads = kernel.threads(args.T * args.B)
+    weights = _weights(args, kernel_class, w_ih, w_hh, "forward_panels")
+    returned = [input.new_empty(args.T, args.B, args.H)]
+    returned += [input.new_empty(args.B, args.H) for _ in state]
+    args.outputs = returned[0].data_ptr()
     if b_ih is not None:
         args.b_ih = b_ih.data_ptr()
     if b_hh is not None:
         args.b_hh = b_hh.data_ptr()
-    if state[0] is not None:
-        args.h_0 = state[0].data_ptr()
-    args.outputs, args.h_n, args.biases = (
-        returned[0].data_ptr(),
-        returned[1].data_ptr(),
-        biases.data_ptr(),
-    )
-    if layout.has_cell_state:
-        if state[1] is not None:
-            args.c_0 = state[1].data_ptr()
+    h_0, *c_0 = state
+    if h_0 is not None:
+        args.h_0 = h_0.data_ptr()
+    args.h_n = returned[1].data_ptr()
+    if c_0:
+        if c_0[0] is not None:
+            args.c_0 = c_0[0].data_ptr()
         args.c_n = returned[2].data_ptr()
-    buffer = None
+    buffer = biases = None
     if needs_backward:
         buffer = BUFFER_POOL.empty(_saved_elements(kernel_class, args), like=input)
-        args.saved = buffer.data_ptr()
-    _call(kernel, "forward", args)
+        biases = input.new_empty(w_hh.shape[0] + args.H)
+        args.saved, args.biases = buffer.data_ptr(), biases.data_ptr()
+    _call(kernel_class, "forward", input.dtype, args)
+    del weights  # their memory is used until here
     return returned, buffer, biases
+
+
+def _weights(
+    args: CallArgs, kernel_class: type[CKernel], w_ih: Tensor, w_hh: Tensor, panels: str
+) -> tuple[Tensor, Tensor]:
+    """Set the arguments for the weights and threads; return the memory that they refer to."""
+    rows = args.T * args.B
+    args.threads = thread_count(rows, w_ih.numel() + w_hh.numel())
+    args.in_place = rows <= MAX_IN_PLACE_ROWS
+    weights = w_ih, w_hh
+    if not args.in_place:
+        weights = getattr(kernel_class(w_ih, w_hh, None, None, args.T), panels)
+    args.w_ih, args.w_hh = weights[0].data_ptr(), weights[1].data_ptr()
+    return weights
 
 
 def _saved_elements(kernel_class: type[CKernel], args: CallArgs) -> int:
@@ -118,15 +127,11 @@ def _backward(
     ctx: Any, saved: tuple[Any, ...], d_returned: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
     """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
-    input, w_ih, w_hh, *_, buffer = map(_contiguous, saved)
-    d_outputs, *d_final = map(_contiguous, d_returned)
+    input, w_ih, w_hh, *_, buffer = _contiguous(saved)
+    d_outputs, *d_final = _contiguous(d_returned)
     needs = ctx.needs_input_grad[3:]
     args = _call_args(input, w_hh, ctx.reverse)
-    kernel = ctx.kernel_class(w_ih, w_hh, None, None, args.T)
-    args.in_place = args.T * args.B <= MAX_IN_PLACE_ROWS
-    weights = (w_ih, w_hh) if args.in_place else kernel.backward_panels
-    args.w_ih, args.w_hh = weights[0].data_ptr(), weights[1].data_ptr()
-    args.threads = kernel.threads(args.T * args.B)
+    weights = _weights(args, ctx.kernel_class, w_ih, w_hh, "backward_panels")
     args.saved = buffer.data_ptr()
     if d_outputs is not None:
         args.d_outputs = d_outputs.data_ptr()
@@ -148,7 +153,8 @@ def _backward(
         if needs[5 + index]:
             gradients[5 + index] = d_initial = w_hh.new_empty((args.B, args.H))
             setattr(args, f"d_{part}_0", d_initial.data_ptr())
-    _call(kernel, "backward", args)
+    _call(ctx.kernel_class, "backward", input.dtype, args)
+    del weights  # their memory is used until here
     return gradients
 
 
@@ -162,10 +168,17 @@ def _call_args(input: Tensor, w_hh: Tensor, reverse: bool) -> CallArgs:
     return args
 
 
-def _contiguous(tensor: Any) -> Any:
-    return tensor if tensor is None or tensor.is_contiguous() else tensor.contiguous()
+def _contiguous(tensors: Sequence[Any]) -> list[Any]:
+    return [t if t is None or t.is_contiguous() else t.contiguous() for t in tensors]
 
 
-def _call(kernel: CKernel, phase: str, args: CallArgs) -> None:
-    if getattr(kernel.library, f"{kernel.prefix}_{phase}_call")(ctypes.byref(args)):
+def _call(kernel_class: type[CKernel], phase: str, dtype: torch.dtype, args: CallArgs) -> None:
+    if _function(kernel_class.prefix, phase, dtype)(ctypes.byref(args)):
         raise RuntimeError(f"the C backend needs more memory than there is for the {phase} pass")
+
+
+@cache
+def _function(prefix: str, phase: str, dtype: torch.dtype) -> Any:
+    library, reason = load_library(dtype)
+    assert library is not None, reason
+    return getattr(library, f"{prefix}_{phase}_call")

@@ -69,7 +69,7 @@ class CallArgs(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "input")),
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
         *((name, ctypes.c_void_p) for name in ("b_ih", "b_hh", "h_0", "c_0")),
-        *((name, ctypes.c_void_p) for name in ("outputs", "h_n", "c_n", "biases", "saved")),
+        *((name, ctypes.c_void_p) for name in ("outputs", "h_n", "c_n", "saved", "biases")),
         ("d_outputs", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
         *((name, ctypes.c_void_p) for name in ("d_h_n", "d_c_n", "d_input", "d_h_0", "d_c_0")),

@@ -295,7 +295,7 @@ def operand_problem(
     if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
         shapes = _expected_shapes(LAYOUTS[kind], input, w_hh, batch_sizes)
         dtype = input.dtype
-        if len(operands) == len(shapes) and len(input):
+        if len(operands) == len(shapes) and input.shape[0]:
             for tensor, shape in zip(operands, shapes, strict=True):
                 if tensor is None:
                     continue
@@ -393,7 +393,15 @@ def is_plain_cpu_tensor(tensor: Tensor, shape: Sequence[int], dtype: torch.dtype
         and tensor.dtype is dtype
         and tensor.shape == shape
         and keys_of(tensor).raw_repr() in PLAIN_CPU_KEYS
-        and _fits_its_storage(tensor)
+        and (
+            # the usual case of _fits_its_storage, without its call
+            (
+                tensor.nbytes <= tensor.untyped_storage().nbytes()
+                and not tensor.storage_offset()
+                and tensor.is_contiguous()
+            )
+            or _fits_its_storage(tensor)
+        )
     )
 
 

@@ -22,8 +22,8 @@ typedef struct {
     const real *h_0, *c_0;                  /* (B, H), or null for zeros */
     real *outputs;                          /* (T, B, H), or null */
     real *h_n, *c_n;                        /* (B, H) */
-    real *biases;                           /* (G*H + H), for b and b_hn of SequenceArgs */
     real *saved;                            /* for the backward pass, or null: see use_buffers */
+    real *biases;                           /* with ``saved``: (G*H + H), b and b_hn */
     /* The backward pass */
     const real *d_outputs;                  /* (T, B, H), or null */
     int64_t d_outputs_step_stride, d_outputs_row_stride;
@@ -56,8 +56,7 @@ static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_b
         .gradient_count = layout.gate_count + layout.resets_candidate,
         .reverse = call->reverse, .threads = call->threads, .needs_backward = needs_backward,
         .first_infinite = __builtin_inf(),
-        .in_place = call->in_place, .w_ih = call->w_ih, .w_hh = call->w_hh, .b = call->biases,
-        .b_hn = call->biases + layout.gate_count * call->H,
+        .in_place = call->in_place, .w_ih = call->w_ih, .w_hh = call->w_hh,
         .input = call->input, .input_step_stride = call->input_step_stride,
         .input_row_stride = call->input_row_stride,
         .gates = layout.gates_are_states ? h + after : gates, .extra = gates + all_gates,
@@ -77,15 +76,15 @@ INLINE void copy_or_zero(real *to, const real *from, int64_t n)
 }
 
 /* b_ih + b_hh; of the GRU's candidate only b_in, and b_hn after them. */
-static void add_biases(const CallArgs *call, Layout layout)
+static void add_biases(const CallArgs *call, Layout layout, real *b)
 {
     int64_t all = layout.gate_count * call->H;
     int64_t summed = layout.resets_candidate ? all - call->H : all;
-    copy_or_zero(call->biases, call->b_ih, all);
+    copy_or_zero(b, call->b_ih, all);
     for (int64_t i = 0; call->b_hh && i < summed; i++)
-        call->biases[i] += call->b_hh[i];
+        b[i] += call->b_hh[i];
     if (layout.resets_candidate)
-        copy_or_zero(call->biases + all, call->b_hh ? call->b_hh + summed : NULL, call->H);
+        copy_or_zero(b + all, call->b_hh ? call->b_hh + summed : NULL, call->H);
 }
 
 /* The forward pass of a sequence. Returns 0, or 1 if there is not enough memory. */
@@ -93,11 +92,15 @@ INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
 {
     int64_t step = call->B * call->H;
     real *scratch = NULL;
-    if (!call->saved && !(scratch = __builtin_malloc((call->T + 2) * step * sizeof(real))))
+    int64_t states = (call->T + 2) * step, biases = (layout.gate_count + 1) * call->H;
+    if (!call->saved && !(scratch = __builtin_malloc((states + biases) * sizeof(real))))
         return 1;
     SequenceArgs args = use_buffers(call, layout, call->saved != NULL,
                                     scratch ? scratch : call->saved);
-    add_biases(call, layout);
+    real *b = scratch ? scratch + states : call->biases;
+    add_biases(call, layout, b);
+    args.b = b;
+    args.b_hn = b + layout.gate_count * call->H;
     real *last_h = call->reverse ? args.h_after : args.h_after + (call->T - 1) * step;
     copy_or_zero(call->reverse ? args.h_before + (call->T - 1) * step : args.h_before, call->h_0,
                  step);

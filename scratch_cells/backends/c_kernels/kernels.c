@@ -64,7 +64,7 @@ const Field call_args_fields[] = {
     CALL_FIELD(threads), CALL_FIELD(in_place), CALL_FIELD(w_ih), CALL_FIELD(w_hh), CALL_FIELD(input),
     CALL_FIELD(input_step_stride), CALL_FIELD(input_row_stride), CALL_FIELD(b_ih),
     CALL_FIELD(b_hh), CALL_FIELD(h_0), CALL_FIELD(c_0), CALL_FIELD(outputs), CALL_FIELD(h_n),
-    CALL_FIELD(c_n), CALL_FIELD(biases), CALL_FIELD(saved), CALL_FIELD(d_outputs),
+    CALL_FIELD(c_n), CALL_FIELD(saved), CALL_FIELD(biases), CALL_FIELD(d_outputs),
     CALL_FIELD(d_outputs_step_stride), CALL_FIELD(d_outputs_row_stride), CALL_FIELD(d_h_n),
     CALL_FIELD(d_c_n), CALL_FIELD(d_input), CALL_FIELD(d_h_0), CALL_FIELD(d_c_0),
     CALL_FIELD(d_w_ih), CALL_FIELD(d_w_hh), CALL_FIELD(d_b_ih), CALL_FIELD(d_b_hh),
