@@ -8,14 +8,15 @@ gradient.
 """
 
 import ctypes
+import math
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from scratch_cells.backends.c_compiler import TYPES, SequenceArgs, load_library
+from scratch_cells.backends.buffer_pool import BUFFER_POOL
+from scratch_cells.backends.c_compiler import SequenceArgs, load_library
 from scratch_cells.backends.cell_kernel import (
     GRU_LAYOUT,
     LSTM_LAYOUT,
@@ -23,6 +24,7 @@ from scratch_cells.backends.cell_kernel import (
     Block,
     CellKernel,
 )
+from scratch_cells.backends.precision import HALF, Precision
 
 CORE_CACHE_ELEMENTS = 2**18
 """Elements of W_ih and W_hh together that stay in one core's private cache: 1 MiB in float32."""
@@ -36,14 +38,33 @@ rows of the batch among which to share that cost."""
 MIN_PARALLEL_MULTIPLY_ADDS = 2**20
 """Multiply-adds below which one thread is used: starting a second takes longer than it saves."""
 
+MIN_ROWS_OF_A_THREAD = 6
+"""Rows of the batch that each thread needs to use its registers well: those of a tile."""
 
-def c_problem(input: Tensor) -> str | None:
-    """Why the C kernels cannot run for an input, or None if they can."""
+MIN_SHARED_STEP = 2**19
+"""Multiply-adds of the recurrent product of a step that threads share: waiting takes about 1 µs."""
+
+
+FACTOR_DTYPES = (torch.float32, torch.float64, *HALF)
+"""The dtypes of products."""
+
+FIRST_INFINITE = {torch.bfloat16: float.fromhex("0x1.FFp127"), torch.float16: 65520.0}
+"""The lowest number that a dtype of 16 bits rounds to infinity."""
+
+
+def c_problem(input: Tensor, dtype: torch.dtype) -> str | None:
+    """Why the C kernels cannot run for an input, or None if they can.
+
+    Args:
+        input: x.
+        dtype: the dtype of the products: that of x, or of autocast.
+    """
     if input.device.type != "cpu":
         return f"the C backend needs tensors on the CPU, and the input is on {input.device}"
-    if input.dtype not in TYPES:
-        return f"the C backend supports float32 and float64, and the input is {input.dtype}"
-    _, reason = load_library(input.dtype)
+    if dtype not in FACTOR_DTYPES:
+        supported = ", ".join(str(each).removeprefix("torch.") for each in FACTOR_DTYPES)
+        return f"the C backend supports {supported}, and the input is {dtype}"
+    _, reason = load_library(torch.float32 if dtype in HALF else dtype)
     return reason or None
 
 
@@ -60,16 +81,33 @@ class CKernel(CellKernel):
     """The two functions are called ``prefix``_forward and ``prefix``_backward."""
 
     def __init__(
-        self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, time: int
+        self,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None,
+        b_hh: Tensor | None,
+        time: int,
+        precision: Precision | None = None,
     ) -> None:
-        super().__init__(w_ih, w_hh, b_ih, b_hh, time)
+        super().__init__(w_ih, w_hh, b_ih, b_hh, time, precision)
         library, reason = load_library(w_hh.dtype)
         assert library is not None, reason
+        self._factors: Tensor | None = None
         self.library = library
 
+    @classmethod
+    def precision_for(cls, rounded: torch.dtype) -> Precision | None:
+        """Products of bfloat16 where the processor has them, else of float32."""
+        if rounded not in HALF:
+            return None
+        has_products = rounded is torch.bfloat16 and load_library(rounded)[0] is not None
+        return Precision(rounded, rounded if has_products else torch.float32)
+
     def forward(self, block: Block) -> None:
-        w_ih, w_hh = self.forward_panels
-        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        args: dict[str, Any] = _addresses(self.forward_panels)
+        if self.precision is not None:
+            args["first_infinite"] = FIRST_INFINITE[self.precision.rounded]
+            args["h_factors"] = self._h_factors(block).data_ptr()
         args |= {"b": self.projection_bias.data_ptr(), "b_hn": self.b_hn.data_ptr()}
         self._call(f"{self.prefix}_forward", block, **args)
 
@@ -77,79 +115,130 @@ class CKernel(CellKernel):
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         d_state[:] = [part.contiguous() for part in d_state]
-        w_ih, w_hh = self.backward_panels
-        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr(), "d": d.data_ptr()}
+        args = _addresses(self.backward_panels)
+        args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2)}
         args |= zip(("dh", "dc"), map(Tensor.data_ptr, d_state), strict=False)
         if d_outputs is not None:
             d_outputs = _contiguous_rows(d_outputs)
             args["d_outputs"] = d_outputs.data_ptr()
-            args["d_outputs_step_stride"], args["d_outputs_row_stride"], _ = d_outputs.stride()
+            step_stride, row_stride, _ = _strides(d_outputs)
+            args |= {"d_outputs_step_stride": step_stride, "d_outputs_row_stride": row_stride}
         if block.d_input is not None:
             args["d_input"] = block.d_input.data_ptr()
         self._call(f"{self.prefix}_backward", block, **args)
 
     def new_accumulator(self, w: Tensor) -> Tensor:
-        return w.new_zeros(w.shape)
+        return self.sums(*w.shape)
 
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
-        panels = d.new_empty(self._threads(block) * self._constant("panel_elements"))
+        threads = self._threads(block)
+        panels = d.new_empty(threads * self.library.panel_elements(len(d_w_hh), threads))
         args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
-        args |= {"d": d.data_ptr(), "panels": panels.data_ptr()}
+        args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)
 
     @cached_property
     def forward_panels(self) -> tuple[Tensor, Tensor]:
         """W_ih and W_hh packed for the forward pass: a panel has the same units of every gate."""
-        lanes, vectors = self._constant("lanes"), self._constant("vectors")
-        units = lanes if self.layout.gate_count > 1 else vectors * lanes
-        gates = (w.unflatten(0, (self.layout.gate_count, -1)) for w in (self.w_ih, self.w_hh))
-        w_ih, w_hh = (pack_panels(w, units) for w in gates)
-        return w_ih, w_hh
+        (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
+        columns = rows // size * self._padded(size)
+        depths = self._padded(inputs, "group"), self._padded(size, "group")
+        return self._pack("pack_for_forward", *(columns * depth for depth in depths))
 
     @cached_property
     def backward_panels(self) -> tuple[Tensor, Tensor]:
-        """W_ihᵀ and W_hhᵀ packed for the backward pass: a panel has the columns of one tile."""
-        units = self._constant("vectors") * self._constant("lanes")
-        weights = self.w_ih, self.w_hh_for_backward()
-        w_ih, w_hh = (pack_panels(w.t().unsqueeze(0), units) for w in weights)
+        """W_ihᵀ and W_hhᵀ packed for the backward pass."""
+        (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
+        depth = self._padded(rows, "group")
+        elements = depth * self._padded(inputs), depth * self._padded(size)
+        return self._pack("pack_for_backward", *elements)
+
+    def _padded(self, size: int, multiple: str = "lanes") -> int:
+        """The next multiple of a constant: a panel has whole vectors, and whole groups of factors.
+
+        Args:
+            size: number of columns or, for "group", the depth.
+            multiple: name of the constant.
+        """
+        return size + -size % self._constant(multiple)
+
+    def _pack(self, function: str, *elements: int) -> tuple[Tensor, Tensor]:
+        """Panels of W_ih and W_hh, with as many ``elements``."""
+        w_ih, w_hh = self.w_ih.contiguous(), self.w_hh.contiguous()
+        panels = tuple(BUFFER_POOL.empty(count, like=w_ih) for count in elements)
+        large = w_ih.numel() + w_hh.numel() >= MIN_PARALLEL_MULTIPLY_ADDS
+        args = SequenceArgs(
+            I=w_ih.size(1),
+            H=w_hh.size(1),
+            G=self.layout.gate_count,
+            gradient_count=self.layout.gradient_count,
+            threads=torch.get_num_threads() if large else 1,
+            w_ih=w_ih.data_ptr(),
+            w_hh=w_hh.data_ptr(),
+            **_addresses(panels),
+        )
+        getattr(self.library, function)(ctypes.byref(args))
+        w_ih, w_hh = panels
         return w_ih, w_hh
 
-    def _call(self, function: str, block: Block, **addresses: int) -> None:
+    def _call(self, function: str, block: Block, **addresses: Any) -> None:
         """Call a function of the library on a block.
 
         All buffers of the block are contiguous: ``BPTTFunction``
         allocates them or, in the backward pass, checks and copies what autograd has saved.
         """
-        time, batch, size = block.h_after.shape
         input = _contiguous_rows(block.input)
+        step_stride, row_stride, _ = _strides(input)
+        packed = block.packed
+        batch = block.h_after.size(1) if packed is None else packed.batch
+        if packed is None and batch == 1:
+            row_stride = step_stride  # consecutive steps are rows of one product
         args = SequenceArgs(
-            T=time,
+            T=len(block.order),
             B=batch,
-            I=input.size(2),
-            H=size,
+            I=input.size(-1),
+            H=block.h_after.size(-1),
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
             threads=self._threads(block),
+            share_units=self._shares_units(batch),
+            offsets=None if packed is None else packed.offsets[1:].ctypes.data,
             needs_backward=block.needs_backward,
             input=input.data_ptr(),
-            input_step_stride=input.stride(0),
-            input_row_stride=input.stride(1),
+            input_step_stride=step_stride,
+            input_row_stride=row_stride,
             gates=block.gates.data_ptr(),
             h_before=block.h_before.data_ptr(),
             h_after=block.h_after.data_ptr(),
             extra=block.extra.data_ptr(),
             c_before=block.c_before.data_ptr(),
             c_after=block.c_after.data_ptr(),
-            c_step_stride=block.c_after.stride(0),
-            **addresses,
+            **({"first_infinite": math.inf} | addresses),
         )
         getattr(self.library, function)(ctypes.byref(args))
 
+    def _h_factors(self, block: Block) -> Tensor:
+        """Memory for h of two steps, as factors. The kernel keeps it as long as itself."""
+        batch = block.h_after.size(1) if block.packed is None else block.packed.batch
+        if self._factors is None:
+            self._factors = self.w_hh.new_empty(2, batch, self.w_hh.size(1))
+        return self._factors
+
     def _threads(self, block: Block) -> int:
-        time, batch, _ = block.h_after.shape
-        multiply_adds = time * batch * (self.w_ih.numel() + self.w_hh.numel())
+        rows = block.input.numel() // max(1, block.input.size(-1))
+        multiply_adds = rows * (self.w_ih.numel() + self.w_hh.numel())
         return 1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
+
+    def _shares_units(self, batch: int) -> bool:
+        """Whether threads share the units of every step, and wait for each other after it.
+
+        Otherwise they share the rows, and each of them reads all of the weights.
+        """
+        weights = self.w_ih.numel() + self.w_hh.numel()
+        few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
+        large_step = batch * self.w_hh.numel() >= MIN_SHARED_STEP
+        return large_step and (few_rows or weights > CORE_CACHE_ELEMENTS)
 
     def _constant(self, name: str) -> int:
         return ctypes.c_int64.in_dll(self.library, name).value
@@ -183,17 +272,20 @@ class CLSTMKernel(CKernel):
     prefix = "lstm"
 
 
-def pack_panels(w: Tensor, units: int) -> Tensor:
-    """(G, H, K) -> (panels, K, G, units); the last panel is padded with zeros."""
-    missing = -w.size(1) % units
-    padded = F.pad(w, (0, 0, 0, missing)) if missing else w
-    panels: Tensor = padded.unflatten(1, (-1, units)).permute(1, 3, 0, 2).contiguous()
-    return panels
+def _addresses(panels: tuple[Tensor, ...]) -> dict[str, int]:
+    """The arguments for the panels of W_ih and W_hh."""
+    return dict(zip(("w_ih_panels", "w_hh_panels"), map(Tensor.data_ptr, panels), strict=True))
 
 
 def _contiguous_rows(x: Tensor) -> Tensor:
-    """x, (T, B, N), with contiguous rows; the other two strides are passed to C."""
-    return x if x.stride(2) == 1 else x.contiguous()
+    """x, (T, B, N) or (ΣT, N), with contiguous rows; the other strides are passed to C."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _strides(x: Tensor) -> tuple[int, ...]:
+    """The strides of x, (T, B, N); with 0 before them for packed sequences, (ΣT, N)."""
+    strides = x.stride()
+    return strides if len(strides) == 3 else (0, *strides)
 
 
 KERNELS: dict[str, type[CellKernel]] = {

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from scratch_cells.backends.matmul import Matmul, make_matmul
+from scratch_cells.backends.packed_rows import PackedRows
+from scratch_cells.backends.precision import Precision
 
 SMALL_WEIGHT = 2**17
 """Elements. Up to this size the gradient of a weight is accumulated transposed.
@@ -54,9 +56,16 @@ GRU_LAYOUT = CellLayout(gate_count=3, resets_candidate=True, saves_extra=True)
 LSTM_LAYOUT = CellLayout(gate_count=4, has_cell_state=True, saves_extra=True)
 
 
+Steps = tuple[Tensor, ...]
+"""One view of a buffer for each time step."""
+
+
 @dataclass
 class Block:
     """Consecutive time steps of a sequence, as views into whole-sequence buffers.
+
+    With packed sequences, the buffers have one dimension for the rows of all steps in the place of
+    (steps, B).
 
     Attributes:
         order: the steps of the block, counted from 0, in the order of the forward pass.
@@ -67,6 +76,7 @@ class Block:
         c_before, c_after: the cell state before and after each step; empty without one.
         extra: one more value of each step, (steps, B, H); empty without ``saves_extra``.
         needs_backward: whether a backward pass may follow.
+        packed: where the rows of each step are; None if the sequences are not packed.
     """
 
     order: list[int]
@@ -79,6 +89,43 @@ class Block:
     c_after: Tensor
     extra: Tensor
     needs_backward: bool
+    packed: PackedRows | None = None
+
+    def steps(self, buffer: Tensor) -> Steps:
+        """One view for each time step of a buffer that has the rows of x."""
+        return buffer.unbind(0) if self.packed is None else self.packed.steps(buffer)
+
+    def h_steps(self) -> tuple[Steps, Steps]:
+        """One view of ``h_before`` and one of ``h_after`` for each time step."""
+        return self._steps_of_states(self.h_before, self.h_after)
+
+    def c_steps(self) -> tuple[Steps, Steps]:
+        """One view of ``c_before`` and one of ``c_after`` for each time step."""
+        if self.packed is not None and not self.needs_backward:
+            current = self.active_rows(self.c_before)
+            return current, current
+        return self._steps_of_states(self.c_before, self.c_after)
+
+    def active_rows(self, state: Tensor) -> Steps:
+        """For each time step a view of the rows of a state that the step changes."""
+        if self.packed is None:
+            return (state,) * len(self.order)
+        return tuple(state[:rows] for rows in self.packed.batch_sizes)
+
+    def aligned(self, before: Tensor) -> Tensor:
+        """``h_before`` or ``c_before`` with the same rows as x."""
+        if self.packed is None or self.order[0] > 0:
+            return before
+        return torch.cat(self.packed.steps_of_states(before, earlier=True))
+
+    def _steps_of_states(self, before: Tensor, after: Tensor) -> tuple[Steps, Steps]:
+        if self.packed is None:
+            return before.unbind(0), after.unbind(0)
+        reverse = self.order[0] > 0
+        return (
+            self.packed.steps_of_states(before, earlier=not reverse),
+            self.packed.steps_of_states(after, earlier=reverse),
+        )
 
 
 class CellKernel(ABC):
@@ -89,6 +136,7 @@ class CellKernel(ABC):
         w_hh: (G*H, H).
         b_ih, b_hh: (G*H,), or None without a bias. Only the forward pass needs them.
         time: number of time steps of the whole sequence.
+        precision: the dtypes of the call, if not all tensors are of one dtype.
     """
 
     layout: ClassVar[CellLayout]
@@ -97,20 +145,37 @@ class CellKernel(ABC):
     """Whether the sequence is cut into blocks; if not, the whole sequence is one block."""
 
     def __init__(
-        self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, time: int
+        self,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None,
+        b_hh: Tensor | None,
+        time: int,
+        precision: Precision | None = None,
     ) -> None:
+        self.precision = precision
         self.w_ih = w_ih
         self.w_hh = w_hh
         self.time = time
         self.b_ih = b_ih
         self.b_hh = b_hh
 
+    @classmethod
+    def precision_for(cls, rounded: torch.dtype) -> Precision | None:
+        """The dtypes of a call with x and weights of a dtype; None if everything is of it."""
+        return None
+
+    def sums(self, *shape: int) -> Tensor:
+        """Zeros of the dtype of sums: biases, states and gradients of the weights."""
+        dtype = self.w_hh.dtype if self.precision is None else self.precision.sums
+        return self.w_hh.new_zeros(shape, dtype=dtype)
+
     @cached_property
     def projection_bias(self) -> Tensor:
         """What is added to W_ih x once, for the whole sequence, (G*H,), in memory of its own."""
         biases = [bias for bias in (self.b_ih, self.b_hh) if bias is not None]
         if not biases:
-            return self.w_hh.new_zeros(self.w_hh.size(0))
+            return self.sums(self.w_hh.size(0))
         bias = biases[0].clone() if len(biases) == 1 else biases[0] + biases[1]
         if self.layout.resets_candidate and self.b_hh is not None:
             candidate = slice(2 * self.w_hh.size(1), None)
@@ -123,7 +188,7 @@ class CellKernel(ABC):
         if not self.layout.resets_candidate:
             return self.projection_bias  # not read
         size = self.w_hh.size(1)
-        return self.w_hh.new_zeros(size) if self.b_hh is None else self.b_hh[2 * size :].clone()
+        return self.sums(size) if self.b_hh is None else self.b_hh[2 * size :].clone()
 
     @abstractmethod
     def forward(self, block: Block) -> None:
@@ -147,13 +212,13 @@ class CellKernel(ABC):
 
     def project(self, block: Block) -> None:
         """Fill the gates with W_ih x + b, for all steps of the block in one matrix product."""
-        self._projection.write(block.input.flatten(0, 1), out=block.gates.flatten(0, 1))
+        self._projection.write(block.input.flatten(0, -2), out=block.gates.flatten(0, -2))
 
     def write_d_input(self, block: Block, d: Tensor) -> None:
         """Compute the gradient of x from ``d`` if the block has a buffer for it."""
         if block.d_input is not None:
-            d_projected = self.projection_part(d.flatten(0, 1))
-            torch.mm(d_projected, self.w_ih, out=block.d_input.flatten(0, 1))
+            d_projected = self.projection_part(d.flatten(0, -2))
+            torch.mm(d_projected, self.w_ih, out=block.d_input.flatten(0, -2))
 
     @cached_property
     def _projection(self) -> Matmul:
@@ -168,9 +233,10 @@ class CellKernel(ABC):
 
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
         """Add the block's part of the gradients of both weights, computed from ``d``."""
-        d = d.flatten(0, 1)
-        d_w_ih.addmm_(self.projection_part(d).t(), block.input.flatten(0, 1))
-        d_w_hh.addmm_(self.recurrent_part(d).t(), block.h_before.flatten(0, 1))
+        d = d.flatten(0, -2)
+        h_before = block.aligned(block.h_before)
+        d_w_ih.addmm_(self.projection_part(d).t(), block.input.flatten(0, -2))
+        d_w_hh.addmm_(self.recurrent_part(d).t(), h_before.flatten(0, -2))
 
     def projection_part(self, d: Tensor) -> Tensor:
         """The part of ``d`` that is the gradient of W_ih x + b_ih: (..., G*H)."""

@@ -6,6 +6,7 @@ counts as a problem, and the reference loop runs.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -122,6 +123,17 @@ NAMES = (
 """The operands by name, in their order."""
 
 Operands = list[Tensor | None]
+
+
+def batch_sizes_problem(batch_sizes: tuple[int, ...] | None) -> str | None:
+    """Batch sizes that are not those of sequences sorted by length."""
+    if batch_sizes is None:
+        return None
+    if not batch_sizes or batch_sizes[-1] < 1:
+        return "a time step of the packed sequences has no sequence"
+    if any(size > before for before, size in pairwise(batch_sizes)):
+        return "the batch sizes of the packed sequences increase"
+    return None
 
 
 def kind_of(cell: Cell) -> str | None:
@@ -261,25 +273,48 @@ def autocast_is_on(tensor: Any) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
-def operand_problem(kind: str, operands: Operands) -> str | None:
-    """An operand that is not a plain tensor, or not of the common device, dtype and size."""
+AUTOCAST_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""The dtypes that autocast casts."""
+
+
+def operand_problem(
+    kind: str,
+    operands: Operands,
+    batch_sizes: tuple[int, ...] | None = None,
+    autocast: torch.dtype | None = None,
+) -> str | None:
+    """An operand that is not a plain tensor, or not of the common device, dtype and size.
+
+    With ``autocast``, its dtype, the operands may be of any dtypes that it casts.
+    """
     input, w_ih, w_hh, *_ = operands
     assert input is not None
     if w_ih is None or w_hh is None:
         return "a weight is None"
     if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
-        shapes = _expected_shapes(LAYOUTS[kind], input, w_hh)
+        shapes = _expected_shapes(LAYOUTS[kind], input, w_hh, batch_sizes)
         dtype = input.dtype
         if len(operands) == len(shapes) and len(input):
             for tensor, shape in zip(operands, shapes, strict=True):
-                if tensor is not None and not is_plain_cpu_tensor(tensor, shape, dtype):
+                if tensor is None:
+                    continue
+                if autocast is not None:
+                    dtype = tensor.dtype
+                if not is_plain_cpu_tensor(tensor, shape, dtype):
+                    break
+                if autocast is not None and dtype not in AUTOCAST_DTYPES:
                     break
             else:
                 return None
-    return _operand_problem_in_detail(kind, operands)
+    return _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
 
 
-def _operand_problem_in_detail(kind: str, operands: Operands) -> str | None:
+def _operand_problem_in_detail(
+    kind: str,
+    operands: Operands,
+    batch_sizes: tuple[int, ...] | None,
+    autocast: torch.dtype | None,
+) -> str | None:
     for name, tensor in zip(NAMES, operands, strict=False):
         if tensor is not None and not is_plain_tensor(tensor):
             return f"{name} is {_description(tensor)}, not a plain tensor"
@@ -289,7 +324,7 @@ def _operand_problem_in_detail(kind: str, operands: Operands) -> str | None:
     device, dtype = input.device, input.dtype
     if device.type not in ("cpu", "cuda"):
         return f"the input is on device {device}"
-    shapes = _expected_shapes(LAYOUTS[kind], input, w_hh)
+    shapes = _expected_shapes(LAYOUTS[kind], input, w_hh, batch_sizes)
     if len(operands) != len(shapes):
         return f"the state has {len(operands) - 5} parts"
     for name, tensor, shape in zip(NAMES, operands, shapes, strict=False):
@@ -297,22 +332,31 @@ def _operand_problem_in_detail(kind: str, operands: Operands) -> str | None:
             continue
         if tensor.device != device:
             return f"{name} is on device {tensor.device}, the input on {device}"
-        if tensor.dtype is not dtype:
+        if autocast is not None and tensor.dtype not in AUTOCAST_DTYPES:
+            return f"autocast is on, and {name} is {tensor.dtype}, which it does not cast"
+        if autocast is None and tensor.dtype is not dtype:
             return f"{name} is {tensor.dtype}, the input {dtype}"
         if tensor.shape != shape:
             return f"{name} has shape {tuple(tensor.shape)}, not {shape}"
     return None if len(input) else "the sequence has no time step"
 
 
-def _expected_shapes(layout: CellLayout, input: Tensor, w_hh: Tensor) -> Sequence[tuple[int, ...]]:
+def _expected_shapes(
+    layout: CellLayout, input: Tensor, w_hh: Tensor, batch_sizes: tuple[int, ...] | None
+) -> Sequence[tuple[int, ...]]:
     """The shapes of the operands that follow from x and the columns of W_hh."""
     input_shape, w_hh_shape = input.shape, w_hh.shape
-    time, batch, input_size = input_shape if len(input_shape) == 3 else (0, 0, 0)
+    if batch_sizes is not None:
+        batch, input_size = batch_sizes[0], input_shape[-1] if input_shape else 0
+        lead: tuple[int, ...] = (sum(batch_sizes),)
+    else:
+        time, batch, input_size = input_shape if len(input_shape) == 3 else (0, 0, 0)
+        lead = (time, batch)
     hidden_size = w_hh_shape[1] if len(w_hh_shape) == 2 else 0
     rows = layout.gate_count * hidden_size
     state = (batch, hidden_size)
     return (
-        (time, batch, input_size),
+        (*lead, input_size),
         (rows, input_size),
         (rows, hidden_size),
         (rows,),

@@ -72,22 +72,23 @@ class RNNTanhKernel(TorchKernel):
 
     def loop_forward(self, block: Block) -> None:
         recurrent = self.recurrent
-        a = steps(block.gates)
-        h_before, h_after = steps(block.h_before), steps(block.h_after)
+        a = block.steps(block.gates)
+        h_before, h_after = block.h_steps()
         for t in block.order:
             self.activate(recurrent.add(h_before[t], to=a[t]), out=h_after[t])
 
     def loop_backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
-        (dh,) = d_state
+        (dh,) = map(block.active_rows, d_state)
         recurrent_backward = self.recurrent_backward
-        h_after, da = steps(block.h_after), steps(d)
+        (_, h_after), da = block.h_steps(), block.steps(d)
+        d_outputs_t = None if d_outputs is None else block.steps(d_outputs)
         for t in reversed(block.order):
-            if d_outputs is not None:
-                dh += d_outputs[t]
-            self.activate_backward(dh, h_after[t], out=da[t])
-            recurrent_backward.write(da[t], out=dh)
+            if d_outputs_t is not None:
+                dh[t].add_(d_outputs_t[t])
+            self.activate_backward(dh[t], h_after[t], out=da[t])
+            recurrent_backward.write(da[t], out=dh[t])
 
     def activate(self, a: Tensor, out: Tensor) -> None:
         """h = tanh(a)"""
@@ -143,9 +144,9 @@ class GRUKernel(TorchKernel):
 
     def loop_forward(self, block: Block) -> None:
         recurrent_r_z, recurrent_n = self.recurrent_r_z, self.recurrent_n
-        r_z = steps(block.gates[..., : 2 * self.w_hh.size(1)])
-        r, z, n = (steps(gate) for gate in block.gates.chunk(3, dim=-1))
-        m, h_before, h_after = steps(block.extra), steps(block.h_before), steps(block.h_after)
+        r_z = block.steps(block.gates[..., : 2 * self.w_hh.size(1)])
+        r, z, n = map(block.steps, block.gates.chunk(3, dim=-1))
+        m, (h_before, h_after) = block.steps(block.extra), block.h_steps()
         for t in block.order:
             h = h_before[t]
             recurrent_r_z.add(h, to=r_z[t]).sigmoid_()
@@ -156,21 +157,22 @@ class GRUKernel(TorchKernel):
     def loop_backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
-        (dh,) = d_state
+        (dh,) = map(block.active_rows, d_state)
         recurrent_backward = self.recurrent_backward
         r, z, n = block.gates.chunk(3, dim=-1)
         dm, dr, dz, dn = d.chunk(4, dim=-1)
         tanh_backward(1 - z, n, grad_input=dn)
-        sigmoid_backward(block.h_before - n, z, grad_input=dz)
+        sigmoid_backward(block.aligned(block.h_before) - n, z, grad_input=dz)
         torch.mul(dn, r, out=dm)
         sigmoid_backward(dn * block.extra, r, grad_input=dr)
-        factors = steps(d.unflatten(-1, (4, -1)))
-        d_recurrent, z_t = steps(self.recurrent_part(d)), steps(z)
+        factors = block.steps(d.unflatten(-1, (4, -1)))
+        d_recurrent, z_t = block.steps(self.recurrent_part(d)), block.steps(z)
+        d_outputs_t = None if d_outputs is None else block.steps(d_outputs)
         for t in reversed(block.order):
-            if d_outputs is not None:
-                dh += d_outputs[t]
-            factors[t].mul_(dh.unsqueeze(1))
-            recurrent_backward.add(d_recurrent[t], to=dh.mul_(z_t[t]))
+            if d_outputs_t is not None:
+                dh[t].add_(d_outputs_t[t])
+            factors[t].mul_(dh[t].unsqueeze(1))
+            recurrent_backward.add(d_recurrent[t], to=dh[t].mul_(z_t[t]))
 
 
 class LSTMKernel(TorchKernel):
@@ -197,11 +199,11 @@ class LSTMKernel(TorchKernel):
 
     def loop_forward(self, block: Block) -> None:
         recurrent = self.recurrent
-        a = steps(block.gates)
-        i, f, g, o = (steps(gate) for gate in block.gates.chunk(4, dim=-1))
-        i_f = steps(block.gates[..., : len(self.w_hh) // 2])
-        h_before, h_after = steps(block.h_before), steps(block.h_after)
-        c_before, c_after, tanh_c = steps(block.c_before), steps(block.c_after), steps(block.extra)
+        a = block.steps(block.gates)
+        i, f, g, o = map(block.steps, block.gates.chunk(4, dim=-1))
+        i_f = block.steps(block.gates[..., : len(self.w_hh) // 2])
+        (h_before, h_after), (c_before, c_after) = block.h_steps(), block.c_steps()
+        tanh_c = block.steps(block.extra)
         for t in block.order:
             recurrent.add(h_before[t], to=a[t])
             i_f[t].sigmoid_()
@@ -213,26 +215,27 @@ class LSTMKernel(TorchKernel):
     def loop_backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
-        dh, dc = d_state
+        dh, dc = map(block.active_rows, d_state)
         recurrent_backward = self.recurrent_backward
         i, f, g, o = block.gates.chunk(4, dim=-1)
         tanh_c = block.extra
         di, df, dg, do = d.chunk(4, dim=-1)
         sigmoid_backward(g, i, grad_input=di)
-        sigmoid_backward(block.c_before, f, grad_input=df)
+        sigmoid_backward(block.aligned(block.c_before), f, grad_input=df)
         tanh_backward(i, g, grad_input=dg)
         sigmoid_backward(tanh_c, o, grad_input=do)
-        dc_dh = steps(tanh_backward(o, tanh_c, grad_input=torch.empty_like(tanh_c)))
-        di_df_dg = steps(d.unflatten(-1, (4, -1))[..., :3, :])
-        do_t, d_t, f_t = steps(do), steps(d), steps(f)
+        dc_dh = block.steps(tanh_backward(o, tanh_c, grad_input=torch.empty_like(tanh_c)))
+        di_df_dg = block.steps(d.unflatten(-1, (4, -1))[..., :3, :])
+        do_t, d_t, f_t = map(block.steps, (do, d, f))
+        d_outputs_t = None if d_outputs is None else block.steps(d_outputs)
         for t in reversed(block.order):
-            if d_outputs is not None:
-                dh += d_outputs[t]
-            dc.addcmul_(dh, dc_dh[t])
-            di_df_dg[t].mul_(dc.unsqueeze(1))  # i, f and g are scaled by dc, o by dh
-            do_t[t].mul_(dh)
-            dc.mul_(f_t[t])
-            recurrent_backward.write(d_t[t], out=dh)
+            if d_outputs_t is not None:
+                dh[t].add_(d_outputs_t[t])
+            dc[t].addcmul_(dh[t], dc_dh[t])
+            di_df_dg[t].mul_(dc[t].unsqueeze(1))  # i, f and g are scaled by dc, o by dh
+            do_t[t].mul_(dh[t])
+            dc[t].mul_(f_t[t])
+            recurrent_backward.write(d_t[t], out=dh[t])
 
 
 def tanh(a: Tensor, out: Tensor) -> Tensor:
@@ -248,11 +251,6 @@ sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
 tanh_backward = torch.ops.aten.tanh_backward.grad_input
 """(d, t) -> d (1 - t²): given d = dL/dt with t = tanh(a), the gradient dL/da."""
-
-
-def steps(tensor: Tensor) -> tuple[Tensor, ...]:
-    """One view for each time step: (steps, ...) -> steps of (...)."""
-    return tensor.unbind(0)
 
 
 KERNELS: dict[str, type[CellKernel]] = {

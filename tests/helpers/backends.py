@@ -17,6 +17,9 @@ from scratch_cells.cell import Cell, whole
 from shared_interface import State
 from tests.helpers.strategies import KINDS
 
+Sizes = tuple[int, ...]
+"""The batch sizes of packed sequences."""
+
 CELLS: dict[str, Callable[..., Cell]] = {
     "RNN": scratch_cells.RNNCell,
     "RNN relu": partial(scratch_cells.RNNCell, nonlinearity="relu"),
@@ -36,6 +39,14 @@ def draw(cell: Cell, time: int, batch: int, seed: int = 0) -> tuple[Tensor, Any]
     drawn = [torch.randn(shape, generator=generator).to(weight) for shape in shapes]
     x, *state = (leaf.requires_grad_() for leaf in drawn)
     return x, whole(state)
+
+
+def draw_packed(cell: Cell, lengths: list[int], seed: int = 0) -> tuple[Tensor, Any, Sizes]:
+    """A random input (ΣT, input_size) of sequences of these lengths, state and batch sizes."""
+    batch_sizes = tuple(sum(length > t for length in lengths) for t in range(max(lengths)))
+    x, _ = draw(cell, 1, sum(lengths), seed)
+    _, state = draw(cell, 1, len(lengths), seed + 1)
+    return x.detach()[0].requires_grad_(), state, batch_sizes
 
 
 def unroll_with(

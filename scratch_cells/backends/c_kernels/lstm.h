@@ -5,10 +5,18 @@
 #include "activations.h"
 #include "passes.h"
 
-/* Pointer to row r of the tile in c_before or c_after. */
-INLINE real *c_ptr(real *c, const SequenceArgs *args, Tile tile, int r)
+/* Pointer to row r of the tile in c_before. */
+INLINE real *c_before_ptr(const SequenceArgs *args, Tile tile, int r)
 {
-    return row_ptr(c, args, tile, r) + tile.t * args->c_step_stride;
+    int64_t row = args->needs_backward ? row_before(args, tile.t) : 0;
+    return row_ptr(args->c_before, args, tile, r) + row * args->H;
+}
+
+/* Pointer to row r of the tile in c_after. */
+INLINE real *c_after_ptr(const SequenceArgs *args, Tile tile, int r)
+{
+    int64_t row = args->needs_backward ? row_after(args, tile.t) : 0;
+    return row_ptr(args->c_after, args, tile, r) + row * args->H;
 }
 
 /* i, f, o = σ(W_ih x + W_hh h + b), g = tanh(W_ih x + W_hh h + b), each with its own rows of the
@@ -17,19 +25,18 @@ INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
 {
     int64_t H = args->H;
     Sums a;
-    load_biases(args, tile, rows, 4, a);
-    multiply_x(args, tile, rows, 4, a);
+    load_projection(args, tile, rows, 4, a);
     multiply_h(args, tile, rows, 4, a);
     for (int r = 0; r < rows; r++) {
         vector i = sigmoid(a[r][0]);
         vector f = sigmoid(a[r][1]);
         vector g = tanh_of(a[r][2]);
         vector o = sigmoid(a[r][3]);
-        vector c = load(c_ptr(args->c_before, args, tile, r), tile.n);
+        vector c = load(c_before_ptr(args, tile, r), tile.n);
         c = f * c + i * g;
         vector tanh_c = tanh_of(c);
-        store(c_ptr(args->c_after, args, tile, r), tile.n, c);
-        store(element_ptr(args->h_after, args, tile, r, 1), tile.n, o * tanh_c);
+        store(c_after_ptr(args, tile, r), tile.n, c);
+        store_h(args, tile, r, 0, o * tanh_c);
         if (args->needs_backward) {
             real *gates = element_ptr(args->gates, args, tile, r, 4);
             store(gates, tile.n, i);
@@ -52,24 +59,24 @@ INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
     vector g = load(gates + 2 * H, tile.n);
     vector o = load(gates + 3 * H, tile.n);
     vector tanh_c = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
-    vector c_before = load(c_ptr(args->c_before, args, tile, 0), tile.n);
+    vector c_before = load(c_before_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
     vector dc = load(row_ptr(args->dc, args, tile, 0), tile.n);
     dc += o * (1 - tanh_c * tanh_c) * dh;
-    store(d, tile.n, g * i * (1 - i) * dc);
-    store(d + H, tile.n, c_before * f * (1 - f) * dc);
-    store(d + 2 * H, tile.n, i * (1 - g * g) * dc);
-    store(d + 3 * H, tile.n, tanh_c * o * (1 - o) * dh);
+    store_factors(d, tile.n, g * i * (1 - i) * dc);
+    store_factors(d + H, tile.n, c_before * f * (1 - f) * dc);
+    store_factors(d + 2 * H, tile.n, i * (1 - g * g) * dc);
+    store_factors(d + 3 * H, tile.n, tanh_c * o * (1 - o) * dh);
     store(row_ptr(args->dc, args, tile, 0), tile.n, f * dc);
     store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
 }
 
 void lstm_forward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(forward_pass(lstm_forward_tile, args, from, to, LANES))
+    FOR_EACH_THREAD(forward_pass(lstm_forward_tile, args, share, LANES))
 }
 
 void lstm_backward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(backward_pass(lstm_backward_row, args, from, to))
+    FOR_EACH_THREAD(backward_pass(lstm_backward_row, args, share))
 }

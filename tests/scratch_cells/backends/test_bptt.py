@@ -34,7 +34,7 @@ def one_step_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequence_buffers, "BLOCK_ELEMENTS", 1)
 
 
-DRAWN = configurations(layouts=("batched", "unbatched"))
+DRAWN = configurations()
 
 
 @each_backend
@@ -45,7 +45,7 @@ def test_one_block_equals_torch_nn(backend: str, configuration: Configuration) -
 
 
 @each_backend
-@given(configurations(dtype=torch.float32, layouts=("batched", "unbatched")))
+@given(configurations(dtype=torch.float32))
 def test_one_block_equals_torch_nn_in_float32(backend: str, configuration: Configuration) -> None:
     ours, theirs = configuration.build(layers_with(backend)), configuration.build(nn)
     assert_same(ours, theirs, configuration, torch.float32)

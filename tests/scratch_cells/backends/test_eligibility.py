@@ -29,6 +29,7 @@ from tests.helpers.backends import (
     CELLS,
     backend_of,
     draw,
+    draw_packed,
     each_backend,
     each_kind,
     unroll_with,
@@ -351,11 +352,12 @@ def test_operations_can_be_counted(backend: str, kind: str) -> None:
 
 
 @each_kind
-@each_backend
-def test_autocast_runs_the_reference_loop(backend: str, kind: str) -> None:
+def test_autocast_runs_the_reference_loop_instead_of_bptt(kind: str) -> None:
     call = make_call(kind, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        assert_reference_loop_runs(call, "autocast is on")
+        assert "autocast is on" in select_backend(*call, backend="bptt").reason
+        got, expected = (outcome(backend, call) for backend in ("bptt", "plain"))
+    torch.testing.assert_close(got, expected, rtol=0, atol=0)
 
 
 @each_kind
@@ -408,13 +410,14 @@ def test_compiling_sees_every_step() -> None:
 @each_kind
 @each_backend
 def test_other_dtypes_run_the_reference_loop(backend: str, kind: str) -> None:
-    for dtype in (torch.bfloat16, torch.float16, torch.complex64):
+    half = () if backend == "c" else (torch.bfloat16, torch.float16)
+    for dtype in (*half, torch.complex64):
         if kind != "RNN relu" or not dtype.is_complex:
             cell = CELLS[kind](3, 4, dtype=dtype)
             x = torch.randn(5, 2, 3, dtype=dtype)
             selection = select_backend(cell, x, cell.zero_state(x[0]), backend=backend)
             assert selection.name == "plain"
-            assert f"float32 and float64, and the input is {dtype}" in selection.reason
+            assert f"and the input is {dtype}" in selection.reason
             assert backend_of(selection.run(False)[0]) == "plain"
 
 
@@ -591,11 +594,45 @@ def test_an_empty_batch_has_zero_weight_gradients(backend: str, kind: str) -> No
     assert cell.hidden_to_hidden.weight.grad.abs().max() == 0
 
 
-def test_packed_sequences_run_the_reference_loop() -> None:
+@each_kind
+@each_backend
+def test_packed_sequences_run_the_backend(backend: str, kind: str) -> None:
+    cell = CELLS[kind](3, 4, dtype=torch.float64)
+    x, state, batch_sizes = draw_packed(cell, [4, 2, 1])
+    output, _ = unroll_with(backend, cell, x, state, batch_sizes)
+    assert backend_of(output) == backend
+
+
+@pytest.mark.parametrize(
+    ("batch_sizes", "reason"),
+    [
+        ((3, 2, 3), "the batch sizes of the packed sequences increase"),
+        ((4, 4, 0), "a time step of the packed sequences has no sequence"),
+        ((3, 3, 1), r"the input has shape \(8, 3\), not \(7, 3\)"),
+        ((4, 3, 1), r"the hidden state has shape \(3, 4\), not \(4, 4\)"),
+        ((2, 2, 2, 2), r"the hidden state has shape \(3, 4\), not \(2, 4\)"),
+    ],
+)
+@each_backend
+def test_other_batch_sizes_run_the_reference_loop(
+    backend: str, batch_sizes: tuple[int, ...], reason: str
+) -> None:
+    """No layer passes them, and no kernel may read or write rows that do not exist."""
+    cell = scratch_cells.GRUCell(3, 4, dtype=torch.float64)
+    x, state, _ = draw_packed(cell, [4, 3, 1])
+    selection = select_backend(cell, x, state, batch_sizes, backend)
+    assert selection.name == "plain"
+    assert re.search(reason, selection.reason), selection.reason
+
+
+def test_a_hook_sees_every_step_of_packed_sequences() -> None:
     layer = scratch_cells.GRU(3, 4)
     packed = pack_padded_sequence(torch.randn(4, 3, 3), torch.tensor([4, 2, 1]))
-    assert str(layer.backend_for(packed)) == "plain: the sequences are packed"
-    assert backend_of(layer(packed)[0].data) != "bptt"
+    assert layer.backend_for(packed).name in ("bptt", "c")
+    seen: list[int] = []
+    layer.cells[0].hidden_to_hidden.register_forward_hook(lambda *_: seen.append(1))
+    layer(packed)
+    assert len(seen) == 4
 
 
 def test_inference_tensors_raise_the_same_error(call: Call) -> None:

@@ -124,7 +124,13 @@ SITUATIONS: dict[str, Callable[[Cell], Any]] = {
 
 
 def outcome(
-    backend: str, cell: Cell, operands: list[Tensor], situation: str, unpack: str, reverse: bool
+    backend: str,
+    cell: Cell,
+    operands: list[Tensor],
+    batch_sizes: tuple[int, ...] | None,
+    situation: str,
+    unpack: str,
+    reverse: bool,
 ) -> Any:
     """Outputs, final state and gradients, or the exception."""
     x, *state = operands
@@ -133,7 +139,7 @@ def outcome(
         with SITUATIONS[situation](cell) if situation else ExitStack():
             hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: t, UNPACK.get(unpack))
             with hooks if unpack else ExitStack():
-                output, final = unroll_with(backend, cell, x, whole(state), None, reverse)
+                output, final = unroll_with(backend, cell, x, whole(state), batch_sizes, reverse)
         returned = [output, *parts(final)]
         if output.requires_grad and output.device.type == "cpu":
             loss = sum((part * torch.linspace(1, 2, part.size(-1))).sum() for part in returned)
@@ -155,6 +161,7 @@ def outcome(
     unpack=st.one_of(st.just(""), st.sampled_from(sorted(UNPACK))),
     needs=st.lists(st.booleans(), min_size=7, max_size=7),
     reverse=st.booleans(),
+    packed=st.booleans(),
 )
 def test_unusual_calls_do_what_the_reference_loop_does(
     backend: str,
@@ -166,11 +173,18 @@ def test_unusual_calls_do_what_the_reference_loop_does(
     unpack: str,
     needs: list[bool],
     reverse: bool,
+    packed: bool,
 ) -> None:
+    """Packed: the last sequence is one step shorter than each of the others, if it can be."""
     torch.manual_seed(0)
     time, batch, input_size, hidden_size = sizes
     cell = CELLS[kind](input_size, hidden_size, dtype=torch.float64)
-    x = torch.randn(time, batch, input_size, dtype=torch.float64)
+    batch_sizes = None
+    lead: tuple[int, ...] = (time, batch)
+    if packed:
+        batch_sizes = (*[batch] * (time - 1), max(1, batch - 1))
+        lead = (sum(batch_sizes),)
+    x = torch.randn(*lead, input_size, dtype=torch.float64)
     state = [torch.randn(batch, hidden_size, dtype=torch.float64) for _ in cell.state_names]
     linears = [cell.input_to_hidden, cell.hidden_to_hidden]
     tensors = [x, *state[:1], *(t for m in linears for t in (m.weight, m.bias)), *state[1:]]
@@ -184,8 +198,8 @@ def test_unusual_calls_do_what_the_reference_loop_does(
     for linear, weight, bias in zip(linears, (w_ih, w_hh), (b_ih, b_hh), strict=True):
         linear._parameters["weight"], linear._parameters["bias"] = weight, bias
     operands = [x, h, *c]
-    expected = outcome("plain", cell, operands, situation, unpack, reverse)
-    got = outcome(backend, cell, operands, situation, unpack, reverse)
+    expected = outcome("plain", cell, operands, batch_sizes, situation, unpack, reverse)
+    got = outcome(backend, cell, operands, batch_sizes, situation, unpack, reverse)
     if isinstance(expected, tuple):
         assert got == expected
         return
