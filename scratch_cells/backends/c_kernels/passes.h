@@ -10,28 +10,20 @@ typedef void TileKernel(const SequenceArgs *, Tile, int rows);
 /* Computes one row, and the units of one vector. */
 typedef void RowKernel(const SequenceArgs *, Tile);
 
-/* Steps whose products with W_ih, or whose dx, are computed at once. Small weights are in the cache
- * at every step; a large W_ih is read from memory once for all steps. */
-INLINE int64_t steps_at_once(const SequenceArgs *args)
-{
-    return weights_are_small(args) ? 1 : args->T;
-}
-
 /* Whether the rows of consecutive steps follow each other in x. */
 INLINE int rows_are_joined(const SequenceArgs *args)
 {
     return args->offsets || args->input_step_stride == args->B * args->input_row_stride;
 }
 
-/* gates = W_ih x + b before the activation, for the steps from ``first`` to ``end``. */
-static void project(const SequenceArgs *args, Share share, int64_t first, int64_t end)
+/* gates = W_ih x + b before the activation, for all steps: a large W_ih is read from memory once. */
+static void project(const SequenceArgs *args, Share share)
 {
     int64_t columns = args->G * args->H, stride = args->input_row_stride;
     int joined = rows_are_joined(args) && share.to - share.from == args->B;
     FOR_EACH_PANEL(column, share, columns, UNITS)
-        for (int64_t t = first; t < (joined ? first + 1 : end); t++) {
-            int64_t rows = joined ? first_row(args, end) - first_row(args, first)
-                                  : rows_of_share(args, share, t);
+        for (int64_t t = 0; t < (joined ? 1 : args->T); t++) {
+            int64_t rows = joined ? first_row(args, args->T) : rows_of_share(args, share, t);
             real *gates = args->gates + (first_row(args, t) + share.from) * columns + column;
             multiply_panel(rows, x_row(args, t, share.from), stride, args->I,
                            args->w_ih_panels + column * padded(args->I), columns - column,
@@ -86,6 +78,12 @@ INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, Share sha
         }
 }
 
+/* The time of a step of the forward pass. */
+INLINE int64_t time_of(const SequenceArgs *args, int64_t step)
+{
+    return args->reverse ? args->T - 1 - step : step;
+}
+
 /* Make the factors of h_{t-1} in step t, for the rows whose first step it is: those from ``begun``
  * on. Return the number of rows that have begun. */
 INLINE int64_t begin_rows(const SequenceArgs *args, Share share, int64_t t, int64_t begun)
@@ -103,19 +101,16 @@ INLINE int64_t begin_rows(const SequenceArgs *args, Share share, int64_t t, int6
 /* The forward pass of a share, all steps; a panel of W_hh has ``max_units`` units. */
 INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, Share share, int max_units)
 {
-    int64_t T = args->T, at_once = steps_at_once(args), begun = 0;
-    for (int64_t first = 0; first < T; first += at_once) {
-        int64_t end = min(first + at_once, T);
-        if (!weights_are_small(args)) {
-            project(args, share, args->reverse ? T - end : first, args->reverse ? T - first : end);
-            wait_for_threads(share);
-        }
-        for (int64_t step = first; step < end; step++) {
-            int64_t t = args->reverse ? T - 1 - step : step;
-            begun = begin_rows(args, share, t, begun);
-            for_each_tile(kernel, args, share, t, max_units);
-            wait_for_threads(share);
-        }
+    if (!weights_are_small(args)) {
+        project(args, share);
+        wait_for_threads(share);
+    }
+    int64_t begun = 0;
+    for (int64_t step = 0; step < args->T; step++) {
+        int64_t t = time_of(args, step);
+        begun = begin_rows(args, share, t, begun);
+        for_each_tile(kernel, args, share, t, max_units);
+        wait_for_threads(share);
     }
 }
 
@@ -148,26 +143,24 @@ static void write_d_input(const SequenceArgs *args, Share share, int64_t first, 
 }
 
 /* The backward pass of a share. In each step, the row kernel stores the gate gradients in d and the
- * direct contribution to dh_{t-1} in dh; then the matrix products of d are added. */
+ * direct contribution to dh_{t-1} in dh; then the matrix products of d are added. dx of all steps is
+ * computed at once if the weights are large, and after each step, while d is in the cache, if not. */
 INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, Share share)
 {
-    int64_t T = args->T, at_once = steps_at_once(args);
-    for (int64_t first = 0; first < T; first += at_once) {
-        int64_t end = min(first + at_once, T);
-        for (int64_t step = first; step < end; step++) {
-            int64_t t = args->reverse ? step : T - 1 - step;
-            int64_t last = share.from + rows_of_share(args, share, t);
-            for (int64_t row = share.from; row < last; row++)
-                FOR_EACH_PANEL(column, share, args->H, UNITS)
-                    for (int64_t unit = column; unit < min(column + UNITS, args->H); unit += LANES)
-                        kernel(args, make_tile(t, row, unit, LANES, args->H));
-            wait_for_threads(share);
-            add_to_dh(args, share, t);
-        }
-        if (args->d_input)
-            write_d_input(args, share, args->reverse ? first : T - end,
-                          args->reverse ? end : T - first);
+    int small = weights_are_small(args);
+    for (int64_t step = args->T - 1; step >= 0; step--) {
+        int64_t t = time_of(args, step), end = share.from + rows_of_share(args, share, t);
+        for (int64_t row = share.from; row < end; row++)
+            FOR_EACH_PANEL(column, share, args->H, UNITS)
+                for (int64_t unit = column; unit < min(column + UNITS, args->H); unit += LANES)
+                    kernel(args, make_tile(t, row, unit, LANES, args->H));
+        wait_for_threads(share);
+        add_to_dh(args, share, t);
+        if (args->d_input && small)
+            write_d_input(args, share, t, t + 1);
     }
+    if (args->d_input && !small)
+        write_d_input(args, share, 0, args->T);
 }
 
 /* dh plus the gradient of the output of this step. */
