@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from scratch_cells.backends.buffer_pool import BUFFER_POOL
 from scratch_cells.backends.c_compiler import SequenceArgs, load_library
 from scratch_cells.backends.cell_kernel import (
     GRU_LAYOUT,
@@ -37,6 +37,12 @@ rows of the batch among which to share that cost."""
 
 MIN_PARALLEL_MULTIPLY_ADDS = 2**20
 """Multiply-adds below which one thread is used: starting a second takes longer than it saves."""
+
+MIN_ROWS_OF_A_THREAD = 6
+"""Rows of the batch that each thread needs to use its registers well: those of a tile."""
+
+MIN_SHARED_STEP = 2**19
+"""Multiply-adds of the recurrent product of a step that threads share: waiting takes about 1 µs."""
 
 
 FACTOR_DTYPES = (torch.float32, torch.float64, *HALF)
@@ -73,6 +79,20 @@ def thread_count(rows: int, weights: int) -> int:
     return 1 if rows * weights < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
 
 
+def shares_units(batch: int, weights: int, recurrent: int) -> bool:
+    """Whether threads share the units of every step, and wait for each other after it.
+
+    Otherwise they share the rows, and each of them reads all of the weights.
+
+    Args:
+        batch: number of rows.
+        weights, recurrent: number of elements of both weights, and of W_hh.
+    """
+    few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
+    large_step = batch * recurrent >= MIN_SHARED_STEP
+    return large_step and (few_rows or weights > CORE_CACHE_ELEMENTS)
+
+
 class CKernel(CellKernel):
     """A kernel whose forward and backward pass are one function of ``c_kernels/`` each."""
 
@@ -103,8 +123,7 @@ class CKernel(CellKernel):
         return Precision(rounded, rounded if has_products else torch.float32)
 
     def forward(self, block: Block) -> None:
-        w_ih, w_hh = self.forward_panels
-        args: dict[str, Any] = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        args: dict[str, Any] = _addresses(self.forward_panels)
         if self.precision is not None:
             args["first_infinite"] = FIRST_INFINITE[self.precision.rounded]
             args["h_factors"] = self._h_factors(block).data_ptr()
@@ -115,8 +134,8 @@ class CKernel(CellKernel):
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         d_state[:] = [part.contiguous() for part in d_state]
-        w_ih, w_hh = self.backward_panels
-        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr(), "d": d.data_ptr()}
+        args = _addresses(self.backward_panels)
+        args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2)}
         args |= zip(("dh", "dc"), map(Tensor.data_ptr, d_state), strict=False)
         if d_outputs is not None:
             d_outputs = _contiguous_rows(d_outputs)
@@ -134,7 +153,7 @@ class CKernel(CellKernel):
         threads = self._threads(block)
         panels = d.new_empty(threads * self.library.panel_elements(len(d_w_hh), threads))
         args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
-        args |= {"d": d.data_ptr(), "panels": panels.data_ptr()}
+        args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)
 
     def sum_rows(self, d: Tensor) -> Tensor:
@@ -150,18 +169,45 @@ class CKernel(CellKernel):
     @cached_property
     def forward_panels(self) -> tuple[Tensor, Tensor]:
         """W_ih and W_hh packed for the forward pass: a panel has the same units of every gate."""
-        lanes, vectors = self._constant("lanes"), self._constant("vectors")
-        units = lanes if self.layout.gate_count > 1 else vectors * lanes
-        gates = (w.unflatten(0, (self.layout.gate_count, -1)) for w in (self.w_ih, self.w_hh))
-        w_ih, w_hh = (pack_panels(in_groups(w), units) for w in gates)
-        return w_ih, w_hh
+        (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
+        columns = rows // size * self._padded(size)
+        depths = self._padded(inputs, "group"), self._padded(size, "group")
+        return self._pack("pack_for_forward", *(columns * depth for depth in depths))
 
     @cached_property
     def backward_panels(self) -> tuple[Tensor, Tensor]:
-        """W_ihᵀ and W_hhᵀ packed for the backward pass: a panel has the columns of one tile."""
-        units = self._constant("vectors") * self._constant("lanes")
-        weights = self.w_ih, self.w_hh_for_backward()
-        w_ih, w_hh = (pack_panels(in_groups(w.t()).unsqueeze(0), units) for w in weights)
+        """W_ihᵀ and W_hhᵀ packed for the backward pass."""
+        (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
+        depth = self._padded(rows, "group")
+        elements = depth * self._padded(inputs), depth * self._padded(size)
+        return self._pack("pack_for_backward", *elements)
+
+    def _padded(self, size: int, multiple: str = "lanes") -> int:
+        """The next multiple of a constant: a panel has whole vectors, and whole groups of factors.
+
+        Args:
+            size: number of columns or, for "group", the depth.
+            multiple: name of the constant.
+        """
+        return size + -size % self._constant(multiple)
+
+    def _pack(self, function: str, *elements: int) -> tuple[Tensor, Tensor]:
+        """Panels of W_ih and W_hh, with as many ``elements``."""
+        w_ih, w_hh = self.w_ih.contiguous(), self.w_hh.contiguous()
+        panels = tuple(BUFFER_POOL.empty(count, like=w_ih) for count in elements)
+        large = w_ih.numel() + w_hh.numel() >= MIN_PARALLEL_MULTIPLY_ADDS
+        args = SequenceArgs(
+            I=w_ih.size(1),
+            H=w_hh.size(1),
+            G=self.layout.gate_count,
+            gradient_count=self.layout.gradient_count,
+            threads=torch.get_num_threads() if large else 1,
+            w_ih=w_ih.data_ptr(),
+            w_hh=w_hh.data_ptr(),
+            **_addresses(panels),
+        )
+        getattr(self.library, function)(ctypes.byref(args))
+        w_ih, w_hh = panels
         return w_ih, w_hh
 
     def _call(self, function: str, block: Block, **addresses: Any) -> None:
@@ -173,15 +219,21 @@ class CKernel(CellKernel):
         input = _contiguous_rows(block.input)
         step_stride, row_stride, _ = _strides(input)
         packed = block.packed
+        batch = block.h_after.size(1) if packed is None else packed.batch
+        if packed is None and batch == 1:
+            row_stride = step_stride  # consecutive steps are rows of one product
         args = SequenceArgs(
             T=len(block.order),
-            B=block.h_after.size(1) if packed is None else packed.batch,
+            B=batch,
             I=input.size(-1),
             H=block.h_after.size(-1),
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
             threads=self._threads(block),
+            share_units=shares_units(
+                batch, self.w_ih.numel() + self.w_hh.numel(), self.w_hh.numel()
+            ),
             offsets=None if packed is None else packed.offsets[1:].ctypes.data,
             needs_backward=block.needs_backward,
             input=input.data_ptr(),
@@ -240,25 +292,9 @@ class CLSTMKernel(CKernel):
     prefix = "lstm"
 
 
-def pack_panels(w: Tensor, units: int) -> Tensor:
-    """(G, H, K) -> (panels, K, G, units); the last panel is padded with zeros."""
-    missing = -w.size(1) % units
-    padded = F.pad(w, (0, 0, 0, missing)) if missing else w
-    panels: Tensor = padded.unflatten(1, (-1, units)).permute(1, 3, 0, 2).contiguous()
-    return panels
-
-
-def in_groups(w: Tensor) -> Tensor:
-    """A weight (..., K) as groups of the factors that one instruction multiplies.
-
-    A group of two of bfloat16 is one number of 32 bits: (..., ceil(K / 2)).
-    """
-    if w.dtype is not torch.bfloat16:
-        return w
-    size = w.size(-1)
-    even = w.new_zeros(*w.shape[:-1], size + size % 2)
-    even[..., :size] = w
-    return even.view(torch.int32)
+def _addresses(panels: tuple[Tensor, ...]) -> dict[str, int]:
+    """The arguments for the panels of W_ih and W_hh."""
+    return dict(zip(("w_ih_panels", "w_hh_panels"), map(Tensor.data_ptr, panels), strict=True))
 
 
 def _contiguous_rows(x: Tensor) -> Tensor:

@@ -14,10 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratch_cells.backends import sequence_buffers
+from scratch_cells.backends import c_backend, sequence_buffers
 from scratch_cells.backends.bptt import needs_gradient, run_backward, save_for_backward
 from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
-from scratch_cells.backends.c_backend import CKernel, thread_count
+from scratch_cells.backends.c_backend import (
+    CORE_CACHE_ELEMENTS,
+    CKernel,
+)
 from scratch_cells.backends.c_compiler import CallArgs, load_library
 from scratch_cells.backends.eligibility import Operands
 from scratch_cells.backends.precision import HALF
@@ -104,14 +107,15 @@ def _weights(
     args: CallArgs, kernel_class: type[CKernel], w_ih: Tensor, w_hh: Tensor, panels: str
 ) -> tuple[Tensor, Tensor]:
     """Set the arguments for the weights and threads; return the memory that they refer to."""
-    rows = args.T * args.B
-    args.threads = thread_count(rows, w_ih.numel() + w_hh.numel())
-    args.in_place = rows <= MAX_IN_PLACE_ROWS
-    weights = w_ih, w_hh
-    if not args.in_place:
-        weights = getattr(kernel_class(w_ih, w_hh, None, None, args.T), panels)
-    args.w_ih, args.w_hh = weights[0].data_ptr(), weights[1].data_ptr()
-    return weights
+    rows, elements = args.T * args.B, w_ih.numel() + w_hh.numel()
+    args.threads = c_backend.thread_count(rows, elements)
+    args.share_units = c_backend.shares_units(args.B, elements, w_hh.numel())
+    args.w_ih, args.w_hh = w_ih.data_ptr(), w_hh.data_ptr()
+    if rows <= MAX_IN_PLACE_ROWS and (args.T == 1 or elements <= CORE_CACHE_ELEMENTS):
+        return w_ih, w_hh
+    packed: tuple[Tensor, Tensor] = getattr(kernel_class(w_ih, w_hh, None, None, args.T), panels)
+    args.w_ih_panels, args.w_hh_panels = packed[0].data_ptr(), packed[1].data_ptr()
+    return packed
 
 
 def _saved_elements(kernel_class: type[CKernel], args: CallArgs) -> int:
@@ -165,6 +169,8 @@ def _call_args(input: Tensor, w_hh: Tensor, reverse: bool) -> CallArgs:
     args.reverse = reverse
     args.input = input.data_ptr()
     args.input_step_stride, args.input_row_stride, _ = input.stride()
+    if args.B == 1:
+        args.input_row_stride = args.input_step_stride  # steps are rows of one product
     return args
 
 

@@ -13,8 +13,9 @@
 /* The arguments of a call. Tensors are contiguous unless a stride, in elements, is given. */
 typedef struct {
     int64_t T, B, I, H, reverse, threads;
-    int64_t in_place;                       /* whether the weights are not in panels */
-    const stored *w_ih, *w_hh;              /* in panels for this pass, or (G*H, I), (G*H, H) */
+    int64_t share_units;                    /* whether threads share units and not rows */
+    const stored *w_ih, *w_hh;              /* (G*H, I), (G*H, H) */
+    stored *w_ih_panels, *w_hh_panels;      /* for this pass; null to read w_ih and w_hh in place */
     const stored *input;                    /* (T, B, I) */
     int64_t input_step_stride, input_row_stride;
     /* The forward pass */
@@ -42,7 +43,7 @@ typedef struct {
 typedef void Pass(const SequenceArgs *);
 
 /* The arguments of the kernels. The buffers follow one another in ``buffer``: h, c, gates, extra.
- * Without a backward pass, one step of c is enough, and there are no gates and extra values. */
+ * Without a backward pass, one step of c is enough, and there are no extra values. */
 static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_backward,
                                 real *buffer)
 {
@@ -56,7 +57,8 @@ static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_b
         .gradient_count = layout.gate_count + layout.resets_candidate,
         .reverse = call->reverse, .threads = call->threads, .needs_backward = needs_backward,
         .first_infinite = __builtin_inf(),
-        .in_place = call->in_place, .w_ih = call->w_ih, .w_hh = call->w_hh,
+        .share_units = call->share_units, .w_ih = call->w_ih, .w_hh = call->w_hh,
+        .w_ih_panels = call->w_ih_panels, .w_hh_panels = call->w_hh_panels,
         .input = call->input, .input_step_stride = call->input_step_stride,
         .input_row_stride = call->input_row_stride,
         .gates = layout.gates_are_states ? h + after : gates, .extra = gates + all_gates,
@@ -93,11 +95,12 @@ INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
     int64_t step = call->B * call->H;
     real *scratch = NULL;
     int64_t states = (call->T + 2) * step, biases = (layout.gate_count + 1) * call->H;
-    if (!call->saved && !(scratch = __builtin_malloc((states + biases) * sizeof(real))))
+    int64_t gates = layout.gates_are_states ? 0 : call->T * step * layout.gate_count;
+    if (!call->saved && !(scratch = __builtin_malloc((states + gates + biases) * sizeof(real))))
         return 1;
     SequenceArgs args = use_buffers(call, layout, call->saved != NULL,
                                     scratch ? scratch : call->saved);
-    real *b = scratch ? scratch + states : call->biases;
+    real *b = scratch ? scratch + states + gates : call->biases;
     add_biases(call, layout, b);
     args.b = b;
     args.b_hn = b + layout.gate_count * call->H;
@@ -137,7 +140,7 @@ static void write_weight_gradients(const CallArgs *call, const SequenceArgs *arg
             add_weight_products(args, from < split ? split : from, to, -split, load_h, H, panel,
                                 call->d_w_hh);
     }
-    int64_t steps = args->T * args->B, columns = args->gradient_count * H;
+    int64_t steps = args->T * args->B, columns = args->d_row_stride;
     const real *d = (const real *)args->d;
     if (call->d_b_ih)
         sum_rows(d + first, steps, columns, rows, call->d_b_ih);
@@ -158,6 +161,7 @@ INLINE int backward_call(const CallArgs *call, Layout layout, Pass backward)
     if (!scratch)
         return 1;
     args.d = (stored *)scratch;
+    args.d_row_stride = args.gradient_count * call->H;
     args.dh = call->d_h_0 ? call->d_h_0 : scratch + d_elements;
     args.dc = call->d_c_0 ? call->d_c_0 : scratch + d_elements + step;
     args.panels = (stored *)(scratch + d_elements + 2 * step);

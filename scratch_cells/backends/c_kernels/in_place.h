@@ -4,7 +4,12 @@
 
 #pragma once
 
-#include "rows.h"
+#include "products.h"
+
+INLINE int is_in_place(const SequenceArgs *args)
+{
+    return !args->w_ih_panels;
+}
 
 #define UNROLLED_LANES _Pragma("GCC unroll 16") for
 
@@ -65,25 +70,33 @@ INLINE void multiply_in_place(const SequenceArgs *args, Tile tile, int rows, con
     }
 }
 
-/* sums += d W for ``depth`` elements of a few rows of d, ``depth`` rows of W, and the columns of the
- * tile. W is (depth, size). */
-INLINE void multiply_transposed(Tile tile, int rows, const void *rows_of_d, int64_t d_row_stride,
-                                int64_t depth, const void *weight, int64_t size, Sums sums)
+/* The first row of W_hh for the elements of d: W_hn of the GRU, whose d has m before r and z. */
+INLINE int64_t first_of_hh(const SequenceArgs *args)
 {
-    const real *d = rows_of_d, *w = weight;
-    for (int r = 0; r < rows; r++) {
+    return args->gradient_count > args->G ? (args->G - 1) * args->H : 0;
+}
+
+/* to += d W for any number of rows of d, of G*H elements, and the columns of W, (G*H, size), from
+ * ``column`` on, at most UNITS. The first element of d is for row ``first`` of W; the first rows
+ * follow the last one. */
+static void add_in_place(const SequenceArgs *args, int64_t rows, const void *rows_of_d,
+                         int64_t first, const void *weight, int64_t size, int64_t column, real *to,
+                         int64_t to_row_stride)
+{
+    const real *d = rows_of_d, *w = (const real *)weight + column;
+    int64_t depth = args->G * args->H, n = size - column;
+    for (int64_t r = 0; r < rows; r++, d += args->d_row_stride, to += to_row_stride) {
         vector a[VECTORS];
-        memcpy(a, sums[r], sizeof(a));
-        if (tile.n >= VECTORS * LANES)
-            for (int64_t k = 0; k < depth; k++)
+        for (int v = 0; v < VECTORS; v++)
+            a[v] = load(to + v * LANES, n - v * LANES);
+        for (int64_t k = 0, row = first; k < depth; k++, row = row + 1 < depth ? row + 1 : 0)
+            if (n >= UNITS)
                 UNROLLED (int v = 0; v < VECTORS; v++)
-                    a[v] += d[r * d_row_stride + k]
-                            * load(w + k * size + tile.unit + v * LANES, LANES);
-        else
-            for (int64_t k = 0; k < depth; k++)
-                UNROLLED (int v = 0; v < VECTORS; v++)
-                    a[v] += d[r * d_row_stride + k]
-                            * load(w + k * size + tile.unit + v * LANES, tile.n - v * LANES);
-        memcpy(sums[r], a, sizeof(a));
+                    a[v] += d[k] * load(w + row * size + v * LANES, LANES);
+            else
+                for (int v = 0; v < VECTORS; v++)
+                    a[v] += d[k] * load(w + row * size + v * LANES, n - v * LANES);
+        for (int v = 0; v < VECTORS; v++)
+            store(to + v * LANES, n - v * LANES, a[v]);
     }
 }
