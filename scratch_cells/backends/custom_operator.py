@@ -322,7 +322,8 @@ def _kernel_class(kernel: str, operands: Operands) -> type[CellKernel]:
     assert w_hh is not None
     if backend == "bptt" or c_problem(input, input.dtype) is not None:
         return torch_backend.KERNELS[kind]
-    if backend == "auto" and c_is_slower(w_ih.numel() + w_hh.numel(), input.size(1)):
+    time, batch, _ = input.shape
+    if backend == "auto" and c_is_slower(w_ih.numel() + w_hh.numel(), time, time * batch):
         return torch_backend.KERNELS[kind]
     return c_backend.KERNELS[kind]
 

@@ -67,7 +67,7 @@ NAMES = {
     "through_time": "apply_bptt",
     "RESERVE": "BUFFER_POOL",
     "Reserve": "BufferPool",
-    "FETCHED": "MAX_STREAMED_PER_ROW",
+    "FETCHED": "MIN_ROWS_OF_LARGE_WEIGHTS",
     "LITTLE_WORK": "MIN_PARALLEL_MULTIPLY_ADDS",
     "w_hh_back": "w_hh_for_backward",
     "LOOK_EVERY": "LOG_EVERY",
