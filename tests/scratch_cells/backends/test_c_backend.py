@@ -47,7 +47,7 @@ def always_parallel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def shared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What threads share."""
     shares_units = request.param == "units"
-    monkeypatch.setattr(c_backend.CKernel, "_shares_units", lambda self, batch: shares_units)
+    monkeypatch.setattr(c_backend, "shares_units", lambda *sizes: shares_units)
 
 
 @pytest.fixture
