@@ -5,7 +5,7 @@
 #include "products.h"
 
 /* Rows of x in a panel of add_weight_products. */
-enum { PANEL_ROWS = 512 };
+enum { PANEL_ROWS = 256 };
 
 /* Load min(n, LANES) elements of row b at step t from ``column`` on. */
 typedef factors LoadElements(const SequenceArgs *, int64_t t, int64_t b, int64_t column, int64_t n);
@@ -82,7 +82,8 @@ INLINE int64_t whole(int64_t columns)
 
 /* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). load_elements loads x,
  * (T, B, columns); the elements of a row of d are taken from ``first`` on. PANEL_ROWS rows of x at
- * a time are copied into panels. */
+ * a time are copied into panels. The sum of a panel begins at zero: if each product were added to
+ * the sum of all rows before it, more of it would be rounded. */
 INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
                                 LoadElements load_elements, int64_t columns, stored *panels,
                                 real *d_w)
@@ -100,12 +101,10 @@ INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
             Rows d = rows_of_d(args, start, depth, first + i, rows, copy);
             for (int64_t column = 0; column < columns; column += UNITS) {
                 int64_t n = columns - column;
-                real *sum = d_w + i * columns + column;
-                Sums sums;
-                load_sums(sums, sum, columns, rows, n);
+                Sums sums = {0};
                 multiply(rows, vectors_of(n), d.groups, GROUP, d.row_stride, depth,
                          panels + column * PANEL_ROWS, sums);
-                store_sums(sum, columns, rows, n, sums);
+                add_sums(d_w + i * columns + column, columns, rows, n, sums);
             }
         }
     }

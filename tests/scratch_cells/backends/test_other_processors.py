@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratch_cells.backends import c_backend
-from scratch_cells.backends.c_backend import CKernel
 from tests.helpers import other_processor
 from tests.helpers.backends import each_kind, layers_with, needs_c
 from tests.helpers.oracles import assert_same
@@ -66,7 +65,7 @@ def test_every_size_equals_the_reference_loop(
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(torch, "get_num_threads", lambda: threads)
-        patched.setattr(CKernel, "_shares_units", lambda self, batch: size % 2 == 0)
+        patched.setattr(c_backend, "shares_units", lambda *sizes: size % 2 == 0)
         compare_with_the_reference_loop(kind, time, batch, size)
 
 
@@ -78,7 +77,7 @@ def test_weights_larger_than_the_cache_equal_the_reference_loop(
 ) -> None:
     monkeypatch.setattr(other_processor, "REACH", 2**21)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(CKernel, "_shares_units", lambda self, batch: shares_units)
+    monkeypatch.setattr(c_backend, "shares_units", lambda *sizes: shares_units)
     compare_with_the_reference_loop(kind, 2, 7, size)
 
 
