@@ -1,4 +1,4 @@
-"""Training recipes: hyperparameters for each kind of cell and data set.
+"""Training recipes: hyperparameters for each kind of cell, and for each data set or task.
 
 ``tutorial`` is the recipe of most tutorials: Adam at a constant 1e-3 and torch.nn's initial
 weights. ``strong`` reaches a higher accuracy in the same two epochs by orthogonal recurrent
@@ -66,12 +66,32 @@ STRONG_RNN = replace(STRONG, learning_rate=1e-3)
 """A plain RNN has no gates and diverges more easily, so it needs a lower learning rate."""
 
 
-def recipe_for(name: str, cell: str | None, dataset: str) -> Recipe:
-    """The recipe ``strong`` or ``tutorial`` for a kind of cell on a data set."""
+def recipe_for(name: str, cell: str | None, data: str, sequence: str = "rows") -> Recipe:
+    """The recipe ``strong`` or ``tutorial``.
+
+    Args:
+        name: of the recipe.
+        cell: ``rnn``, ``gru``, ``lstm``, or None for the user's own layer.
+        data: name of the data set, or ``adding`` or ``copy``.
+        sequence: order in which images are read.
+    """
     strong = STRONG_RNN if cell == "rnn" else STRONG
     recipe = TUTORIAL if name == "tutorial" else strong
-    if dataset == "digits":
+    if data in ("adding", "copy"):
+        recipe = replace(recipe, epochs=20)
+        # The LSTM's test loss of adding, T = 100, is 0.09 from chrono and 0.17 from uniform-gate
+        # after 8 epochs; of copy, T = 50, it is 1.65 and 1.73 after 20 epochs.
+        return recipe if name == "tutorial" else replace(recipe, init="chrono")
+    if data == "digits":
         # 1,433 training images instead of MNIST's 60,000: more epochs, smaller batches and a higher
         # learning rate make up for it. Each cell then reaches at least 97 % test accuracy.
         return replace(recipe, epochs=40, batch_size=50, learning_rate=5e-3)
+    if sequence in ("pixels", "permuted"):
+        recipe = replace(recipe, epochs=20, batch_size=100)
+        if name == "tutorial":
+            return recipe
+        # 784 steps: after one epoch on pixels, with a learning rate of 2e-3, the LSTM classifies
+        # 60.3 % of the held-out training images correctly, and 32.7 % from chrono.
+        rate = min(2e-3, recipe.learning_rate)
+        return replace(recipe, init="uniform-gate", learning_rate=rate)
     return recipe
