@@ -27,7 +27,7 @@ from scratch_cells.backends.precision import HALF
 from scratch_cells.cell import whole
 from shared_interface import State
 
-MAX_IN_PLACE_ROWS = 16
+MAX_IN_PLACE_ROWS = 24
 """Rows of all time steps up to which the weights are not packed in panels."""
 
 
