@@ -27,7 +27,7 @@ static void pack_transposed(const stored *w, int64_t n, int64_t depth, int vecto
             memset(panel + k * vectors * LANES, 0, BYTES);
     for (int64_t k = 0; k < depth; k += LANES) {
         stored *to = panel + k * vectors * LANES;
-        if (n == LANES && k + LANES <= depth)       /* constant sizes are several times faster */
+        if (n == LANES && k + LANES <= depth)       /* a constant size is faster */
             copy_transposed(w + k, depth, LANES, LANES, vectors, to);
         else
             copy_transposed(w + k, depth, n, min(LANES, depth - k), vectors, to);
