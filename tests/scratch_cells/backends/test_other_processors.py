@@ -48,16 +48,11 @@ def libraries(
 
 
 @pytest.fixture
-def elsewhere(
-    libraries: dict[torch.dtype, RemoteLibrary], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def elsewhere(libraries: dict[torch.dtype, RemoteLibrary], monkeypatch: pytest.MonkeyPatch) -> None:
     """The C backend calls the library that is elsewhere, with as many threads as torch has."""
     for module in (c_backend, c_call):
         monkeypatch.setattr(module, "load_library", lambda dtype: (libraries[dtype], ""))
     monkeypatch.setattr(c_backend, "MIN_PARALLEL_MULTIPLY_ADDS", 0)
-    c_call._function.cache_clear()
-    yield
-    c_call._function.cache_clear()
 
 
 @each_kind
