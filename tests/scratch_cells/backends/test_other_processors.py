@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratch_cells.backends import c_backend
+from scratch_cells.backends import c_backend, c_call
 from tests.helpers import other_processor
 from tests.helpers.backends import each_kind, layers_with, needs_c
 from tests.helpers.oracles import assert_same
@@ -50,7 +50,8 @@ def libraries(
 @pytest.fixture
 def elsewhere(libraries: dict[torch.dtype, RemoteLibrary], monkeypatch: pytest.MonkeyPatch) -> None:
     """The C backend calls the library that is elsewhere, with as many threads as torch has."""
-    monkeypatch.setattr(c_backend, "load_library", lambda dtype: (libraries[dtype], ""))
+    for module in (c_backend, c_call):
+        monkeypatch.setattr(module, "load_library", lambda dtype: (libraries[dtype], ""))
     monkeypatch.setattr(c_backend, "MIN_PARALLEL_MULTIPLY_ADDS", 0)
 
 
