@@ -14,7 +14,7 @@ from scratch_cells.backends import c_backend, c_call
 from tests.helpers import other_processor
 from tests.helpers.backends import each_kind, layers_with, needs_c
 from tests.helpers.oracles import assert_same
-from tests.helpers.other_processor import RemoteLibrary, library_of, missing
+from tests.helpers.other_processor import RemoteLibrary, library_of, problem_of
 from tests.helpers.strategies import Configuration, configurations
 from tests.scratch_cells.backends.test_c_backend import (
     BATCHES,
@@ -37,9 +37,9 @@ def libraries(
 ) -> Iterator[dict[torch.dtype, RemoteLibrary]]:
     """The library of each dtype elsewhere."""
     compiler, run = ELSEWHERE[request.param]
-    if reason := missing(compiler[0], *run[:1]):
-        pytest.skip(reason)
     folders = [tmp_path_factory.mktemp(request.param) for _ in range(2)]
+    if reason := problem_of(compiler, run, folders[0]):
+        pytest.skip(reason)
     with (
         library_of(compiler, run, folders[0]) as of_float,
         library_of([*compiler, "-DDOUBLE"], run, folders[1]) as of_double,
