@@ -185,6 +185,8 @@ def _backend_problem(
     assert w_ih is not None
     assert w_hh is not None
     if name == "triton":
+        if LAYOUTS[kind].has_projection:
+            return "the Triton backend does not support a projection"
         if batch_sizes is not None:
             return "the Triton backend does not support packed sequences"
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)

@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scratch_cells.backends.buffer_pool import BUFFER_POOL
 from scratch_cells.backends.c_compiler import TYPES, SequenceArgs, load_library
 from scratch_cells.backends.cell_kernel import (
     GRU_LAYOUT,
     LSTM_LAYOUT,
+    PROJECTED_LSTM_LAYOUT,
     RNN_LAYOUT,
     Block,
     CellKernel,
@@ -60,21 +62,32 @@ class CKernel(CellKernel):
     """The two functions are called ``prefix``_forward and ``prefix``_backward."""
 
     def __init__(
-        self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, time: int
+        self,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None,
+        b_hh: Tensor | None,
+        time: int,
+        w_hr: Tensor | None = None,
     ) -> None:
-        super().__init__(w_ih, w_hh, b_ih, b_hh, time)
+        super().__init__(w_ih, w_hh, b_ih, b_hh, time, w_hr)
         library, reason = load_library(w_hh.dtype)
         assert library is not None, reason
         self.library = library
 
-    def forward(self, block: Block) -> None:
+    def forward(self, block: Block, **more: int) -> None:
         w_ih, w_hh = self.forward_panels
         args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
         args |= {"b": self.projection_bias.data_ptr(), "b_hn": self.b_hn.data_ptr()}
-        self._call(f"{self.prefix}_forward", block, **args)
+        self._call(f"{self.prefix}_forward", block, **args, **more)
 
     def backward(
-        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+        self,
+        block: Block,
+        d_outputs: Tensor | None,
+        d_state: list[Tensor],
+        d: Tensor,
+        **more: int,
     ) -> None:
         d_state[:] = [part.contiguous() for part in d_state]
         w_ih, w_hh = self.backward_panels
@@ -87,7 +100,7 @@ class CKernel(CellKernel):
             args |= {"d_outputs_step_stride": step_stride, "d_outputs_row_stride": row_stride}
         if block.d_input is not None:
             args["d_input"] = block.d_input.data_ptr()
-        self._call(f"{self.prefix}_backward", block, **args)
+        self._call(f"{self.prefix}_backward", block, **args, **more)
 
     def new_accumulator(self, w: Tensor) -> Tensor:
         return w.new_zeros(w.shape)
@@ -126,9 +139,10 @@ class CKernel(CellKernel):
         packed = block.packed
         args = SequenceArgs(
             T=len(block.order),
-            B=block.h_after.size(1) if packed is None else packed.batch,
+            B=_sequences(block),
             I=input.size(-1),
-            H=block.h_after.size(-1),
+            H=self.hidden_size,
+            P=block.h_after.size(-1),
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
@@ -185,6 +199,72 @@ class CLSTMKernel(CKernel):
     prefix = "lstm"
 
 
+class CProjectedLSTMKernel(CKernel):
+    """The LSTM with a projection."""
+
+    layout = PROJECTED_LSTM_LAYOUT
+    prefix = "lstm_projected"
+
+    def forward(self, block: Block, **more: int) -> None:
+        u = block.h_after.new_empty(_sequences(block), self.hidden_size)
+        super().forward(block, w_hr=self.panels_of_projection[0].data_ptr(), u=u.data_ptr())
+
+    def backward(
+        self,
+        block: Block,
+        d_outputs: Tensor | None,
+        d_state: list[Tensor],
+        d: Tensor,
+        **more: int,
+    ) -> None:
+        rows = d.flatten(0, -2).size(0)
+        du, u, d_h = (
+            BUFFER_POOL.empty(count, size, like=d)
+            for count, size in (
+                (_sequences(block), self.hidden_size),
+                (rows, self.hidden_size),
+                (rows, self.w_hh.size(1)),
+            )
+        )
+        addresses = {"du": du.data_ptr(), "u": u.data_ptr(), "d_h": d_h.data_ptr()}
+        w_hr = self.panels_of_projection[1].data_ptr()
+        super().backward(block, d_outputs, d_state, d, w_hr=w_hr, **addresses)
+        self._add_to_projection(u, d_h, self._threads(block))
+
+    def _add_to_projection(self, u: Tensor, d_h: Tensor, threads: int) -> None:
+        """dW_hr += d_hᵀ u, as the gradient of the weight of a layer of one gate and P units."""
+        panels = u.new_empty(threads * self._constant("panel_elements"))
+        args = SequenceArgs(
+            T=1,
+            B=len(u),
+            I=u.size(1),
+            H=d_h.size(1),
+            P=d_h.size(1),
+            G=1,
+            gradient_count=1,
+            threads=threads,
+            input=u.data_ptr(),
+            input_row_stride=u.stride(0),
+            d=d_h.data_ptr(),
+            d_w_ih=self.d_w_hr.data_ptr(),
+            panels=panels.data_ptr(),
+        )
+        self.library.add_to_weights(ctypes.byref(args))
+
+    @cached_property
+    def panels_of_projection(self) -> tuple[Tensor, Tensor]:
+        """W_hr packed for the forward pass, and W_hrᵀ for the backward pass."""
+        assert self.w_hr is not None
+        units = self._constant("vectors") * self._constant("lanes")
+        forward, backward = (pack_panels(w.unsqueeze(0), units) for w in (self.w_hr, self.w_hr.t()))
+        return forward, backward
+
+
+def _sequences(block: Block) -> int:
+    """Number of sequences in a block."""
+    return block.h_after.size(1) if block.packed is None else block.packed.batch
+
+
 def pack_panels(w: Tensor, units: int) -> Tensor:
     """(G, H, K) -> (panels, K, G, units); the last panel is padded with zeros."""
     missing = -w.size(1) % units
@@ -209,5 +289,6 @@ KERNELS: dict[str, type[CellKernel]] = {
     "rnn_relu": CRNNReLUKernel,
     "gru": CGRUKernel,
     "lstm": CLSTMKernel,
+    "lstm_projected": CProjectedLSTMKernel,
 }
 """Kind of cell -> the kernel of this backend."""

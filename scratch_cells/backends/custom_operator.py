@@ -47,9 +47,10 @@ constant_forward_ad_problem = torch.compiler.assume_constant_result(forward_ad_p
 
 def operator_problem(cell: Cell, input: Tensor) -> str | None:
     """Why the operator does not compute what the reference loop computes, or None if it does."""
-    if kind_of(cell) is None:
+    kind = kind_of(cell)
+    if kind is None or LAYOUTS[kind].has_projection:
         return f"there is no kernel for {type(cell).__name__}"
-    problem: str | None = constant_cell_problem(cell, kind_of(cell))
+    problem: str | None = constant_cell_problem(cell, kind)
     problem = problem or constant_forward_ad_problem()
     if problem is not None:
         return problem
@@ -125,6 +126,8 @@ def _check_operands(name: str, kind: str, operands: Operands) -> None:
         RuntimeError: an operand does not fit, or forward-mode differentiation is active.
     """
     problem = operand_problem(kind, operands) or forward_ad_problem()
+    if LAYOUTS[kind].has_projection:
+        problem = "there is no operator for an LSTM with a projection"
     input = operands[0]
     if problem is None and input is not None and input.dtype not in torch_backend.DTYPES:
         problem = f"the operator is for float32 and float64, and the input is {input.dtype}"

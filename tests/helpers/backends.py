@@ -14,17 +14,25 @@ from scratch_cells.backends import KERNELS, select_backend
 from scratch_cells.backends.bptt import BPTTFunction
 from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.cell import Cell, whole
+from scratch_cells.lstm import ProjectedLSTMCell
 from shared_interface import State
 from tests.helpers.strategies import KINDS
 
 Sizes = tuple[int, ...]
 """The batch sizes of packed sequences."""
 
+
+def projected_lstm_cell(input_size: int, hidden_size: int, **options: Any) -> Cell:
+    """An LSTM cell whose projection has about a third of the units."""
+    return ProjectedLSTMCell(input_size, hidden_size, proj_size=-(-hidden_size // 3), **options)
+
+
 CELLS: dict[str, Callable[..., Cell]] = {
     "RNN": scratch_cells.RNNCell,
     "RNN relu": partial(scratch_cells.RNNCell, nonlinearity="relu"),
     "GRU": scratch_cells.GRUCell,
     "LSTM": scratch_cells.LSTMCell,
+    "LSTM projected": projected_lstm_cell,
 }
 """The cells that have kernels."""
 

@@ -7,7 +7,7 @@
 /* The arguments of every kernel. The buffers are those of Block and CellKernel.backward in
  * cell_kernel.py. They are contiguous unless a stride, in elements, is given. */
 typedef struct {
-    int64_t T, B, I, H, G, gradient_count, reverse, threads;
+    int64_t T, B, I, H, P, G, gradient_count, reverse, threads;
     const int64_t *offsets;                 /* of packed sequences, from -1 to T (see first_row) */
     int64_t needs_backward;                 /* whether a backward pass may follow */
     const stored *w_ih, *w_hh;              /* in panels (see multiply_rows) */
@@ -15,13 +15,19 @@ typedef struct {
     const stored *input;                    /* (T, B, I) */
     int64_t input_step_stride, input_row_stride;
     real *gates;                            /* (T, B, G*H) */
-    real *h_before, *h_after, *extra;       /* (T, B, H) */
+    real *h_before, *h_after;               /* (T, B, P) */
+    real *extra;                            /* (T, B, H) */
     real *c_before, *c_after;               /* (T, B, H); (B, H) if no backward pass follows */
     stored *d;                              /* (T, B, gradient_count*H) */
-    const real *d_outputs;                  /* (T, B, H), or null */
+    const real *d_outputs;                  /* (T, B, P), or null */
     int64_t d_outputs_step_stride, d_outputs_row_stride;
     real *d_input;                          /* (T, B, I), or null */
-    real *dh, *dc;                          /* (B, H) */
-    real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, H) */
+    real *dh, *dc;                          /* (B, P), (B, H) */
+    real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, P) */
     stored *panels;                         /* (threads, DEPTH * UNITS), for add_to_weights */
+
+    /* With a projection (see projection.h); without it, P is H. */
+    const stored *w_hr;                     /* in panels */
+    real *u;                                /* (B, H); in the backward pass (T, B, H) */
+    real *du, *d_h;                         /* (B, H), (T, B, P) */
 } SequenceArgs;

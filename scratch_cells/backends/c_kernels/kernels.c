@@ -21,6 +21,7 @@
  *     weight_gradients.h    dW_ih and dW_hh
  *     passes.h              loops over time
  *     rnn.h gru.h lstm.h    the cells
+ *     projection.h          the LSTM with a projection
  *
  * The headers hold all of the code, in one translation unit: the functions of the inner loops are
  * inlined for constant sizes.
@@ -30,6 +31,7 @@
 
 #include "gru.h"
 #include "lstm.h"
+#include "projection.h"
 #include "rnn.h"
 #include "weight_gradients.h"
 
@@ -44,10 +46,11 @@ typedef struct {
 
 #define FIELD(name) {#name, offsetof(SequenceArgs, name)}
 const Field sequence_args_fields[] = {
-    FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
-    FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh), FIELD(b),
-    FIELD(b_hn), FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
-    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after), FIELD(d),
-    FIELD(d_outputs), FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride), FIELD(d_input),
-    FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
+    FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(P), FIELD(G), FIELD(gradient_count),
+    FIELD(reverse), FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh),
+    FIELD(b), FIELD(b_hn), FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride),
+    FIELD(gates), FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after),
+    FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride),
+    FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), FIELD(w_hr),
+    FIELD(u), FIELD(du), FIELD(d_h), {"", sizeof(SequenceArgs)},
 };

@@ -34,6 +34,23 @@ INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, int64_t fr
     }
 }
 
+/* Call the kernel for rows ``from`` to ``to`` one by one, in vectors of the ``size`` units. */
+INLINE void for_each_row(RowKernel kernel, const SequenceArgs *args, int64_t t, int64_t from,
+                         int64_t to, int64_t size)
+{
+    for (int64_t row = from; row < to; row++)
+        for (int64_t unit = 0; unit < size; unit += LANES)
+            kernel(args, make_tile(t, row, unit, LANES, size));
+}
+
+/* The products of d of step t: dh += d W_hh, dx = d W_ih. */
+INLINE void add_products_of_d(const SequenceArgs *args, int64_t t, int64_t from, int64_t to)
+{
+    for_each_tile(add_to_dh, args, t, from, to, VECTORS * LANES, args->P);
+    if (args->d_input)
+        for_each_tile(write_d_input, args, t, from, to, VECTORS * LANES, args->I);
+}
+
 /* The backward pass of the same rows. In each step, the row kernel stores the gate gradients in d
  * and the direct contribution to dh_{t-1} in dh; then the matrix products of d are added. */
 INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t from, int64_t to)
@@ -41,12 +58,8 @@ INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t fr
     for (int64_t step = 0; step < args->T; step++) {
         int64_t t = args->reverse ? step : args->T - 1 - step;
         int64_t end = min(to, rows_of_step(args, t));
-        for (int64_t row = from; row < end; row++)
-            for (int64_t unit = 0; unit < args->H; unit += LANES)
-                kernel(args, make_tile(t, row, unit, LANES, args->H));
-        for_each_tile(add_to_dh, args, t, from, end, VECTORS * LANES, args->H);
-        if (args->d_input)
-            for_each_tile(write_d_input, args, t, from, end, VECTORS * LANES, args->I);
+        for_each_row(kernel, args, t, from, end, args->H);
+        add_products_of_d(args, t, from, end);
     }
 }
 
@@ -61,7 +74,7 @@ INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t fr
 /* dh plus the gradient of the output of this step. */
 INLINE vector load_dh(const SequenceArgs *args, Tile tile)
 {
-    vector dh = load(row_ptr(args->dh, args, tile, 0), tile.n);
+    vector dh = load(dh_ptr(args, tile, 0), tile.n);
     if (!args->d_outputs)
         return dh;
     int64_t row = args->offsets ? first_row(args, tile.t) + tile.row : tile.row;

@@ -78,8 +78,8 @@ INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int 
 INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
     const stored *h = h_row(args, tile.t, tile.row);
-    const stored *panel = args->w_hh + tile.unit * args->G * args->H;
-    multiply(rows, vectors, h, args->H, 1, args->H, panel, sums);
+    const stored *panel = args->w_hh + tile.unit * args->G * args->P;
+    multiply(rows, vectors, h, args->P, 1, args->P, panel, sums);
 }
 
 /* sums += d W for the units of the tile, with G*H elements of each row of d, from ``first`` on. */
@@ -95,9 +95,9 @@ INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t fi
 static void add_to_dh(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums dh;
-    load_sums(dh, row_ptr(args->dh, args, tile, 0), args->H, rows, tile.n);
+    load_sums(dh, dh_ptr(args, tile, 0), args->P, rows, tile.n);
     multiply_d(args, tile, rows, 0, args->w_hh, dh);
-    store_sums(row_ptr(args->dh, args, tile, 0), args->H, rows, tile.n, dh);
+    store_sums(dh_ptr(args, tile, 0), args->P, rows, tile.n, dh);
 }
 
 /* dx = d W_ih */

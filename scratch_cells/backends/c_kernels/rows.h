@@ -50,7 +50,7 @@ INLINE const stored *x_row(const SequenceArgs *args, int64_t t, int64_t b)
 /* Row b of h before step t. */
 INLINE const stored *h_row(const SequenceArgs *args, int64_t t, int64_t b)
 {
-    return args->h_before + (row_before(args, t) + b) * args->H;
+    return args->h_before + (row_before(args, t) + b) * args->P;
 }
 
 /* The first row of thread i. Each thread gets rows with about the same number of steps in total;
@@ -89,19 +89,25 @@ INLINE real *element_ptr(real *buffer, const SequenceArgs *args, Tile tile, int 
 /* Pointer to row r of the tile in h_before. */
 INLINE real *before_ptr(const SequenceArgs *args, Tile tile, int r)
 {
-    return args->h_before + (row_before(args, tile.t) + tile.row + r) * args->H + tile.unit;
+    return args->h_before + (row_before(args, tile.t) + tile.row + r) * args->P + tile.unit;
 }
 
 /* Pointer to row r of the tile in h_after. */
 INLINE real *after_ptr(const SequenceArgs *args, Tile tile, int r)
 {
-    return args->h_after + (row_after(args, tile.t) + tile.row + r) * args->H + tile.unit;
+    return args->h_after + (row_after(args, tile.t) + tile.row + r) * args->P + tile.unit;
 }
 
 /* Pointer to row r of the tile in a buffer (B, H). */
 INLINE real *row_ptr(real *buffer, const SequenceArgs *args, Tile tile, int r)
 {
     return buffer + (tile.row + r) * args->H + tile.unit;
+}
+
+/* Pointer to row r of the tile in dh, (B, P). */
+INLINE real *dh_ptr(const SequenceArgs *args, Tile tile, int r)
+{
+    return args->dh + (tile.row + r) * args->P + tile.unit;
 }
 
 /* Pointer to a row of the tile in d, (T, B, gradient_count*H). */

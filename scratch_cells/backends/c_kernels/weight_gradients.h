@@ -48,7 +48,8 @@ INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
     }
 }
 
-/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1} over all steps; each thread computes some of the rows. */
+/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1}, if it is not null, over all steps; each thread computes
+ * some of the rows. */
 void add_to_weights(const SequenceArgs *args)
 {
     int64_t H = args->H, rows = args->G * H, projection = (args->gradient_count - args->G) * H;
@@ -57,6 +58,7 @@ void add_to_weights(const SequenceArgs *args)
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
         stored *panel = args->panels + i * DEPTH * UNITS;
         add_weight_products(args, from, to, projection, x_row, args->I, panel, args->d_w_ih);
-        add_weight_products(args, from, to, 0, h_row, H, panel, args->d_w_hh);
+        if (args->d_w_hh)
+            add_weight_products(args, from, to, 0, h_row, args->P, panel, args->d_w_hh);
     }
 }
