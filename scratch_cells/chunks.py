@@ -9,9 +9,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
+from scratch_cells.backends.custom_operator import check_length_is_kept
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.parameters import parameters_of, replaced
-from scratch_cells.recording import check_length_is_kept, is_exported, warn_if_traced
+from scratch_cells.recording import is_exported, warn_if_traced
 from scratch_cells.unroll import Unroll
 from shared_interface import State
 

@@ -8,7 +8,6 @@ import warnings
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.jit._trace import TracerWarning
 
 
@@ -25,34 +24,6 @@ def is_recorded() -> bool:
 def is_exported() -> bool:
     """Whether torch records a program that is kept: by ``torch.export`` or ``jit.trace``."""
     return torch.compiler.is_exporting() or is_traced()
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # part of torch
-def is_exported_to_onnx() -> bool:
-    """Whether ``torch.onnx.export`` records a program by ``torch.export``."""
-    return torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export()
-
-
-def check_length_is_kept(what: str, input: Tensor) -> None:
-    """Raise if ``torch.onnx.export`` records a loop, but the number of time steps is to be free.
-
-    ``torch.onnx.export`` writes a file for the length of the example then, without an error.
-
-    Args:
-        what: what the loop computes, such as ``GRUCell by the reference loop``.
-        input: what the loop reads, (T, ...).
-
-    Raises:
-        RuntimeError: it does.
-    """
-    if is_exported_to_onnx() and (
-        torch.compiler.is_dynamo_compiling() or isinstance(input.size(0), torch.SymInt)
-    ):
-        raise RuntimeError(
-            f"torch.onnx.export cannot record {what} for a dynamic number of time steps. RNN, GRU "
-            'and LSTM accept any length in float32, with backend="auto" and without proj_size, '
-            "reset and hooks. Declare the time axis as static to export this length alone"
-        )
 
 
 def warn_if_traced(what: str) -> None:

@@ -11,12 +11,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from command_line.errors import ConfigError
 from sequenced_mnist import Batch
 from training_loop.config import ResolvedConfig
+from training_loop.optimizer import EagerAdam
 from training_loop.tasks.objective import Objective, Result
 
 LOG_EVERY = 10
@@ -77,7 +78,9 @@ class Trainer:
         objective: the loss of these outputs.
 
     Attributes:
-        model, optimizer, schedule: as returned by accelerate.
+        model, optimizer: as returned by accelerate.
+        plain_model, plain_optimizer: the same without accelerate's wrappers.
+        schedule: the learning-rate schedule.
         weights: the model's parameters, by their names in its ``state_dict``.
         step: optimizer steps taken in the run.
         step_losses: mean loss of each step's batch; see ``read_losses``.
@@ -102,9 +105,13 @@ class Trainer:
         if config.compile:
             model.compile()
         betas = (0.9, config.beta2)
-        optimizer = Adam(model.parameters(), lr=config.learning_rate, betas=betas, fused=True)
+        optimizer = EagerAdam(model.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         self.schedule = make_schedule(config, optimizer, config.epochs * self.steps_per_epoch)
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.plain_model, self.plain_optimizer = model, optimizer
+        # Without device_placement, accelerate imports sharded tensors to decide it.
+        self.model, self.optimizer = accelerator.prepare(
+            model, optimizer, device_placement=[True, True]
+        )
         self.weights = named_weights(self.plain_model)
         self.step = 0
         self.step_losses: list[float] = []
@@ -115,12 +122,6 @@ class Trainer:
         # Of each step whose losses have not been read: loss and gradient norms, on the device.
         self._unread: list[tuple[Tensor, Tensor]] = []
         self._gradient_norms: dict[str, float] = {}
-
-    @property
-    def plain_model(self) -> nn.Module:
-        """The model without accelerate's wrappers."""
-        plain: nn.Module = self.accelerator.unwrap_model(self.model)
-        return plain
 
     @property
     def epoch(self) -> int:
@@ -167,10 +168,15 @@ class Trainer:
         loss = self.objective.loss_sum(outputs, batch.labels) / batch.size
         self.accelerator.backward(loss * self.accelerator.num_processes)
         norms = self._clip()
-        self.optimizer.step()
-        if not self.optimizer.step_was_skipped:  # fp16's loss scaling skips it on an overflow
+        if self.accelerator.scaler is None:
+            # accelerate's wrapper would look for an optional package twice, in every step.
+            self.plain_optimizer.step()
             self.schedule.step()
-        self.optimizer.zero_grad()
+        else:
+            self.optimizer.step()
+            if not self.optimizer.step_was_skipped:  # fp16's loss scaling skips an overflow
+                self.schedule.step()
+        self.plain_optimizer.zero_grad()
         self.step += 1
         self._unread.append((loss.detach(), norms))
 

@@ -14,7 +14,11 @@ from scratch_cells.backends import c_backend, torch_backend, triton_backend
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.cell_kernel import CellKernel
-from scratch_cells.backends.custom_operator import apply_operator, operator_problem
+from scratch_cells.backends.custom_operator import (
+    apply_operator,
+    check_length_is_kept,
+    operator_problem,
+)
 from scratch_cells.backends.eligibility import (
     CELL_CLASSES,
     LAYOUTS,
@@ -30,7 +34,7 @@ from scratch_cells.backends.eligibility import (
 )
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
-from scratch_cells.recording import check_length_is_kept, is_recorded, warn_if_traced
+from scratch_cells.recording import is_recorded, warn_if_traced
 from scratch_cells.unroll import unroll
 from scratch_cells.validation import check_backend, check_devices
 from shared_interface import State

@@ -31,27 +31,27 @@ from scratch_cells.backends.eligibility import (
     operand_problem,
     operands_of,
 )
-from scratch_cells.backends.onnx_export import (
-    is_traced_for_onnx,
-    traced_operator,
-    translate_in_onnx_export,
-)
+from scratch_cells.backends.onnx_export import is_traced_for_onnx, traced_operator
 from scratch_cells.backends.sequence_buffers import steps_of_a_block
 from scratch_cells.cell import Cell, whole
 from shared_interface import State
-
-constant_cell_problem = torch.compiler.assume_constant_result(cell_problem)
-constant_forward_ad_problem = torch.compiler.assume_constant_result(forward_ad_problem)
-"""Both are evaluated once, not recorded, while ``torch.compile`` records."""
 
 
 def operator_problem(cell: Cell, input: Tensor) -> str | None:
     """Why the operator does not compute what the reference loop computes, or None if it does."""
     kind = kind_of(cell)
     if kind is None or LAYOUTS[kind].has_projection:
-        return f"there is no kernel for {type(cell).__name__}"
-    problem: str | None = constant_cell_problem(cell, kind)
-    problem = problem or constant_forward_ad_problem()
+        return f"there is no operator for {type(cell).__name__}"
+    if torch.compiler.is_compiling():
+        from scratch_cells.backends.compiler_constants import (
+            constant_cell_problem,
+            constant_forward_ad_problem,
+        )
+
+        problem: str | None = constant_cell_problem(cell, kind)
+        problem = problem or constant_forward_ad_problem()
+    else:
+        problem = cell_problem(cell, kind) or forward_ad_problem()
     if problem is not None:
         return problem
     if input.device.type != "cpu" or input.dtype not in torch_backend.DTYPES:
@@ -81,10 +81,40 @@ def apply_operator(
     if is_traced_for_onnx():
         outputs, *rest = traced_operator(kind, input, w_ih, w_hh, b_ih, b_hh, initial, reverse)
         return outputs, whole(rest)
+    if torch.compiler.is_exporting():
+        from scratch_cells.backends.compiler_constants import constant_translate_in_onnx_export
+
+        constant_translate_in_onnx_export(sequence._opoverload)
     outputs, *rest = sequence(
         input, w_ih, w_hh, b_ih, b_hh, initial, f"{kind} {backend}", reverse, save
     )
     return outputs, whole(rest[: len(initial)])
+
+
+def check_length_is_kept(what: str, input: Tensor) -> None:
+    """Raise if ``torch.onnx.export`` records a loop, but the number of time steps is to be free.
+
+    ``torch.onnx.export`` writes a file for the length of the example then, without an error.
+
+    Args:
+        what: what the loop computes, such as ``GRUCell by the reference loop``.
+        input: what the loop reads, (T, ...).
+
+    Raises:
+        RuntimeError: it does.
+    """
+    if not torch.compiler.is_exporting():
+        return
+    from scratch_cells.backends.compiler_constants import constant_is_exported_to_onnx
+
+    if constant_is_exported_to_onnx() and (
+        torch.compiler.is_dynamo_compiling() or isinstance(input.size(0), torch.SymInt)
+    ):
+        raise RuntimeError(
+            f"torch.onnx.export cannot record {what} for a dynamic number of time steps. RNN, GRU "
+            'and LSTM accept any length in float32, with backend="auto" and without proj_size, '
+            "reset and hooks. Declare the time axis as static to export this length alone"
+        )
 
 
 @torch.library.custom_op("recurrent_by_hand::sequence", mutates_args=())
@@ -326,4 +356,3 @@ def _no_second_gradient(ctx: Any, *d_gradients: Any) -> Any:
 
 
 sequence_gradient.register_autograd(_no_second_gradient)
-translate_in_onnx_export(sequence._opoverload)

@@ -5,11 +5,11 @@ rows have the order n (RNN), z, r, n (GRU) and i, o, f, g (LSTM), one operand ho
 weights and states have a leading dimension of directions, D = 1.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import ProxyTorchDispatchMode
 
 from scratch_cells.recording import is_traced
 
@@ -22,12 +22,14 @@ ROWS = {"gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
 ACTIVATIONS = {"rnn_tanh": "Tanh", "rnn_relu": "Relu"}
 
 
+@cache
 def translate_in_onnx_export(operator: Any) -> None:
     """Make ``torch.onnx.export`` record ONNX's operators in the place of an operator.
 
     Args:
         operator: an overload with the arguments of ``sequence``.
     """
+    from torch.fx.experimental.proxy_tensor import ProxyTorchDispatchMode  # takes a second
 
     @operator.py_impl(ProxyTorchDispatchMode)  # type: ignore[untyped-decorator]  # part of torch
     def _(mode: Any, *arguments: Any) -> Any:
@@ -143,3 +145,8 @@ def traced_operator(
         False,  # batch_first
     )
     return [outputs.flip(0) if reverse else outputs, *(part.squeeze(0) for part in final)]
+
+
+def is_exported_to_onnx() -> bool:
+    """Whether ``torch.onnx.export`` runs."""
+    return bool(torch.onnx.is_in_onnx_export())
