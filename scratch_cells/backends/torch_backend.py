@@ -267,14 +267,14 @@ class ProjectedLSTMKernel(LSTMKernel):
     def output_backward(self, t: int, dh: Tensor) -> Tensor:
         assert self.w_hr is not None
         self.d_h[t].copy_(dh)
-        return torch.mm(dh, self.w_hr)
+        return torch.mm(dh, self.w_hr, out=self.du[t])  # autocast ignores a product with ``out``
 
     def loop_backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
     ) -> None:
         u = block.gates.chunk(4, dim=-1)[3] * block.extra
-        d_h = d.new_empty(*d.shape[:-1], self.w_hh.size(1))
-        self.d_h = block.steps(d_h)
+        d_h, du = d.new_empty(*d.shape[:-1], self.w_hh.size(1)), torch.empty_like(u)
+        self.d_h, self.du = block.steps(d_h), block.steps(du)
         super().loop_backward(block, d_outputs, d_state, d)
         self.d_w_hr.addmm_(d_h.flatten(0, -2).t(), u.flatten(0, -2))
 
