@@ -1,6 +1,7 @@
-"""A heat map of time ratios: a line for each case, a column for each cell and phase."""
+"""A heat map of ratios of times, on a log scale with 1 in the middle."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,60 +18,65 @@ COLORS = "RdBu_r"
 LIMIT = 4.0
 """The colours end at this ratio and at its inverse, and are symmetrical on a log scale."""
 
-Table = Sequence[dict[str, Any]]
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of the map and its place.
+
+    Attributes:
+        panel, line, column: the headings. Each is placed in the order in which it first occurs.
+        value: the ratio; None is shown as a cross.
+    """
+
+    panel: str
+    line: str
+    column: str
+    value: float | None
 
 
-def draw(rows: Table, path: Path, title: str) -> None:
-    """Write a PNG with a panel for each setting of the allocator.
+def draw(cells: Sequence[Cell], path: Path, title: str, label: str) -> None:
+    """Write a PNG with one map for each panel.
 
     Args:
-        rows: dictionaries with allocator, case, kind, phase and median. A median of None is shown
-            as a cross.
+        cells: the values. A place without a cell is empty.
         path: the file.
         title: the heading.
+        label: what the ratios are.
     """
-    allocators, cases, columns = (
-        list(dict.fromkeys(key(row) for row in rows))
-        for key in (_allocator, _case, lambda row: (row["kind"], row["phase"]))
+    panels, lines, columns = (
+        list(dict.fromkeys(getattr(cell, name) for cell in cells))
+        for name in ("panel", "line", "column")
     )
     figure, axes = plt.subplots(
         1,
-        len(allocators),
-        figsize=(4.2 + 4.6 * len(allocators), 1.9 + 0.36 * len(cases)),
+        len(panels),
+        figsize=(4.2 + 0.76 * len(columns) * len(panels), 1.9 + 0.36 * len(lines)),
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
-    for axis, allocator in zip(axes[0], allocators, strict=True):
-        image = _panel(axis, [row for row in rows if _allocator(row) == allocator], cases, columns)
-        axis.set_title(f"allocator: {allocator}", fontsize=11)
-    axes[0, 0].set_yticks(range(len(cases)), cases)
+    for axis, panel in zip(axes[0], panels, strict=True):
+        image = _panel(axis, [cell for cell in cells if cell.panel == panel], lines, columns)
+        axis.set_title(panel, fontsize=11)
+    axes[0, 0].set_yticks(range(len(lines)), lines)
     ticks = [1 / LIMIT, 1 / 2, 1 / 1.25, 1, 1.25, 2, LIMIT]
     bar = figure.colorbar(image, ax=axes, ticks=ticks, extend="both", pad=0.01, aspect=40)
     bar.minorticks_off()
     bar.set_ticklabels([f"{tick:g}" for tick in ticks])
-    bar.set_label("time / torch.nn (log scale)")
+    bar.set_label(f"{label} (log scale)")
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def _allocator(row: dict[str, Any]) -> str:
-    return str(row["allocator"])
-
-
-def _case(row: dict[str, Any]) -> str:
-    return str(row["case"])
-
-
-def _panel(axis: Any, rows: Table, cases: list[str], columns: list[tuple[str, str]]) -> Any:
-    values = np.full((len(cases), len(columns)), np.nan)
-    for row in rows:
-        place = cases.index(row["case"]), columns.index((row["kind"], row["phase"]))
-        if row["median"] is None:
+def _panel(axis: Any, cells: Sequence[Cell], lines: list[str], columns: list[str]) -> Any:
+    values = np.full((len(lines), len(columns)), np.nan)
+    for cell in cells:
+        place = lines.index(cell.line), columns.index(cell.column)
+        if cell.value is None:
             axis.text(place[1], place[0], "×", ha="center", va="center", fontsize=12)
         else:
-            values[place] = row["median"]
+            values[place] = cell.value
     image = axis.imshow(
         np.ma.masked_invalid(values), COLORS, norm=LogNorm(1 / LIMIT, LIMIT), aspect="auto"
     )
@@ -80,10 +86,10 @@ def _panel(axis: Any, rows: Table, cases: list[str], columns: list[tuple[str, st
             color = "white" if dark else "black"
             text = f"{value:.2f}"
             axis.text(column, line, text, ha="center", va="center", color=color, fontsize=9)
-    axis.set_xticks(range(len(columns)), [f"{kind}\n{phase}" for kind, phase in columns])
+    axis.set_xticks(range(len(columns)), [column.replace(" ", "\n", 1) for column in columns])
     axis.tick_params(length=0, labelsize=9)
     axis.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
-    axis.set_yticks(np.arange(len(cases) + 1) - 0.5, minor=True)
+    axis.set_yticks(np.arange(len(lines) + 1) - 0.5, minor=True)
     axis.grid(which="minor", color="white", linewidth=1.5)
     axis.tick_params(which="minor", length=0)
     for side in axis.spines.values():

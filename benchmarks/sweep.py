@@ -30,16 +30,16 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.heat_map import draw
+from benchmarks.heat_map import Cell, draw
 from benchmarks.implementations import BUILTIN, PHASES
 from benchmarks.sweep_cases import CASES, LAYERS, SCRATCH
-from benchmarks.workers import Worker, WorkerError
+from benchmarks.workers import KEEP_MEMORY, Worker, WorkerError
 from command_line.errors import ConfigError
 from command_line.program import clean_exit, parse_arguments
 
 ENVIRONMENTS: dict[str, dict[str, str | None]] = {
-    allocator: {"MALLOC_MMAP_THRESHOLD_": value, "MALLOC_TRIM_THRESHOLD_": value}
-    for allocator, value in (("kept", "2000000000"), ("default", None))
+    "kept": {**KEEP_MEMORY},
+    "default": dict.fromkeys(KEEP_MEMORY),
 }
 """Environment variables of a process by setting of the allocator."""
 
@@ -160,6 +160,15 @@ def _counts(rows: Sequence[Row]) -> str:
     return ", ".join([*parts, *([f"{failed} failed"] if failed else [])])
 
 
+def draw_rows(rows: Sequence[Row], path: Path, title: str) -> None:
+    """Draw a heat map with a panel for each setting of the allocator."""
+    cells = [
+        Cell(f"allocator: {row.allocator}", row.case, f"{row.kind} {row.phase}", row.median)
+        for row in rows
+    ]
+    draw(cells, path, title, label="time / torch.nn")
+
+
 def about(arguments: Arguments) -> dict[str, Any]:
     """What the results depend on."""
     return {
@@ -214,7 +223,7 @@ def main(arguments: Arguments) -> None:
         written = {"about": described, "rows": [dataclasses.asdict(row) for row in rows]}
         arguments.json.write_text(json.dumps(written, indent=1) + "\n")
     if arguments.png:
-        draw([dataclasses.asdict(row) for row in rows], arguments.png, title)
+        draw_rows(rows, arguments.png, title)
     if failed := [row for row in rows if row.problem]:
         raise ConfigError(f"{len(failed)} cases failed; the first is {failed[0]}")
 

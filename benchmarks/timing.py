@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Ratio:
 
 
 def interleave(
-    calls: dict[str, Callable[[], object]], reference: str, rounds: int, device: torch.device
+    calls: Mapping[str, Callable[[], object]], reference: str, rounds: int, device: torch.device
 ) -> dict[str, Ratio]:
     """Time every call once a round, after one round of warm-up.
 
@@ -43,11 +43,11 @@ def interleave(
             elapsed = _time(calls[name], device)
             if number:
                 seconds[name].append(elapsed)
-    return {name: _ratio(times, seconds[reference]) for name, times in seconds.items()}
+    return {name: ratio_of(times, seconds[reference]) for name, times in seconds.items()}
 
 
 def rounds_within(
-    seconds: float, at_least: int, calls: dict[str, Callable[[], object]], device: torch.device
+    seconds: float, at_least: int, calls: Mapping[str, Callable[[], object]], device: torch.device
 ) -> int:
     """The number of rounds that take this time, estimated from one round."""
     round_takes = sum(_time(call, device) for call in calls.values())
@@ -68,7 +68,8 @@ def _time(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _ratio(times: list[float], reference: list[float]) -> Ratio:
+def ratio_of(times: list[float], reference: list[float]) -> Ratio:
+    """The ratio of two lists of seconds, round by round."""
     ratios = [mine / other for mine, other in zip(times, reference, strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return Ratio(statistics.median(ratios), low, high, 1000 * statistics.median(times))

@@ -18,6 +18,9 @@ from typing import Any, Self
 
 from command_line.errors import ROOT, type_and_message
 
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000"}
+"""Environment variables with which glibc's allocator keeps freed memory for the process."""
+
 
 class WorkerError(Exception):
     """A function raised an exception in its process, or the process has ended."""

@@ -32,6 +32,7 @@ from scratch_cells.backends.eligibility import (
     operand_problem,
     operands_of,
 )
+from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
 from scratch_cells.recording import is_recorded, warn_if_traced
@@ -111,14 +112,14 @@ def select_backend(
         if problem is None:
             run = partial(apply_operator, cell, input, state, backend)
             return Selection("operator", "torch records the operations", run)
-    name, reason, operands = _decide(cell, input, state, batch_sizes, backend)
+    name, reason, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
     if name == "plain":
         what = f"{type(cell).__name__} by the reference loop"
         warn_if_traced(what)
         check_length_is_kept(what, input)
         return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))
     kind = str(kind_of(cell))
-    run = partial(apply_bptt, kind, KERNELS[name, kind], operands, batch_sizes)
+    run = partial(apply_bptt, kind, KERNELS[name, kind], operands, batch_sizes, autocast)
     return Selection(name, reason, run)
 
 
@@ -142,32 +143,33 @@ def check_cell_devices(cell: Cell, input: Tensor, state: State) -> None:
 
 def _decide(
     cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, backend: str
-) -> tuple[str, str, Operands]:
-    """The name of the backend, the reason, and the operands for its kernel."""
+) -> tuple[str, str, Operands, torch.dtype | None]:
+    """The name of the backend, the reason, the operands for its kernel, and autocast's dtype."""
     if backend == "plain":
-        return "plain", REQUESTED, []
+        return "plain", REQUESTED, [], None
     kind = kind_of(cell)
     problem = context_problem() or cell_problem(cell, kind) or batch_sizes_problem(batch_sizes)
     if kind is None or problem is not None:
-        return "plain", str(problem), []
+        return "plain", str(problem), [], None
     operands = operands_of(cell, input, state)
+    autocast = None
     if autocast_is_on(input):
-        if backend != "triton":
-            return "plain", "autocast is on", []
-        operands = _cast(operands, torch.get_autocast_dtype(input.device.type))
-    problem = operand_problem(kind, operands, batch_sizes)
+        autocast = torch.get_autocast_dtype(input.device.type)
+        if backend == "triton":
+            operands, autocast = _cast(operands, autocast), None
+    problem = operand_problem(kind, operands, batch_sizes, autocast)
     if problem is not None:
-        return "plain", problem, []
+        return "plain", problem, [], None
     problems: list[str] = []
     for candidate in CANDIDATES[backend]:
         problem = _backend_problem(
-            candidate, kind, operands, batch_sizes, fastest=backend == "auto"
+            candidate, kind, operands, batch_sizes, autocast, fastest=backend == "auto"
         )
         if problem is None:
             default = FASTEST if backend == "auto" else REQUESTED
-            return candidate, "; ".join(problems) or default, operands
+            return candidate, "; ".join(problems) or default, operands, autocast
         problems.append(problem)
-    return "plain", problems[-1], []
+    return "plain", problems[-1], [], None
 
 
 def _cast(operands: Operands, dtype: torch.dtype) -> Operands:
@@ -181,6 +183,7 @@ def _backend_problem(
     kind: str,
     operands: Operands,
     batch_sizes: tuple[int, ...] | None,
+    autocast: torch.dtype | None,
     fastest: bool,
 ) -> str | None:
     """Why a backend cannot run these operands or, if ``fastest``, is not the fastest for them."""
@@ -196,9 +199,17 @@ def _backend_problem(
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
     if name == "c":
         rows = input.size(1) if batch_sizes is None else len(input) // len(batch_sizes)
-        if fastest and c_is_slower(w_ih.numel() + w_hh.numel(), rows):
+        dtype = autocast or input.dtype
+        # With 16 bits the alternative is the reference loop.
+        if fastest and dtype not in HALF and c_is_slower(w_ih.numel() + w_hh.numel(), rows):
             return "the weights are too large for the C backend to be faster with this batch"
-        return c_problem(input)
+        if dtype in HALF and LAYOUTS[kind].has_projection:
+            return f"the C backend supports a projection in float32 and float64, not in {dtype}"
+        if autocast is not None and autocast not in HALF:
+            return f"autocast is on with {autocast}"
+        return c_problem(input, dtype)
+    if autocast is not None:
+        return "autocast is on, which only the C backend supports on a CPU"
     if input.dtype not in torch_backend.DTYPES:
-        return f"the fast backends support float32 and float64, and the input is {input.dtype}"
+        return f"the bptt backend supports float32 and float64, and the input is {input.dtype}"
     return None

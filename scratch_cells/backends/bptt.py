@@ -12,6 +12,7 @@ Blocks are short, so that a block fits in the cache.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from scratch_cells.backends.eligibility import (
 )
 from scratch_cells.backends.packed_buffers import PackedBuffers
 from scratch_cells.backends.packed_rows import packed_rows
+from scratch_cells.backends.precision import HALF, Precision
 from scratch_cells.backends.reference_gradient import gradient_by_reference_loop
 from scratch_cells.backends.sequence_buffers import SequenceBuffers
 from scratch_cells.cell import whole
@@ -38,6 +40,7 @@ def apply_bptt(
     kernel_class: type[CellKernel],
     operands: Operands,
     batch_sizes: tuple[int, ...] | None,
+    autocast: torch.dtype | None,
     reverse: bool,
 ) -> tuple[Tensor, State]:
     """Run a cell over a sequence as one node of the autograd graph.
@@ -47,6 +50,7 @@ def apply_bptt(
         kernel_class: a kernel that supports the operands.
         operands: x, W_ih, W_hh, b_ih, b_hh, the parts of the state and, with a projection, W_hr.
         batch_sizes, reverse: see ``unroll``.
+        autocast: the dtype of autocast, if the kernel is to apply it.
 
     Returns:
         What ``unroll`` returns.
@@ -54,10 +58,15 @@ def apply_bptt(
     if torch.is_grad_enabled() and any(
         operand.requires_grad for operand in operands if operand is not None
     ):
-        outputs, *final = BPTTFunction.apply(kind, kernel_class, batch_sizes, reverse, *operands)
+        outputs, *final = BPTTFunction.apply(
+            kind, kernel_class, batch_sizes, autocast, reverse, *operands
+        )
     else:
-        _, buffers = forward_by_kernel(kernel_class, operands, False, reverse, batch_sizes)
-        outputs, final = buffers.outputs(), buffers.final_state()
+        precision = _precision(kernel_class, operands, autocast)
+        _, buffers = forward_by_kernel(
+            kernel_class, operands, False, reverse, batch_sizes, precision
+        )
+        outputs, *final = _returned(buffers, kernel_class, operands, precision)
     return outputs, whole(final)
 
 
@@ -67,13 +76,16 @@ def forward_by_kernel(
     needs_backward: bool,
     reverse: bool,
     batch_sizes: tuple[int, ...] | None = None,
+    precision: Precision | None = None,
 ) -> tuple[CellKernel, SequenceBuffers]:
     """The kernel, and the buffers after the forward pass."""
+    if precision is not None:
+        operands = precision.operands(operands)
     input, w_ih, w_hh, b_ih, b_hh, *rest = operands
     # Of the operands, mypy cannot see that only the biases may be None.
     state, w_hr = state_and_projection(kernel_class, rest)  # type: ignore[arg-type]
     time = len(input if batch_sizes is None else batch_sizes)  # type: ignore[arg-type]
-    kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, time, w_hr)  # type: ignore[arg-type]
+    kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, time, precision, w_hr)  # type: ignore[arg-type]
     given = kernel_class, input, state, needs_backward, reverse
     buffers = (
         SequenceBuffers.allocate(*given)  # type: ignore[arg-type]
@@ -91,6 +103,34 @@ def state_and_projection(
 ) -> tuple[Sequence[Tensor], Tensor | None]:
     """The operands after the biases: the parts of the state, and W_hr with a projection."""
     return (rest[:-1], rest[-1]) if kernel_class.layout.has_projection else (rest, None)
+
+
+def _precision(
+    kernel_class: type[CellKernel], operands: Operands, autocast: torch.dtype | None
+) -> Precision | None:
+    """The dtypes of a call, or None if all tensors are of one dtype."""
+    dtype = autocast or operands[0].dtype  # type: ignore[union-attr]  # x is given
+    return kernel_class.precision_for(dtype) if dtype in HALF else None
+
+
+def _without_autocast(precision: Precision | None) -> Any:
+    """Autocast off for the operations around a kernel: ``torch.cat`` is not for all its dtypes."""
+    if precision is None or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)
+
+
+def _returned(
+    buffers: SequenceBuffers,
+    kernel_class: type[CellKernel],
+    operands: Operands,
+    precision: Precision | None,
+) -> list[Tensor]:
+    """The outputs and the parts of the final state."""
+    if precision is None:
+        return [buffers.outputs(), *buffers.final_state()]
+    dtype = precision.returned(kernel_class.layout.gates_are_states, operands[5:])
+    return [buffers.outputs(dtype), *(part.to(dtype) for part in buffers.final_state())]
 
 
 class BPTTFunction(torch.autograd.Function):
@@ -112,18 +152,21 @@ class BPTTFunction(torch.autograd.Function):
         kind: str,
         kernel_class: type[CellKernel],
         batch_sizes: tuple[int, ...] | None,
+        autocast: torch.dtype | None,
         reverse: bool,
         *operands: Tensor | None,
     ) -> tuple[Tensor, ...]:
+        ctx.precision = precision = _precision(kernel_class, list(operands), autocast)
         kernel, buffers = forward_by_kernel(
-            kernel_class, list(operands), True, reverse, batch_sizes
+            kernel_class, list(operands), True, reverse, batch_sizes, precision
         )
-        outputs, final = buffers.outputs(), buffers.final_state()
+        returned = _returned(buffers, kernel_class, list(operands), precision)
         layout = kernel_class.layout
         ctx.kind, ctx.kernel_class = kind, kernel_class
         ctx.batch_sizes, ctx.reverse, ctx.steps = batch_sizes, reverse, buffers.steps
         ctx.biases = kernel.projection_bias, kernel.b_hn
-        ctx.has_biases = operands[3] is not None, operands[4] is not None
+        ctx.autocast = autocast
+        ctx.bias_dtypes = [None if bias is None else bias.dtype for bias in operands[3:5]]
         ctx.set_materialize_grads(False)
         saved: list[Tensor | None] = [
             operand.detach()
@@ -139,8 +182,8 @@ class BPTTFunction(torch.autograd.Function):
             if operand is not None and operand.requires_grad and not operand.is_leaf
         ]
         ctx.save_for_backward(*saved, *(operands[index] for index in ctx.computed))
-        ctx.returned_as = [_metadata(tensor) for tensor in (outputs, *final)]
-        return outputs, *final
+        ctx.returned_as = [_metadata(tensor) for tensor in returned]
+        return tuple(returned)
 
     @staticmethod
     def backward(ctx: Any, *d_returned: Tensor | None) -> Any:
@@ -150,14 +193,15 @@ class BPTTFunction(torch.autograd.Function):
             d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned
         )
         if _is_exact_backward(ctx, saved, d_returned):
-            gradients = backward_by_kernel(ctx, saved, d_returned)
+            with _without_autocast(ctx.precision):
+                gradients = backward_by_kernel(ctx, saved, d_returned)
         else:
             _check_unpacked(ctx, saved[:-4])
             gradients = gradient_by_reference_loop(ctx, saved[:-4], computed, d_returned)
         return *[None] * NUM_OPTIONS, *gradients
 
 
-NUM_OPTIONS = 4
+NUM_OPTIONS = 5
 """Arguments of ``BPTTFunction`` before the operands."""
 
 BIASES = (3, 4)
@@ -215,31 +259,34 @@ def backward_by_kernel(
     """The gradients of x, W_ih, W_hh, b_ih, b_hh, the parts of the state and W_hr."""
     input, w_ih, w_hh, *rest, h, c, gates, extra = saved
     state, w_hr = state_and_projection(ctx.kernel_class, rest)
+    precision = ctx.precision
+    if precision is not None:
+        input, w_ih, w_hh = map(precision.factor, (input, w_ih, w_hh))
+        d_returned = tuple(map(precision.sum, d_returned))
     d_outputs, *d_final = d_returned
     needs = ctx.needs_input_grad[NUM_OPTIONS:]
-    kernel: CellKernel = ctx.kernel_class(
-        w_ih, w_hh, None, None, len(ctx.batch_sizes or input), w_hr
-    )
+    time = len(ctx.batch_sizes or input)
+    kernel: CellKernel = ctx.kernel_class(w_ih, w_hh, None, None, time, precision, w_hr)
     buffers = _saved_buffers(ctx, input, h, c, gates, extra)
     if needs[0]:
         buffers.d_input = empty_for_caller(*input.shape, like=h)
     d_state = [
-        torch.zeros_like(part) if d_part is None else d_part.clone()
+        h.new_zeros(part.shape) if d_part is None else d_part.clone()
         for part, d_part in zip(state, d_final, strict=True)
     ]
     d_w_ih, d_w_hh = kernel.new_accumulator(w_ih), kernel.new_accumulator(w_hh)
     columns = kernel.layout.gradient_count * kernel.hidden_size
-    d_b = w_hh.new_zeros(columns)
-    d_steps = buffers.new_gradients(columns)
+    d_b = kernel.sums(columns)
+    d_steps = buffers.new_gradients(columns, like=w_hh)
     needs_weights = any(needs[1:5])
     for span, block in reversed(buffers.blocks()):
         d = d_steps[: span.stop - span.start]
         kernel.backward(block, None if d_outputs is None else d_outputs[span], d_state, d)
         if needs_weights:
             kernel.add_to_weights(block, d, d_w_ih, d_w_hh)
-            d_b += d.flatten(0, -2).sum(0)
-    has_b_ih, has_b_hh = ctx.has_biases
-    return [
+            d_b += d.flatten(0, -2).sum(0, dtype=d_b.dtype)
+    has_b_ih, has_b_hh = (dtype is not None for dtype in ctx.bias_dtypes)
+    gradients = [
         buffers.d_input,
         _row_major(d_w_ih),
         kernel.to_weight_order(_row_major(d_w_hh)),
@@ -248,6 +295,11 @@ def backward_by_kernel(
         *d_state,
         *([] if w_hr is None else [kernel.d_w_hr]),
     ]
+    if precision is None:
+        return gradients
+    x_as, w_ih_as, w_hh_as, *state_as = (each.dtype for each in saved[:-4])
+    dtypes = x_as, w_ih_as, w_hh_as, *ctx.bias_dtypes, *state_as
+    return [None if d is None else d.to(dtype) for d, dtype in zip(gradients, dtypes, strict=True)]
 
 
 def _saved_buffers(

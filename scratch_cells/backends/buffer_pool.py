@@ -85,13 +85,15 @@ BUFFER_POOL = BufferPool()
 """The pool of this process."""
 
 
-def empty_for_caller(*shape: int, like: Tensor) -> Tensor:
+def empty_for_caller(*shape: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """A contiguous, uninitialized tensor whose memory is its own, like every result of torch.
+
+    Its device and, by default, its dtype are those of ``like``.
 
     The system clears new memory page by page, which takes longer than to fill it. With huge pages
     that takes a third of the time.
     """
-    tensor = like.new_empty(shape)
+    tensor = like.new_empty(shape, dtype=dtype)
     if tensor.nbytes >= HUGE_PAGES_MIN_BYTES and tensor.device.type == "cpu":
         _advise_huge_pages(tensor.data_ptr(), tensor.nbytes)
     return tensor

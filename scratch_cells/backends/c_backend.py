@@ -8,15 +8,16 @@ gradient.
 """
 
 import ctypes
+import math
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from scratch_cells.backends.buffer_pool import BUFFER_POOL
-from scratch_cells.backends.c_compiler import TYPES, SequenceArgs, load_library
+from scratch_cells.backends.c_compiler import SequenceArgs, load_library
 from scratch_cells.backends.cell_kernel import (
     GRU_LAYOUT,
     LSTM_LAYOUT,
@@ -25,6 +26,7 @@ from scratch_cells.backends.cell_kernel import (
     Block,
     CellKernel,
 )
+from scratch_cells.backends.precision import HALF, Precision
 
 CORE_CACHE_ELEMENTS = 2**18
 """Elements of W_ih and W_hh together that stay in one core's private cache: 1 MiB in float32."""
@@ -39,13 +41,26 @@ MIN_PARALLEL_MULTIPLY_ADDS = 2**20
 """Multiply-adds below which one thread is used: starting a second takes longer than it saves."""
 
 
-def c_problem(input: Tensor) -> str | None:
-    """Why the C kernels cannot run for an input, or None if they can."""
+FACTOR_DTYPES = (torch.float32, torch.float64, *HALF)
+"""The dtypes of products."""
+
+FIRST_INFINITE = {torch.bfloat16: float.fromhex("0x1.FFp127"), torch.float16: 65520.0}
+"""The lowest number that a dtype of 16 bits rounds to infinity."""
+
+
+def c_problem(input: Tensor, dtype: torch.dtype) -> str | None:
+    """Why the C kernels cannot run for an input, or None if they can.
+
+    Args:
+        input: x.
+        dtype: the dtype of the products: that of x, or of autocast.
+    """
     if input.device.type != "cpu":
         return f"the C backend needs tensors on the CPU, and the input is on {input.device}"
-    if input.dtype not in TYPES:
-        return f"the C backend supports float32 and float64, and the input is {input.dtype}"
-    _, reason = load_library(input.dtype)
+    if dtype not in FACTOR_DTYPES:
+        supported = ", ".join(str(each).removeprefix("torch.") for each in FACTOR_DTYPES)
+        return f"the C backend supports {supported}, and the input is {dtype}"
+    _, reason = load_library(torch.float32 if dtype in HALF else dtype)
     return reason or None
 
 
@@ -68,16 +83,29 @@ class CKernel(CellKernel):
         b_ih: Tensor | None,
         b_hh: Tensor | None,
         time: int,
+        precision: Precision | None = None,
         w_hr: Tensor | None = None,
     ) -> None:
-        super().__init__(w_ih, w_hh, b_ih, b_hh, time, w_hr)
+        super().__init__(w_ih, w_hh, b_ih, b_hh, time, precision, w_hr)
         library, reason = load_library(w_hh.dtype)
         assert library is not None, reason
+        self._factors: Tensor | None = None
         self.library = library
+
+    @classmethod
+    def precision_for(cls, rounded: torch.dtype) -> Precision | None:
+        """Products of bfloat16 where the processor has them, else of float32."""
+        if rounded not in HALF:
+            return None
+        has_products = rounded is torch.bfloat16 and load_library(rounded)[0] is not None
+        return Precision(rounded, rounded if has_products else torch.float32)
 
     def forward(self, block: Block, **more: int) -> None:
         w_ih, w_hh = self.forward_panels
-        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        args: dict[str, Any] = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        if self.precision is not None:
+            args["first_infinite"] = FIRST_INFINITE[self.precision.rounded]
+            args["h_factors"] = self._h_factors(block).data_ptr()
         args |= {"b": self.projection_bias.data_ptr(), "b_hn": self.b_hn.data_ptr()}
         self._call(f"{self.prefix}_forward", block, **args, **more)
 
@@ -103,10 +131,11 @@ class CKernel(CellKernel):
         self._call(f"{self.prefix}_backward", block, **args, **more)
 
     def new_accumulator(self, w: Tensor) -> Tensor:
-        return w.new_zeros(w.shape)
+        return self.sums(*w.shape)
 
     def add_to_weights(self, block: Block, d: Tensor, d_w_ih: Tensor, d_w_hh: Tensor) -> None:
-        panels = d.new_empty(self._threads(block) * self._constant("panel_elements"))
+        threads = self._threads(block)
+        panels = d.new_empty(threads * self.library.panel_elements(len(d_w_hh), threads))
         args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
         args |= {"d": d.data_ptr(), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)
@@ -117,7 +146,7 @@ class CKernel(CellKernel):
         lanes, vectors = self._constant("lanes"), self._constant("vectors")
         units = lanes if self.layout.gate_count > 1 else vectors * lanes
         gates = (w.unflatten(0, (self.layout.gate_count, -1)) for w in (self.w_ih, self.w_hh))
-        w_ih, w_hh = (pack_panels(w, units) for w in gates)
+        w_ih, w_hh = (pack_panels(in_groups(w), units) for w in gates)
         return w_ih, w_hh
 
     @cached_property
@@ -125,10 +154,10 @@ class CKernel(CellKernel):
         """W_ihᵀ and W_hhᵀ packed for the backward pass: a panel has the columns of one tile."""
         units = self._constant("vectors") * self._constant("lanes")
         weights = self.w_ih, self.w_hh_for_backward()
-        w_ih, w_hh = (pack_panels(w.t().unsqueeze(0), units) for w in weights)
+        w_ih, w_hh = (pack_panels(in_groups(w.t()).unsqueeze(0), units) for w in weights)
         return w_ih, w_hh
 
-    def _call(self, function: str, block: Block, **addresses: int) -> None:
+    def _call(self, function: str, block: Block, **addresses: Any) -> None:
         """Call a function of the library on a block.
 
         All buffers of the block are contiguous: ``BPTTFunction``
@@ -158,9 +187,16 @@ class CKernel(CellKernel):
             extra=block.extra.data_ptr(),
             c_before=block.c_before.data_ptr(),
             c_after=block.c_after.data_ptr(),
-            **addresses,
+            **({"first_infinite": math.inf} | addresses),
         )
         getattr(self.library, function)(ctypes.byref(args))
+
+    def _h_factors(self, block: Block) -> Tensor:
+        """Memory for h of two steps, as factors. The kernel keeps it as long as itself."""
+        batch = _sequences(block)
+        if self._factors is None:
+            self._factors = self.w_hh.new_empty(2, batch, self.w_hh.size(1))
+        return self._factors
 
     def _threads(self, block: Block) -> int:
         rows = block.input.numel() // max(1, block.input.size(-1))
@@ -206,7 +242,7 @@ class CProjectedLSTMKernel(CKernel):
     prefix = "lstm_projected"
 
     def forward(self, block: Block, **more: int) -> None:
-        u = block.h_after.new_empty(_sequences(block), self.hidden_size)
+        u = self.w_hh.new_empty(_sequences(block), self.hidden_size)
         super().forward(block, w_hr=self.panels_of_projection[0].data_ptr(), u=u.data_ptr())
 
     def backward(
@@ -218,14 +254,9 @@ class CProjectedLSTMKernel(CKernel):
         **more: int,
     ) -> None:
         rows = d.flatten(0, -2).size(0)
-        du, u, d_h = (
-            BUFFER_POOL.empty(count, size, like=d)
-            for count, size in (
-                (_sequences(block), self.hidden_size),
-                (rows, self.hidden_size),
-                (rows, self.w_hh.size(1)),
-            )
-        )
+        du = block.h_after.new_empty(_sequences(block), self.hidden_size)
+        u = BUFFER_POOL.empty(rows, self.hidden_size, like=d)
+        d_h = BUFFER_POOL.empty(rows, self.w_hh.size(1), like=d)
         addresses = {"du": du.data_ptr(), "u": u.data_ptr(), "d_h": d_h.data_ptr()}
         w_hr = self.panels_of_projection[1].data_ptr()
         super().backward(block, d_outputs, d_state, d, w_hr=w_hr, **addresses)
@@ -233,7 +264,7 @@ class CProjectedLSTMKernel(CKernel):
 
     def _add_to_projection(self, u: Tensor, d_h: Tensor, threads: int) -> None:
         """dW_hr += d_hᵀ u, as the gradient of the weight of a layer of one gate and P units."""
-        panels = u.new_empty(threads * self._constant("panel_elements"))
+        panels = u.new_empty(threads * self.library.panel_elements(len(self.d_w_hr), threads))
         args = SequenceArgs(
             T=1,
             B=len(u),
@@ -256,7 +287,8 @@ class CProjectedLSTMKernel(CKernel):
         """W_hr packed for the forward pass, and W_hrᵀ for the backward pass."""
         assert self.w_hr is not None
         units = self._constant("vectors") * self._constant("lanes")
-        forward, backward = (pack_panels(w.unsqueeze(0), units) for w in (self.w_hr, self.w_hr.t()))
+        weights = self.w_hr, self.w_hr.t()
+        forward, backward = (pack_panels(in_groups(w).unsqueeze(0), units) for w in weights)
         return forward, backward
 
 
@@ -271,6 +303,19 @@ def pack_panels(w: Tensor, units: int) -> Tensor:
     padded = F.pad(w, (0, 0, 0, missing)) if missing else w
     panels: Tensor = padded.unflatten(1, (-1, units)).permute(1, 3, 0, 2).contiguous()
     return panels
+
+
+def in_groups(w: Tensor) -> Tensor:
+    """A weight (..., K) as groups of the factors that one instruction multiplies.
+
+    A group of two of bfloat16 is one number of 32 bits: (..., ceil(K / 2)).
+    """
+    if w.dtype is not torch.bfloat16:
+        return w
+    size = w.size(-1)
+    even = w.new_zeros(*w.shape[:-1], size + size % 2)
+    even[..., :size] = w
+    return even.view(torch.int32)
 
 
 def _contiguous_rows(x: Tensor) -> Tensor:

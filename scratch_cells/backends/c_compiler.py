@@ -23,11 +23,19 @@ import torch
 SOURCE = Path(__file__).parent / "c_kernels" / "kernels.c"
 """The file that GCC compiles. It includes the other files of its folder."""
 
-TYPES = {torch.float32: "float", torch.float64: "double"}
+TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
+"""The dtypes of a product's factors for which there is a library -> the type's name in C."""
+
+MACROS = {torch.float32: [], torch.float64: ["-DDOUBLE"], torch.bfloat16: ["-DBFLOAT16"]}
+
 MAX_GCC_SECONDS = 60
 """Seconds after which GCC is ended. It takes one or two."""
 
 OPTIONS = ("-std=gnu11", "-O2", "-march=native", "-fopenmp", "-fPIC", "-shared")
+
+
+PROCESSORS = {"x86_64": ("__AVX2__", "__FMA__"), "aarch64": ("__ARM_NEON",)}
+"""Name of the machine -> GCC's macros for the instructions that the kernels need."""
 
 
 class SequenceArgs(ctypes.Structure):
@@ -41,6 +49,8 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "b", "b_hn", "input")),
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
         *((name, ctypes.c_void_p) for name in ("gates", "h_before", "h_after", "extra")),
+        ("h_factors", ctypes.c_void_p),
+        ("first_infinite", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("c_before", "c_after")),
         *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
@@ -62,10 +72,11 @@ FUNCTIONS = (
     *(f"{kind}_forward" for kind in KINDS),
     *(f"{kind}_backward" for kind in KINDS),
     "add_to_weights",
+    "panel_elements",
 )
 """The functions of the library."""
 
-CONSTANTS = ("lanes", "vectors", "panel_elements")
+CONSTANTS = ("lanes", "vectors", "group")
 """The 64-bit integers of the library."""
 
 
@@ -76,12 +87,12 @@ def load_library(dtype: torch.dtype) -> tuple[ctypes.CDLL | None, str]:
     Warns if the library should be available and is not, for example because GCC fails.
     """
     gcc = shutil.which("gcc")
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return None, "the C backend needs Linux on an x86-64 processor"
+    if sys.platform != "linux" or platform.machine() not in PROCESSORS:
+        return None, "the C backend needs Linux on an x86-64 or 64-bit ARM processor"
     if gcc is None:
         return None, "the C backend needs GCC, and there is no gcc on the PATH"
     try:
-        return _load([gcc, *OPTIONS, *(["-DDOUBLE"] if dtype == torch.float64 else [])], dtype)
+        return _load([gcc, *OPTIONS, *MACROS[dtype]], dtype)
     except Exception as error:  # whatever fails, a slower backend computes the same
         stderr = (getattr(error, "stderr", None) or "").strip()
         cause = (stderr or str(error) or type(error).__name__).splitlines()[0]
@@ -94,8 +105,10 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
     # Two OpenMP runtimes in one process would compete for the cores, so torch must use GCC's.
     ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
     macros = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
-    if "__AVX2__" not in macros or "__FMA__" not in macros:
-        return None, "the C backend needs a processor with AVX2 and FMA"
+    if problem := compiler_problem(macros):
+        return None, problem
+    if dtype == torch.bfloat16 and "__AVX512BF16__" not in macros:
+        return None, "products of bfloat16 need a processor with AVX512_BF16"
     # The predefined macros include the compiler's version and the processor's features.
     sources = [path.read_text("utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]"))]
     hashed = "\n".join([*command[1:], macros, *sources])
@@ -106,7 +119,23 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
     library = ctypes.CDLL(str(path))
     check_symbols(library)
     check_sequence_args(library)
+    library.panel_elements.argtypes = (ctypes.c_int64, ctypes.c_int64)
+    library.panel_elements.restype = ctypes.c_int64
     return library, ""
+
+
+def compiler_problem(macros: str) -> str:
+    """Why the kernels cannot be used as a compiler compiles them, else empty.
+
+    Args:
+        macros: definitions of the compiler's predefined macros, for the processor of this machine.
+    """
+    if "__clang__" in macros:  # gcc is the name of clang on some systems
+        return "the C backend needs GCC, and gcc is clang, whose OpenMP runtime is not torch's"
+    needed = PROCESSORS[platform.machine()]
+    if not all(f"#define {macro} " in macros for macro in needed):
+        return f"the C backend needs a processor with {' and '.join(m.strip('_') for m in needed)}"
+    return ""
 
 
 def check_symbols(library: ctypes.CDLL) -> None:

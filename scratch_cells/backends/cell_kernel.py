@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scratch_cells.backends.matmul import Matmul, make_matmul
 from scratch_cells.backends.packed_rows import PackedRows
+from scratch_cells.backends.precision import Precision
 
 SMALL_WEIGHT = 2**17
 """Elements. Up to this size the gradient of a weight is accumulated transposed.
@@ -139,6 +140,7 @@ class CellKernel(ABC):
         w_hh: (G*H, H), or (G*H, P).
         b_ih, b_hh: (G*H,), or None without a bias. Only the forward pass needs them.
         time: number of time steps of the whole sequence.
+        precision: the dtypes of the call, if not all tensors are of one dtype.
         w_hr: (P, H) with a projection, else None.
     """
 
@@ -154,8 +156,10 @@ class CellKernel(ABC):
         b_ih: Tensor | None,
         b_hh: Tensor | None,
         time: int,
+        precision: Precision | None = None,
         w_hr: Tensor | None = None,
     ) -> None:
+        self.precision = precision
         self.w_ih = w_ih
         self.w_hh = w_hh
         self.w_hr = w_hr
@@ -168,12 +172,22 @@ class CellKernel(ABC):
         """Number of units, H."""
         return self.w_hh.size(0) // self.layout.gate_count
 
+    @classmethod
+    def precision_for(cls, rounded: torch.dtype) -> Precision | None:
+        """The dtypes of a call with x and weights of a dtype; None if everything is of it."""
+        return None
+
+    def sums(self, *shape: int) -> Tensor:
+        """Zeros of the dtype of sums: biases, states and gradients of the weights."""
+        dtype = self.w_hh.dtype if self.precision is None else self.precision.sums
+        return self.w_hh.new_zeros(shape, dtype=dtype)
+
     @cached_property
     def projection_bias(self) -> Tensor:
         """What is added to W_ih x once, for the whole sequence, (G*H,), in memory of its own."""
         biases = [bias for bias in (self.b_ih, self.b_hh) if bias is not None]
         if not biases:
-            return self.w_hh.new_zeros(self.w_hh.size(0))
+            return self.sums(self.w_hh.size(0))
         bias = biases[0].clone() if len(biases) == 1 else biases[0] + biases[1]
         if self.layout.resets_candidate and self.b_hh is not None:
             candidate = slice(2 * self.w_hh.size(1), None)
@@ -186,7 +200,7 @@ class CellKernel(ABC):
         if not self.layout.resets_candidate:
             return self.projection_bias  # not read
         size = self.w_hh.size(1)
-        return self.w_hh.new_zeros(size) if self.b_hh is None else self.b_hh[2 * size :].clone()
+        return self.sums(size) if self.b_hh is None else self.b_hh[2 * size :].clone()
 
     @abstractmethod
     def forward(self, block: Block) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scratch_cells.backends import c_backend, torch_backend
-from scratch_cells.backends.bptt import backward_by_kernel, forward_by_kernel
+from scratch_cells.backends.bptt import NUM_OPTIONS, backward_by_kernel, forward_by_kernel
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.eligibility import (
@@ -279,8 +279,9 @@ def sequence_gradient(
         batch_sizes=None,
         reverse=reverse,
         steps=steps_of_a_block(kernel_class, len(input), *state[0].shape),
-        has_biases=(b_ih is not None, b_hh is not None),
-        needs_input_grad=[True] * (3 + len(operands)),
+        precision=None,
+        bias_dtypes=[None if bias is None else bias.dtype for bias in (b_ih, b_hh)],
+        needs_input_grad=[True] * (NUM_OPTIONS + len(operands)),
     )
     everything = (input, w_ih, w_hh, *state, h, c, gates, extra)
     gradients = backward_by_kernel(ctx, everything, tuple(d_returned))
@@ -312,7 +313,7 @@ def _kernel_class(kernel: str, operands: Operands) -> type[CellKernel]:
     assert input is not None
     assert w_ih is not None
     assert w_hh is not None
-    if backend == "bptt" or c_problem(input) is not None:
+    if backend == "bptt" or c_problem(input, input.dtype) is not None:
         return torch_backend.KERNELS[kind]
     if backend == "auto" and c_is_slower(w_ih.numel() + w_hh.numel(), input.size(1)):
         return torch_backend.KERNELS[kind]

@@ -295,10 +295,20 @@ def autocast_is_on(tensor: Any) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
+AUTOCAST_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""The dtypes that autocast casts."""
+
+
 def operand_problem(
-    kind: str, operands: Operands, batch_sizes: tuple[int, ...] | None = None
+    kind: str,
+    operands: Operands,
+    batch_sizes: tuple[int, ...] | None = None,
+    autocast: torch.dtype | None = None,
 ) -> str | None:
-    """An operand that is not a plain tensor, or not of the common device, dtype and size."""
+    """An operand that is not a plain tensor, or not of the common device, dtype and size.
+
+    With ``autocast``, its dtype, the operands may be of any dtypes that it casts.
+    """
     input, w_ih, w_hh, *_ = operands
     assert input is not None
     if w_ih is None or w_hh is None or operands[-1] is None:
@@ -308,15 +318,24 @@ def operand_problem(
         dtype = input.dtype
         if len(operands) == len(shapes) and len(input):
             for tensor, shape in zip(operands, shapes, strict=True):
-                if tensor is not None and not is_plain_cpu_tensor(tensor, shape, dtype):
+                if tensor is None:
+                    continue
+                if autocast is not None:
+                    dtype = tensor.dtype
+                if not is_plain_cpu_tensor(tensor, shape, dtype):
+                    break
+                if autocast is not None and dtype not in AUTOCAST_DTYPES:
                     break
             else:
                 return None
-    return _operand_problem_in_detail(kind, operands, batch_sizes)
+    return _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
 
 
 def _operand_problem_in_detail(
-    kind: str, operands: Operands, batch_sizes: tuple[int, ...] | None
+    kind: str,
+    operands: Operands,
+    batch_sizes: tuple[int, ...] | None,
+    autocast: torch.dtype | None,
 ) -> str | None:
     for name, tensor in zip(NAMES, operands, strict=False):
         if tensor is not None and not is_plain_tensor(tensor):
@@ -335,7 +354,9 @@ def _operand_problem_in_detail(
             continue
         if tensor.device != device:
             return f"{name} is on device {tensor.device}, the input on {device}"
-        if tensor.dtype is not dtype:
+        if autocast is not None and tensor.dtype not in AUTOCAST_DTYPES:
+            return f"autocast is on, and {name} is {tensor.dtype}, which it does not cast"
+        if autocast is None and tensor.dtype is not dtype:
             return f"{name} is {tensor.dtype}, the input {dtype}"
         if tensor.shape != shape:
             return f"{name} has shape {tuple(tensor.shape)}, not {shape}"

@@ -71,12 +71,14 @@ class PackedBuffers(SequenceBuffers):
             else:
                 buffer[: self.rows.batch] = part
 
-    def outputs(self) -> Tensor:
+    def outputs(self, dtype: torch.dtype | None = None) -> Tensor:
         """h after each step, (ΣT, size), in memory that nothing else uses and not as a view."""
-        outputs = empty_for_caller(self.rows.total, self.h.size(1), like=self.h)
+        outputs = empty_for_caller(self.rows.total, self.h.size(1), like=self.h, dtype=dtype)
         if self.reverse:
             earlier = torch.from_numpy(self.rows.earlier_rows)
-            return torch.index_select(self.h, 0, earlier, out=outputs)
+            if outputs.dtype is self.h.dtype:
+                return torch.index_select(self.h, 0, earlier, out=outputs)
+            return outputs.copy_(self.h.index_select(0, earlier))
         return outputs.copy_(self.h[self.rows.batch :])
 
     def final_state(self) -> list[Tensor]:
@@ -88,9 +90,9 @@ class PackedBuffers(SequenceBuffers):
             return buffer[: self.rows.batch].clone()
         return buffer.index_select(0, torch.from_numpy(self.rows.last_rows))
 
-    def new_gradients(self, columns: int) -> Tensor:
+    def new_gradients(self, columns: int, like: Tensor) -> Tensor:
         """An uninitialized buffer for the gradients of the steps of a block, (rows, columns)."""
-        return BUFFER_POOL.empty(self.rows.in_largest_span(self.steps), columns, like=self.h)
+        return BUFFER_POOL.empty(self.rows.in_largest_span(self.steps), columns, like=like)
 
     def blocks(self) -> list[tuple[slice, Block]]:
         """Each block with its rows in the sequence, in the order of the forward pass."""

@@ -73,7 +73,7 @@ def gradient_by_reference_loop(
     with (
         _disable_current_modes(),
         torch.enable_grad(),
-        torch.autocast(device, enabled=False),
+        torch.autocast(device, ctx.autocast, enabled=ctx.autocast is not None),
     ):
         values = [input, w_ih, w_hh, *_biases(ctx, w_hh), *state]
         originals = _originals(ctx, [v is not None for v in values], computed, needed)
@@ -111,14 +111,14 @@ def gradient_by_reference_loop(
 
 def _biases(ctx: Any, w_hh: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """b_ih and b_hh of the same sums as in the forward pass; the caller may have changed them."""
-    has_b_ih, has_b_hh = ctx.has_biases
+    b_ih_dtype, b_hh_dtype = ctx.bias_dtypes
     projection_bias, b_hn = ctx.biases
     b_hh = torch.zeros_like(projection_bias)
     if ctx.kernel_class.layout.resets_candidate:
         b_hh[2 * w_hh.size(1) :] = b_hn
-    if not has_b_ih:
-        return None, b_hh + projection_bias if has_b_hh else None
-    return projection_bias, b_hh if has_b_hh else None
+    if b_ih_dtype is None:
+        return None, None if b_hh_dtype is None else (b_hh + projection_bias).to(b_hh_dtype)
+    return projection_bias.to(b_ih_dtype), None if b_hh_dtype is None else b_hh.to(b_hh_dtype)
 
 
 def _originals(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
@@ -84,13 +85,14 @@ class SequenceBuffers:
         for buffer, part in zip((self.h, self.c), state, strict=False):
             buffer[-1 if self.reverse else 0] = part
 
-    def outputs(self) -> Tensor:
+    def outputs(self, dtype: torch.dtype | None = None) -> Tensor:
         """h after each step, (T, B, size), in memory that nothing else uses and not as a view.
 
-        A caller may change, resize or detach it in place, and the gradient needs h.
+        Its dtype is ``dtype``, by default that of the buffers. A caller may change, resize or
+        detach it in place, and the gradient needs h.
         """
         outputs = _after(self.h, self.reverse)
-        return empty_for_caller(*outputs.shape, like=outputs).copy_(outputs)
+        return empty_for_caller(*outputs.shape, like=outputs, dtype=dtype).copy_(outputs)
 
     def final_state(self) -> list[Tensor]:
         """The state after the last step of the forward pass, (B, size) each part."""
@@ -104,9 +106,9 @@ class SequenceBuffers:
         saved += [] if layout.gates_are_states else [self.gates]
         return saved + ([self.extra] if layout.saves_extra else [])
 
-    def new_gradients(self, columns: int) -> Tensor:
+    def new_gradients(self, columns: int, like: Tensor) -> Tensor:
         """An uninitialized buffer for the gradients of a block's steps, (steps, B, columns)."""
-        return BUFFER_POOL.empty(self.steps, self.h.size(1), columns, like=self.h)
+        return BUFFER_POOL.empty(self.steps, self.h.size(1), columns, like=like)
 
     def blocks(self) -> list[tuple[slice, Block]]:
         """Each block with its place in the sequence, in the order of the forward pass."""

@@ -30,6 +30,7 @@ from scratch_cells.backends.cell_kernel import (
     CellKernel,
     CellLayout,
 )
+from scratch_cells.backends.precision import Precision
 
 DTYPES = (torch.float32, torch.bfloat16)
 
@@ -89,9 +90,15 @@ class TritonKernel(CellKernel):
     relu: ClassVar[bool] = False
 
     def __init__(
-        self, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, time: int
+        self,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None,
+        b_hh: Tensor | None,
+        time: int,
+        precision: Precision | None = None,
     ) -> None:
-        super().__init__(w_ih, w_hh.contiguous(), b_ih, b_hh, time)
+        super().__init__(w_ih, w_hh.contiguous(), b_ih, b_hh, time, precision)
 
     def forward(self, block: Block) -> None:
         self.project(block)

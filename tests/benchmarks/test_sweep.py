@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from torch import nn
 
 from benchmarks import sweep_cases
-from benchmarks.heat_map import draw
 from benchmarks.implementations import PHASES
-from benchmarks.sweep import ENVIRONMENTS, Arguments, Row, main, summary
+from benchmarks.sweep import ENVIRONMENTS, Arguments, Row, draw_rows, main, summary
 from benchmarks.sweep_cases import CASES, LAYERS, SCRATCH
 from command_line.errors import ConfigError
 
@@ -122,12 +121,12 @@ def test_the_map_has_a_value_in_every_cell(tmp_path: Path, monkeypatch: pytest.M
         Axes, "text", lambda self, x, y, s, **options: texts.append(s) or text(self, x, y, s)
     )
     rows = [
-        {"allocator": allocator, "case": case, "kind": "GRU", "phase": phase, "median": median}
+        Row(allocator, case, "GRU", phase, median)
         for allocator in ("kept", "default")
         for case, median in (("a", 0.04), ("b", None), ("c", 5.0))
         for phase in PHASES
     ]
-    draw(rows, tmp_path / "map.png", "title")
+    draw_rows(rows, tmp_path / "map.png", "title")
     assert sorted(texts) == sorted(["0.04", "5.00", "×"] * 4)
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 

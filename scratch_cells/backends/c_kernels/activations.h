@@ -27,8 +27,8 @@ INLINE Exponential exp_of_twice(vector x)
 {
     /* exp(87) is finite in float, exp(89) is not */
     vector limit = broadcast(MAX_EXPONENT / (real)2);
-    x = select(x > limit, limit, x);
-    x = select(x < -limit, -limit, x);
+    x = blend(x > limit, limit, x);
+    x = blend(x < -limit, -limit, x);
 
     /* Magic constant: adding it rounds to the nearest integer. */
     vector rounder = broadcast(3LL << (MANTISSA_BITS - 1));

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "vectors.h"
+#include "factors.h"
 
 /* The arguments of every kernel. The buffers are those of Block and CellKernel.backward in
  * cell_kernel.py. They are contiguous unless a stride, in elements, is given. */
@@ -17,6 +17,8 @@ typedef struct {
     real *gates;                            /* (T, B, G*H) */
     real *h_before, *h_after;               /* (T, B, P) */
     real *extra;                            /* (T, B, H) */
+    stored *h_factors;                      /* (2, B, P), with BFLOAT16 */
+    double first_infinite;                  /* the lowest infinite h; float16 has less than float */
     real *c_before, *c_after;               /* (T, B, H); (B, H) if no backward pass follows */
     stored *d;                              /* (T, B, gradient_count*H) */
     const real *d_outputs;                  /* (T, B, P), or null */
@@ -24,10 +26,11 @@ typedef struct {
     real *d_input;                          /* (T, B, I), or null */
     real *dh, *dc;                          /* (B, P), (B, H) */
     real *d_w_ih, *d_w_hh;                  /* (G*H, I), (G*H, P) */
-    stored *panels;                         /* (threads, DEPTH * UNITS), for add_to_weights */
+    stored *panels;                         /* (threads, panel_elements), for add_to_weights */
 
     /* With a projection (see projection.h); without it, P is H. */
     const stored *w_hr;                     /* in panels */
-    real *u;                                /* (B, H); in the backward pass (T, B, H) */
-    real *du, *d_h;                         /* (B, H), (T, B, P) */
+    stored *u;                              /* (B, H); in the backward pass (T, B, H) */
+    real *du;                               /* (B, H) */
+    stored *d_h;                            /* (T, B, P) */
 } SequenceArgs;

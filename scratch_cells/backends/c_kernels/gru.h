@@ -26,7 +26,7 @@ INLINE void gru_forward_tile(const SequenceArgs *args, Tile tile, int rows)
         vector m = sums[row][2];
         vector n = tanh_of(n_of_x[row] + r * m);
         h = n + z * (h - n);
-        store(after_ptr(args, tile, row), tile.n, h);
+        store_h(args, tile, row, 0, h);
         if (args->needs_backward) {
             real *gates = element_ptr(args->gates, args, tile, row, 3);
             store(gates, tile.n, r);
@@ -53,10 +53,10 @@ INLINE void gru_backward_row(const SequenceArgs *args, Tile tile)
     vector dz = (h_before - n) * z * (1 - z) * dh;
     vector dm = dn * r;
     vector dr = dn * m * r * (1 - r);
-    store(d, tile.n, dm);
-    store(d + H, tile.n, dr);
-    store(d + 2 * H, tile.n, dz);
-    store(d + 3 * H, tile.n, dn);
+    store_factors(d, tile.n, dm);
+    store_factors(d + H, tile.n, dr);
+    store_factors(d + 2 * H, tile.n, dz);
+    store_factors(d + 3 * H, tile.n, dn);
     store(dh_ptr(args, tile, 0), tile.n, z * dh);
 }
 

@@ -10,10 +10,11 @@
  * computed or stored: see packed_rows.py and rows.h.
  *
  * The equations and letters are those of torch_backend.py. Also: T steps of the block, B batch
- * size, I input_size, H hidden_size, G number of gates. Compiled for float and, with -DDOUBLE, for
- * double.
+ * size, I input_size, H hidden_size, G number of gates. Compiled for float; with -DDOUBLE, for
+ * double; with -DBFLOAT16, for float with products of bfloat16.
  *
  *     vectors.h             vectors, loads and stores
+ *     factors.h             the factors of a product, and products of vectors
  *     activations.h         σ and tanh
  *     arguments.h           the arguments of a kernel
  *     rows.h                rows of a time step, and tiles
@@ -36,7 +37,7 @@
 #include "weight_gradients.h"
 
 /* For the panels, which c_backend.py packs and allocates. */
-const int64_t lanes = LANES, vectors = VECTORS, panel_elements = DEPTH * UNITS;
+const int64_t lanes = LANES, vectors = VECTORS, group = GROUP;
 
 /* The layout of SequenceArgs, which c_compiler.py compares with the structure in c_backend.py. */
 typedef struct {
@@ -49,8 +50,9 @@ const Field sequence_args_fields[] = {
     FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(P), FIELD(G), FIELD(gradient_count),
     FIELD(reverse), FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(w_ih), FIELD(w_hh),
     FIELD(b), FIELD(b_hn), FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride),
-    FIELD(gates), FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(c_before), FIELD(c_after),
-    FIELD(d), FIELD(d_outputs), FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride),
-    FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), FIELD(w_hr),
-    FIELD(u), FIELD(du), FIELD(d_h), {"", sizeof(SequenceArgs)},
+    FIELD(gates), FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(h_factors),
+    FIELD(first_infinite), FIELD(c_before), FIELD(c_after), FIELD(d), FIELD(d_outputs),
+    FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc),
+    FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), FIELD(w_hr), FIELD(u), FIELD(du), FIELD(d_h), {"",
+    sizeof(SequenceArgs)},
 };

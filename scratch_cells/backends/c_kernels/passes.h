@@ -28,9 +28,13 @@ INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, int64_t t
 INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, int64_t from, int64_t to,
                          int max_units)
 {
+    int64_t begun = from;
     for (int64_t step = 0; step < args->T; step++) {
         int64_t t = args->reverse ? args->T - 1 - step : step;
-        for_each_tile(kernel, args, t, from, min(to, rows_of_step(args, t)), max_units, args->H);
+        int64_t end = min(to, rows_of_step(args, t));
+        make_first_factors(args, t, begun, end);
+        begun = max(begun, end);
+        for_each_tile(kernel, args, t, from, end, max_units, args->H);
     }
 }
 

@@ -4,7 +4,22 @@
 
 #include "rows.h"
 
-/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``.
+/* sums += x W for a few rows of x and one group of ``n`` factors. */
+INLINE void multiply_group(const int rows, const int vectors, const stored *x, int64_t x_row_stride,
+                           const int n, const stored *panel, Sums sums)
+{
+    factors w[VECTORS];
+    UNROLLED (int v = 0; v < vectors; v++)
+        w[v] = load_groups(panel + v * LANES * GROUP);
+    UNROLLED (int r = 0; r < rows; r++) {
+        factors group = broadcast_group(x + r * x_row_stride, n);
+        UNROLLED (int v = 0; v < vectors; v++)
+            sums[r][v] = add_products(sums[r][v], w[v], group);
+    }
+}
+
+/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``; the
+ * factors of a group are neighbours in memory, whatever the stride.
  *
  * A panel holds some columns of W: for each element of the depth, the vectors of one row of sums.
  * Each loaded vector is reused for all rows. ``rows`` and ``vectors`` are compile-time constants,
@@ -14,13 +29,13 @@ INLINE void multiply_rows(const int rows, const int vectors, const stored *x, in
 {
     Sums a;
     memcpy(a, sums, sizeof(Sums));
-    for (int64_t k = 0; k < depth; k++, panel += vectors * LANES) {
-        vector w[VECTORS];
-        UNROLLED (int v = 0; v < vectors; v++)
-            w[v] = load(panel + v * LANES, LANES);
-        UNROLLED (int r = 0; r < rows; r++)
-            UNROLLED (int v = 0; v < vectors; v++)
-                a[r][v] += x[r * x_row_stride + k * element_stride] * w[v];
+    for (int64_t k = 0; k + GROUP <= depth; k += GROUP)
+        multiply_group(rows, vectors, x + k * element_stride, x_row_stride, GROUP,
+                       panel + k * vectors * LANES, a);
+    if (depth % GROUP) {
+        int64_t k = depth - depth % GROUP;
+        multiply_group(rows, vectors, x + k * element_stride, x_row_stride, depth % GROUP,
+                       panel + k * vectors * LANES, a);
     }
     memcpy(sums, a, sizeof(Sums));
 }
@@ -35,7 +50,7 @@ INLINE void multiply(int rows, const int vectors, const stored *x, int64_t x_row
         case 1: MULTIPLY_ROWS(1); break;
         case 2: MULTIPLY_ROWS(2); break;
         case 3: MULTIPLY_ROWS(3); break;
-#ifdef __AVX512F__
+#ifdef HAS_32_REGISTERS
         case 4: MULTIPLY_ROWS(4); break;
         case 5: MULTIPLY_ROWS(5); break;
         case 6: MULTIPLY_ROWS(6); break;
@@ -70,15 +85,15 @@ INLINE void load_biases(const SequenceArgs *args, Tile tile, int rows, int gates
 INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
     const stored *x = x_row(args, tile.t, tile.row);
-    const stored *panel = args->w_ih + tile.unit * args->G * args->I;
+    const stored *panel = args->w_ih + tile.unit * args->G * padded(args->I);
     multiply(rows, vectors, x, args->input_row_stride, 1, args->I, panel, sums);
 }
 
 /* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
 INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    const stored *h = h_row(args, tile.t, tile.row);
-    const stored *panel = args->w_hh + tile.unit * args->G * args->P;
+    const stored *h = h_factors(args, tile);
+    const stored *panel = args->w_hh + tile.unit * args->G * padded(args->P);
     multiply(rows, vectors, h, args->P, 1, args->P, panel, sums);
 }
 
@@ -88,7 +103,7 @@ INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t fi
 {
     int64_t d_row_stride = args->gradient_count * args->H, depth = args->G * args->H;
     const stored *d = args->d + (first_row(args, tile.t) + tile.row) * d_row_stride + first;
-    multiply(rows, VECTORS, d, d_row_stride, 1, depth, w + tile.unit * depth, sums);
+    multiply(rows, VECTORS, d, d_row_stride, 1, depth, w + tile.unit * padded(depth), sums);
 }
 
 /* dh += d W_hh */

@@ -7,20 +7,22 @@
 /* The cell's part of a tile: u. */
 static void projected_forward_tile(const SequenceArgs *args, Tile tile, int rows)
 {
-    lstm_forward_cell(args, tile, rows, row_ptr(args->u, args, tile, 0), args->H);
+    lstm_forward_cell(args, tile, rows, 1);
 }
 
 /* h = W_hr u, of the units of the tile among those of h. */
 static void project_tile(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums h = {0};
-    const stored *u = args->u + tile.row * args->H, *panel = args->w_hr + tile.unit * args->H;
-    multiply(rows, VECTORS, u, args->H, 1, args->H, panel, h);
-    store_sums(after_ptr(args, tile, 0), args->P, rows, tile.n, h);
+    const stored *u = args->u + tile.row * args->H;
+    multiply(rows, VECTORS, u, args->H, 1, args->H, args->w_hr + tile.unit * padded(args->H), h);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < VECTORS; v++)
+            store_h(args, tile, r, v, h[r][v]);
 }
 
 /* Pointer to row r of the tile in d_h, (T, B, P). */
-INLINE real *d_h_ptr(const SequenceArgs *args, Tile tile, int r)
+INLINE stored *d_h_ptr(const SequenceArgs *args, Tile tile, int r)
 {
     return args->d_h + (first_row(args, tile.t) + tile.row + r) * args->P + tile.unit;
 }
@@ -28,7 +30,7 @@ INLINE real *d_h_ptr(const SequenceArgs *args, Tile tile, int r)
 /* dh of this step is stored in d_h. */
 static void store_d_h(const SequenceArgs *args, Tile tile)
 {
-    store(d_h_ptr(args, tile, 0), tile.n, load_dh(args, tile));
+    store_factors(d_h_ptr(args, tile, 0), tile.n, load_dh(args, tile));
     store(dh_ptr(args, tile, 0), tile.n, broadcast(0));
 }
 
@@ -37,7 +39,8 @@ static void write_du(const SequenceArgs *args, Tile tile, int rows)
 {
     Sums du = {0};
     const stored *d_h = args->d_h + (first_row(args, tile.t) + tile.row) * args->P;
-    multiply(rows, VECTORS, d_h, args->P, 1, args->P, args->w_hr + tile.unit * args->P, du);
+    const stored *panel = args->w_hr + tile.unit * padded(args->P);
+    multiply(rows, VECTORS, d_h, args->P, 1, args->P, panel, du);
     store_sums(row_ptr(args->du, args, tile, 0), args->H, rows, tile.n, du);
 }
 
@@ -46,16 +49,20 @@ static void projected_backward_row(const SequenceArgs *args, Tile tile)
 {
     vector o = load(element_ptr(args->gates, args, tile, 0, 4) + 3 * args->H, tile.n);
     vector tanh_c = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
-    store(element_ptr(args->u, args, tile, 0, 1), tile.n, o * tanh_c);
+    stored *u = u_ptr(args, tile, 0) + first_row(args, tile.t) * args->H;
+    store_factors(u, tile.n, o * tanh_c);
     lstm_backward_cell(args, tile, load(row_ptr(args->du, args, tile, 0), tile.n));
 }
 
 /* As forward_pass: in each step the tiles of u, then those of h. */
 INLINE void projected_forward_pass(const SequenceArgs *args, int64_t from, int64_t to)
 {
+    int64_t begun = from;
     for (int64_t step = 0; step < args->T; step++) {
         int64_t t = args->reverse ? args->T - 1 - step : step;
         int64_t end = min(to, rows_of_step(args, t));
+        make_first_factors(args, t, begun, end);
+        begun = max(begun, end);
         for_each_tile(projected_forward_tile, args, t, from, end, LANES, args->H);
         for_each_tile(project_tile, args, t, from, end, VECTORS * LANES, args->P);
     }

@@ -2,8 +2,17 @@
 
 #pragma once
 
+#include <math.h>
+
 #include "activations.h"
 #include "passes.h"
+
+/* max(0, a), and infinite from ``first_infinite`` on. NaN stays NaN. */
+INLINE vector relu_of(vector a, double first_infinite)
+{
+    a = blend(a >= (real)first_infinite, broadcast(INFINITY), a);
+    return blend(a < 0, broadcast(0), a);
+}
 
 /* h = tanh(W_ih x + W_hh h + b); with relu, max(0, ...). */
 INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int relu)
@@ -13,9 +22,10 @@ INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int 
     multiply_x(args, tile, rows, VECTORS, a);
     multiply_h(args, tile, rows, VECTORS, a);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++)
-            a[r][v] = relu ? select(a[r][v] < 0, broadcast(0), a[r][v]) : tanh_of(a[r][v]);
-    store_sums(after_ptr(args, tile, 0), args->H, rows, tile.n, a);
+        for (int v = 0; v < VECTORS; v++) {
+            vector h = relu ? relu_of(a[r][v], args->first_infinite) : tanh_of(a[r][v]);
+            store_h(args, tile, r, v, h);
+        }
 }
 
 /* da = (1 - h²) ⊙ dh; with relu, dh where h > 0, else 0. */
@@ -23,8 +33,8 @@ INLINE void rnn_backward_row(const SequenceArgs *args, Tile tile, int relu)
 {
     vector h = load(after_ptr(args, tile, 0), tile.n);
     vector dh = load_dh(args, tile);
-    vector da = relu ? select(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
-    store(d_ptr(args, tile), tile.n, da);
+    vector da = relu ? blend(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
+    store_factors(d_ptr(args, tile), tile.n, da);
     store(dh_ptr(args, tile, 0), tile.n, broadcast(0));
 }
 

@@ -48,7 +48,7 @@ INLINE const stored *x_row(const SequenceArgs *args, int64_t t, int64_t b)
 }
 
 /* Row b of h before step t. */
-INLINE const stored *h_row(const SequenceArgs *args, int64_t t, int64_t b)
+INLINE const real *h_row(const SequenceArgs *args, int64_t t, int64_t b)
 {
     return args->h_before + (row_before(args, t) + b) * args->P;
 }
@@ -115,4 +115,39 @@ INLINE stored *d_ptr(const SequenceArgs *args, Tile tile)
 {
     int64_t row = first_row(args, tile.t) + tile.row;
     return args->d + row * args->gradient_count * args->H + tile.unit;
+}
+
+/* h_{t-1} of the tile's rows, as factors. With BFLOAT16 only two steps of them are kept. */
+INLINE const stored *h_factors(const SequenceArgs *args, Tile tile)
+{
+#ifdef BFLOAT16
+    return args->h_factors + (tile.t % 2 * args->B + tile.row) * args->P;
+#else
+    return h_row(args, tile.t, tile.row);
+#endif
+}
+
+/* Store h_t of row r and vector v of the tile, also as a factor of the next step. */
+INLINE void store_h(const SequenceArgs *args, Tile tile, int r, int v, vector h)
+{
+    int64_t n = tile.n - v * LANES;
+    store(after_ptr(args, tile, r) + v * LANES, n, h);
+#ifdef BFLOAT16
+    int64_t row = (tile.t + 1) % 2 * args->B + tile.row + r;
+    store_factors(args->h_factors + row * args->P + tile.unit + v * LANES, n, h);
+#endif
+}
+
+/* Make the factors of h_{t-1} of the rows ``from`` to ``to``, whose first step is t. */
+INLINE void make_first_factors(const SequenceArgs *args, int64_t t, int64_t from, int64_t to)
+{
+#ifdef BFLOAT16
+    int64_t n = (to - from) * args->P;
+    const real *h = h_row(args, t, from);
+    stored *factors = args->h_factors + (t % 2 * args->B + from) * args->P;
+    for (int64_t i = 0; i < n; i += LANES)
+        store_factors(factors + i, n - i, load(h + i, n - i));
+#else
+    (void)args, (void)t, (void)from, (void)to;      /* h itself */
+#endif
 }

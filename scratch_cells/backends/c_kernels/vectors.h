@@ -18,9 +18,14 @@ typedef int32_t integer;
 #endif
 
 /* Register blocking: a tile accumulates ROWS x VECTORS vectors. A processor has 32 vector registers
- * with AVX-512, and 16 without. */
-#ifdef __AVX512F__
+ * with AVX-512 and with NEON, and 16 with AVX2. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define HAS_32_REGISTERS
+#endif
+#if defined(__AVX512F__)
 enum { BYTES = 64, ROWS = 6, VECTORS = 4 };
+#elif defined(__aarch64__)
+enum { BYTES = 16, ROWS = 6, VECTORS = 4 };
 #else
 enum { BYTES = 32, ROWS = 3, VECTORS = 4 };
 #endif
@@ -28,9 +33,6 @@ enum { LANES = BYTES / sizeof(real) };
 typedef real vector __attribute__((vector_size(BYTES)));
 typedef integer integers __attribute__((vector_size(BYTES)));
 typedef vector Sums[ROWS][VECTORS];
-
-/* The type of the factors of a product: x, h, d and the weights. The sums are real. */
-typedef real stored;
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 8") for
@@ -72,7 +74,7 @@ INLINE vector broadcast(real x)
 }
 
 /* a where the mask is ones, b where it is zeros. */
-INLINE vector select(integers where, vector a, vector b)
+INLINE vector blend(integers where, vector a, vector b)
 {
     return (vector)((where & (integers)a) | (~where & (integers)b));
 }

@@ -8,44 +8,104 @@
  * stack of a thread, which may have 64 KiB. */
 enum { DEPTH = 256, UNITS = VECTORS * LANES };
 
-/* Pointer to row b of an operand of a product at step t: x_row or h_row. */
-typedef const stored *RowOf(const SequenceArgs *, int64_t t, int64_t b);
+/* Load min(n, LANES) elements of row b at step t from ``column`` on. */
+typedef factors LoadElements(const SequenceArgs *, int64_t t, int64_t b, int64_t column, int64_t n);
 
-/* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). row_of gives the rows of x,
+INLINE factors load_x(const SequenceArgs *args, int64_t t, int64_t b, int64_t column, int64_t n)
+{
+    return load_factors(x_row(args, t, b) + column, n);
+}
+
+INLINE factors load_h(const SequenceArgs *args, int64_t t, int64_t b, int64_t column, int64_t n)
+{
+    return rounded(load(h_row(args, t, b) + column, n));
+}
+
+/* A row of the block: row b of step t, or the first row of the next step if there is none. */
+typedef struct {
+    int64_t t, b;
+} Place;
+
+/* Copy ``depth`` rows of x from a place on, the columns of one tile, into a panel. A group has the
+ * same column of GROUP rows. Return the place after them. */
+INLINE Place pack_rows(LoadElements load_elements, const SequenceArgs *args, Place place,
+                       int64_t depth, int64_t column, int64_t n, stored *panel)
+{
+    for (int64_t k = 0; k < depth; k += GROUP) {
+        factors groups[VECTORS];
+        for (int i = 0; i < GROUP && k + i < depth; i++, place.b++) {
+            for (; place.b == rows_of_step(args, place.t); place.b = 0)
+                place.t++;
+            for (int v = 0; v < VECTORS; v++) {
+                factors part = load_elements(args, place.t, place.b, column + v * LANES,
+                                             n - v * LANES);
+                groups[v] = i ? join(groups[v], part) : part;
+            }
+        }
+        memcpy(panel + k * UNITS, groups, sizeof(groups));
+    }
+    return place;
+}
+
+/* d as the factors of a product over its rows. */
+typedef struct {
+    const stored *groups;
+    int64_t row_stride;
+} Rows;
+
+/* ``depth`` rows of d from ``start`` on, of each ``columns`` elements from ``first`` on. Groups of
+ * several rows are made in ``copy``. */
+INLINE Rows rows_of_d(const SequenceArgs *args, int64_t start, int64_t depth, int64_t first,
+                      int64_t columns, stored *copy)
+{
+    int64_t stride = args->gradient_count * args->H;
+    const stored *d = args->d + start * stride + first;
+    if (GROUP == 1)
+        return (Rows){d, stride};
+    for (int64_t k = 0; k < depth; k += GROUP)
+        for (int64_t i = 0; i < columns; i += LANES) {
+            factors groups = load_factors(d + k * stride + i, columns - i);
+            if (k + 1 < depth)
+                groups = join(groups, load_factors(d + (k + 1) * stride + i, columns - i));
+            memcpy(copy + k * columns + i * GROUP, &groups, BYTES);
+        }
+    return (Rows){copy, columns};
+}
+
+/* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). load_elements loads x,
  * (T, B, columns); the elements of a row of d are taken from ``first`` on. DEPTH rows of x at a time
  * are copied into a panel, so that they stay in the nearest caches. */
 INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
-                                RowOf row_of, int64_t columns, stored *panel, real *d_w)
+                                LoadElements load_elements, int64_t columns, stored *panel,
+                                real *d_w)
 {
-    int64_t d_row_stride = args->gradient_count * args->H, total = first_row(args, args->T);
-    int64_t t = 0, b = 0;
-    for (int64_t start = 0; start < total; start += DEPTH) {
-        int64_t depth = total - start < DEPTH ? total - start : DEPTH;
-        const stored *d = args->d + start * d_row_stride + first;
-        int64_t next_t = t, next_b = b;
+    int64_t total = first_row(args, args->T);
+    Place place = {0, 0}, next = place;
+    for (int64_t start = 0; start < total; start += DEPTH, place = next) {
+        int64_t depth = min(total - start, DEPTH);
+        Rows d = rows_of_d(args, start, depth, first + from, to - from, panel + DEPTH * UNITS);
         for (int64_t column = 0; column < columns; column += UNITS) {
             int64_t n = columns - column;
-            next_t = t, next_b = b;
-            for (int64_t k = 0; k < depth; k++, next_b++) {
-                for (; next_b == rows_of_step(args, next_t); next_b = 0)
-                    next_t++;
-                const stored *row = row_of(args, next_t, next_b) + column;
-                for (int v = 0; v < VECTORS; v++) {
-                    vector part = load(row + v * LANES, n - v * LANES);
-                    store(panel + k * UNITS + v * LANES, LANES, part);
-                }
-            }
+            next = pack_rows(load_elements, args, place, depth, column, n, panel);
             for (int64_t i = from; i < to; i += ROWS) {
                 int rows = to - i < ROWS ? to - i : ROWS;
                 real *sum = d_w + i * columns + column;
                 Sums sums;
                 load_sums(sums, sum, columns, rows, n);
-                multiply(rows, VECTORS, d + i, 1, d_row_stride, depth, panel, sums);
+                multiply(rows, VECTORS, d.groups + (i - from) * GROUP, GROUP, d.row_stride, depth,
+                         panel, sums);
                 store_sums(sum, columns, rows, n, sums);
             }
         }
-        t = next_t, b = next_b;
     }
+}
+
+/* Elements of a thread's part of ``panels``: a panel and groups of d, of which the threads share
+ * ``rows`` columns. */
+int64_t panel_elements(int64_t rows, int64_t threads)
+{
+    int64_t columns = (rows + threads - 1) / threads;
+    return DEPTH * UNITS + (GROUP == 1 ? 0 : DEPTH * columns + LANES * GROUP);
 }
 
 /* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1}, if it is not null, over all steps; each thread computes
@@ -56,9 +116,9 @@ void add_to_weights(const SequenceArgs *args)
     _Pragma("omp parallel for num_threads(args->threads) schedule(static)")
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
-        stored *panel = args->panels + i * DEPTH * UNITS;
-        add_weight_products(args, from, to, projection, x_row, args->I, panel, args->d_w_ih);
+        stored *panel = args->panels + i * panel_elements(rows, args->threads);
+        add_weight_products(args, from, to, projection, load_x, args->I, panel, args->d_w_ih);
         if (args->d_w_hh)
-            add_weight_products(args, from, to, 0, h_row, args->P, panel, args->d_w_hh);
+            add_weight_products(args, from, to, 0, load_h, args->P, panel, args->d_w_hh);
     }
 }

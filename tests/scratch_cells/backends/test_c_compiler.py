@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import shutil
 import stat
 import subprocess
@@ -16,7 +17,12 @@ import torch
 
 import scratch_cells
 from scratch_cells.backends import c_compiler
-from scratch_cells.backends.c_compiler import SOURCE, check_sequence_args, load_library
+from scratch_cells.backends.c_compiler import (
+    SOURCE,
+    check_sequence_args,
+    compiler_problem,
+    load_library,
+)
 from tests.helpers.backends import needs_c
 from tests.helpers.paths import ROOT
 
@@ -448,11 +454,61 @@ def test_a_processor_without_avx2_runs_bptt(tmp_path: Path, run_layer: RunLayer)
     assert run_layer(tmp_path, PATH=path) == ("bptt", [])
 
 
+@pytest.mark.skipif(shutil.which("clang") is None, reason="not installed: clang")
+def test_clang_under_the_name_of_gcc_runs_bptt(tmp_path: Path, run_layer: RunLayer) -> None:
+    """Its OpenMP runtime would run in the same process as torch's."""
+    clang = shutil.which("clang")
+    path = path_with_gcc(tmp_path / "bin", f'exec {clang} "$@"')
+    assert run_layer(tmp_path, PATH=path) == ("bptt", [])
+    assert "gcc is clang" in load_library(torch.float32)[1]
+    assert not list(tmp_path.glob("*/*.so"))
+
+
+@pytest.mark.parametrize(
+    ("system", "machine"),
+    [("darwin", "arm64"), ("win32", "AMD64"), ("linux", "riscv64"), ("linux", "i686")],
+)
+def test_on_other_systems_bptt_runs(
+    system: str, machine: str, tmp_path: Path, run_layer: RunLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert run_layer(tmp_path) == ("bptt", [])
+    assert "needs Linux on an x86-64 or 64-bit ARM" in load_library(torch.float32)[1]
+
+
+@pytest.mark.parametrize(
+    ("machine", "command", "problem"),
+    [
+        ("x86_64", ["gcc", "-march=native"], ""),
+        ("x86_64", ["gcc", "-march=haswell"], ""),
+        ("x86_64", ["gcc", "-march=x86-64"], "needs a processor with AVX2 and FMA"),
+        ("aarch64", ["aarch64-linux-gnu-gcc"], ""),
+        ("aarch64", ["aarch64-linux-gnu-gcc", "-march=armv8-a+nosimd"], "with ARM_NEON"),
+        ("x86_64", ["clang", "-march=native"], "gcc is clang"),
+    ],
+)
+def test_what_a_compiler_defines_decides(
+    machine: str, command: list[str], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"not installed: {command[0]}")
+    macros = subprocess.run(
+        [*command, "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True, check=True
+    ).stdout
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    found = compiler_problem(macros)
+    assert problem in found if problem else not found
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("double", [(), ("-DDOUBLE",)])
-@pytest.mark.parametrize("narrow", [(), ("-mno-avx512f",)])
-def test_the_compiler_gives_no_warnings(double: Any, narrow: Any, tmp_path: Path) -> None:
-    options = (*c_compiler.OPTIONS, *double, *narrow, "-Wall", "-Wextra", "-Wpedantic")
+@pytest.mark.parametrize(
+    "macros", [(), ("-DDOUBLE",), ("-mno-avx512f",), ("-DDOUBLE", "-mno-avx512f"), ("-DBFLOAT16",)]
+)
+def test_the_compiler_gives_no_warnings(macros: tuple[str, ...], tmp_path: Path) -> None:
+    if "-DBFLOAT16" in macros and load_library(torch.bfloat16)[0] is None:
+        pytest.skip("the processor has no products of bfloat16")
+    options = (*c_compiler.OPTIONS, *macros, "-Wall", "-Wextra", "-Wpedantic")
     command = ["gcc", *options, str(SOURCE), "-o", str(tmp_path / "kernels.so")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -484,6 +540,7 @@ def test_no_access_is_out_of_bounds_and_no_behaviour_undefined(tmp_path: Path) -
         f"{folder}/test_c_backend.py::test_sigmoid_is_accurate_to_four_units_in_the_last_place",
         f"{folder}/test_packed.py::test_packed_sequences_equal_the_reference_loop",
         f"{folder}/test_unusual_calls.py::test_unusual_calls_do_what_the_reference_loop_does",
+        f"{folder}/test_half_precision.py::test_every_size_and_thread_count_equals_the_loop",
     ]
     done = subprocess.run(
         [sys.executable, "-c", program, *tests],

@@ -1,0 +1,158 @@
+"""The C backend's library on another processor, or of another compiler, in a process of its own.
+
+Python and torch run here. A call of the library sends the memory that its pointers may reach to a
+process that has loaded the library, an emulated one if the processor is another. What the call has
+changed there is then changed here.
+"""
+
+import ctypes
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratch_cells.backends.c_compiler import CONSTANTS, OPTIONS, SOURCE
+
+DRIVER = Path(__file__).with_name("remote_calls.c")
+REACH = 2**18
+"""Bytes after a pointer that a call may use: tests have small tensors."""
+
+
+class RemoteFunction:
+    """A function of the library, whose argument is a structure with pointers."""
+
+    def __init__(self, library: "RemoteLibrary", name: str) -> None:
+        self.library, self.name = library, name
+
+    def __call__(self, reference: Any) -> int:
+        arguments = reference._obj
+        pointers = [
+            getattr(type(arguments), name).offset
+            for name, kind in arguments._fields_
+            if kind is ctypes.c_void_p and getattr(arguments, name)
+        ]
+        content = bytes(arguments)
+        regions = _regions([struct.unpack_from("Q", content, offset)[0] for offset in pointers])
+        message = [b"f", _text(self.name), _number(len(content)), content]
+        message += [_number(len(pointers)), *map(_number, pointers), _number(len(regions))]
+        for address, before in regions:
+            message += [_number(address), _number(len(before)), before]
+        self.library.send(b"".join(message))
+        (result,) = struct.unpack("q", self.library.receive(8))
+        for address, before in regions:
+            _write_changes(address, before, self.library.receive(len(before)))
+        return int(result)
+
+
+class RemoteLibrary(ctypes.CDLL):
+    """Stands for the library. ``constants`` is a library of this machine with its constants.
+
+    ``ctypes.c_int64.in_dll`` reads constants without calling this class.
+    """
+
+    def __init__(self, constants: Path, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(str(constants))
+        self.process = process
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        function = RemoteFunction(self, name)
+        setattr(self, name, function)
+        return function
+
+    def send(self, message: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(message)
+        self.process.stdin.flush()
+
+    def receive(self, size: int) -> bytes:
+        assert self.process.stdout is not None
+        content = self.process.stdout.read(size)
+        assert len(content) == size, f"the process has ended with {self.process.wait()}"
+        return content
+
+
+@contextmanager
+def library_of(compiler: list[str], run: list[str], folder: Path) -> Iterator[RemoteLibrary]:
+    """The library, compiled and running elsewhere.
+
+    Args:
+        compiler: command of a C compiler, with the options that name the processor and the dtype.
+        run: what precedes the command of a program of that processor.
+        folder: for the compiled files.
+    """
+    options = [option for option in OPTIONS if option != "-march=native"]
+    library, driver, constants = (folder / name for name in ("kernels.so", "driver", "here.so"))
+    warnings = ["-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*compiler, *options, *warnings, str(SOURCE), "-o", str(library)], check=True)
+    subprocess.run([*compiler, *warnings, str(DRIVER), "-o", str(driver)], check=True)
+    with subprocess.Popen(
+        [*run, str(driver), str(library)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        lines = []
+        for name in CONSTANTS:
+            process.stdin.write(b"c" + _text(name))
+            process.stdin.flush()
+            (value,) = struct.unpack("q", process.stdout.read(8))
+            lines.append(f"const long long {name} = {value};")
+        subprocess.run(
+            ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(constants)],
+            input="\n".join(lines).encode(),
+            check=True,
+        )
+        try:
+            yield RemoteLibrary(constants, process)
+        finally:
+            process.stdin.close()
+
+
+def missing(*programs: str) -> str:
+    """The programs that are not installed, as the reason of a skipped test; else empty."""
+    names = [name for name in programs if shutil.which(name) is None]
+    return f"not installed: {', '.join(names)}" if names else ""
+
+
+def _number(value: int) -> bytes:
+    return struct.pack("Q", value)
+
+
+def _text(text: str) -> bytes:
+    return _number(len(text)) + text.encode()
+
+
+def _regions(addresses: list[int]) -> list[tuple[int, bytes]]:
+    """Address and content of the memory within REACH of the addresses, without overlaps."""
+    ends: list[list[int]] = []
+    for address in sorted(set(addresses)):
+        if ends and address <= ends[-1][1]:
+            ends[-1][1] = address + REACH
+        else:
+            ends.append([address, address + REACH])
+    with open("/proc/self/mem", "rb", buffering=0) as memory:
+        return [(start, _read(memory, start, end)) for start, end in ends]
+
+
+def _read(memory: Any, start: int, end: int) -> bytes:
+    """The bytes from ``start`` on, up to the end of what the process has there."""
+    memory.seek(start)
+    content = b""
+    with suppress(OSError):  # the next page is not the process's
+        while part := memory.read(end - start - len(content)):
+            content += part
+    return content
+
+
+def _write_changes(address: int, before: bytes, after: bytes) -> None:
+    """Write the bytes that differ, and only these: the memory around them may be in use."""
+    old, new = (np.frombuffer(content, np.uint8) for content in (before, after))
+    here = np.frombuffer((ctypes.c_uint8 * len(before)).from_address(address), np.uint8)
+    changed = np.flatnonzero(old != new)
+    here[changed] = new[changed]
