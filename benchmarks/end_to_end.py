@@ -8,6 +8,7 @@ training and testing. The result is the ratio of the times within a round, becau
 machine may change between rounds. The order of the programs alternates.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -37,6 +38,8 @@ class Options:
     """cell types to compare"""
     implementations: tuple[Literal["builtin", "scratch"], ...] = ("builtin", "scratch")
     """implementations to compare (train.py --implementation)"""
+    compiled: bool = False
+    """also run train.py --compile with each implementation, without torch's cache"""
     rounds: int = 3
     """number of times each program is run"""
     epochs: int = 2
@@ -50,6 +53,12 @@ class Options:
         for name in ("rounds", "epochs", "train_images"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: expected at least 1")
+
+    @property
+    def programs(self) -> list[str]:
+        """The runs of train.py: an implementation, and options."""
+        compiled = [f"{name} --compile" for name in self.implementations if self.compiled]
+        return [*self.implementations, *compiled]
 
 
 def main(options: Options) -> None:
@@ -65,13 +74,13 @@ def main(options: Options) -> None:
         write_mnist(Path(folder), images, count)
         for cell in options.cells:
             seconds = time_rounds(cell, options, Path(folder))
-            for implementation in options.implementations:
-                print(summary(cell, implementation, seconds), flush=True)
+            for program in options.programs:
+                print(summary(cell, program, seconds), flush=True)
 
 
 def time_rounds(cell: str, options: Options, data_dir: Path) -> dict[str, list[float]]:
     """Measure the seconds of each program in each round."""
-    programs = [TUTORIAL, *options.implementations]
+    programs = [TUTORIAL, *options.programs]
     seconds: dict[str, list[float]] = {program: [] for program in programs}
     for number in range(options.rounds):
         order = programs if number % 2 == 0 else programs[::-1]
@@ -95,14 +104,20 @@ def run(program: str, cell: str, epochs: int, data_dir: Path) -> tuple[float, st
     if program == TUTORIAL:
         command += ["-m", "benchmarks.tutorial_baseline"]
     else:
-        command += ["train.py", "--implementation", program, "--dataset", "mnist"]
+        command += ["train.py", "--implementation", *program.split(), "--dataset", "mnist"]
         command += ["--recipe", "tutorial"]  # the same training as the tutorial program
     options = ["--cell", cell, "--epochs", str(epochs), "--data-dir", str(data_dir)]
     with TemporaryDirectory() as folder:
         if program != TUTORIAL:
             options += ["--run-dir", folder]
         start = time.perf_counter()
-        done = subprocess.run([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [*command, *options],
+            cwd=ROOT,
+            env=os.environ | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         seconds = time.perf_counter() - start
     if done.returncode:
         raise ConfigError(f"{program} {cell} ended with exit status {done.returncode}")
@@ -110,12 +125,12 @@ def run(program: str, cell: str, epochs: int, data_dir: Path) -> tuple[float, st
     return seconds, accuracy
 
 
-def summary(cell: str, implementation: str, seconds: dict[str, list[float]]) -> str:
+def summary(cell: str, program: str, seconds: dict[str, list[float]]) -> str:
     """Format the median times of one program and the tutorial's, and the ratio per round."""
-    ours, theirs = seconds[implementation], seconds[TUTORIAL]
+    ours, theirs = seconds[program], seconds[TUTORIAL]
     ratios = [mine / tutorial for mine, tutorial in zip(ours, theirs, strict=True)]
     return (
-        f"{cell:4} {implementation}: {median(ours):.1f} s, tutorial {median(theirs):.1f} s, "
+        f"{cell:4} {program}: {median(ours):.1f} s, tutorial {median(theirs):.1f} s, "
         f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     )
 

@@ -103,7 +103,7 @@ class Trainer:
         self.objective = objective
         self.steps_per_epoch = math.ceil(num_sequences / config.batch_size)
         if config.compile:
-            model.compile()
+            model.compile(dynamic=True)  # once for all sizes: the last batch of an epoch is smaller
         betas = (0.9, config.beta2)
         optimizer = EagerAdam(model.parameters(), lr=config.learning_rate, betas=betas, fused=True)
         self.schedule = make_schedule(config, optimizer, config.epochs * self.steps_per_epoch)

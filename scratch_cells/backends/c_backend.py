@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scratch_cells.backends.buffer_pool import BUFFER_POOL
@@ -39,6 +38,12 @@ rows of the batch among which to share that cost."""
 
 MIN_PARALLEL_MULTIPLY_ADDS = 2**20
 """Multiply-adds below which one thread is used: starting a second takes longer than it saves."""
+
+MIN_ROWS_OF_A_THREAD = 6
+"""Rows of the batch that each thread needs to use its registers well: those of a tile."""
+
+MIN_SHARED_STEP = 2**19
+"""Multiply-adds of the recurrent product of a step that threads share: waiting takes about 1 µs."""
 
 
 FACTOR_DTYPES = (torch.float32, torch.float64, *HALF)
@@ -101,8 +106,7 @@ class CKernel(CellKernel):
         return Precision(rounded, rounded if has_products else torch.float32)
 
     def forward(self, block: Block, **more: int) -> None:
-        w_ih, w_hh = self.forward_panels
-        args: dict[str, Any] = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr()}
+        args: dict[str, Any] = _addresses(self.forward_panels)
         if self.precision is not None:
             args["first_infinite"] = FIRST_INFINITE[self.precision.rounded]
             args["h_factors"] = self._h_factors(block).data_ptr()
@@ -118,8 +122,8 @@ class CKernel(CellKernel):
         **more: int,
     ) -> None:
         d_state[:] = [part.contiguous() for part in d_state]
-        w_ih, w_hh = self.backward_panels
-        args = {"w_ih": w_ih.data_ptr(), "w_hh": w_hh.data_ptr(), "d": d.data_ptr()}
+        args = _addresses(self.backward_panels)
+        args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2)}
         args |= zip(("dh", "dc"), map(Tensor.data_ptr, d_state), strict=False)
         if d_outputs is not None:
             d_outputs = _contiguous_rows(d_outputs)
@@ -137,25 +141,58 @@ class CKernel(CellKernel):
         threads = self._threads(block)
         panels = d.new_empty(threads * self.library.panel_elements(len(d_w_hh), threads))
         args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
-        args |= {"d": d.data_ptr(), "panels": panels.data_ptr()}
+        args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)
 
     @cached_property
-    def forward_panels(self) -> tuple[Tensor, Tensor]:
-        """W_ih and W_hh packed for the forward pass: a panel has the same units of every gate."""
-        lanes, vectors = self._constant("lanes"), self._constant("vectors")
-        units = lanes if self.layout.gate_count > 1 else vectors * lanes
-        gates = (w.unflatten(0, (self.layout.gate_count, -1)) for w in (self.w_ih, self.w_hh))
-        w_ih, w_hh = (pack_panels(in_groups(w), units) for w in gates)
-        return w_ih, w_hh
+    def forward_panels(self) -> tuple[Tensor, ...]:
+        """The weights packed for the forward pass: a panel has the same units of every gate."""
+        sizes = self.w_ih.size(1), self.w_hh.size(1)
+        columns = self.layout.gate_count * self._padded(self.hidden_size)
+        elements = [columns * self._padded(size, "group") for size in sizes]
+        if self.w_hr is not None:
+            elements.append(self._padded(sizes[1]) * self._padded(self.hidden_size, "group"))
+        return self._pack("pack_for_forward", elements)
 
     @cached_property
-    def backward_panels(self) -> tuple[Tensor, Tensor]:
-        """W_ihᵀ and W_hhᵀ packed for the backward pass: a panel has the columns of one tile."""
-        units = self._constant("vectors") * self._constant("lanes")
-        weights = self.w_ih, self.w_hh_for_backward()
-        w_ih, w_hh = (pack_panels(in_groups(w.t()).unsqueeze(0), units) for w in weights)
-        return w_ih, w_hh
+    def backward_panels(self) -> tuple[Tensor, ...]:
+        """The transposed weights packed for the backward pass."""
+        sizes = self.w_ih.size(1), self.w_hh.size(1)
+        depth = self._padded(self.w_hh.size(0), "group")
+        elements = [depth * self._padded(size) for size in sizes]
+        if self.w_hr is not None:
+            elements.append(self._padded(sizes[1], "group") * self._padded(self.hidden_size))
+        return self._pack("pack_for_backward", elements)
+
+    def _padded(self, size: int, multiple: str = "lanes") -> int:
+        """The next multiple of a constant: a panel has whole vectors, and whole groups of factors.
+
+        Args:
+            size: number of columns or, for "group", the depth.
+            multiple: name of the constant.
+        """
+        return size + -size % self._constant(multiple)
+
+    def _pack(self, function: str, elements: list[int]) -> tuple[Tensor, ...]:
+        """Panels of W_ih, W_hh and, with a projection, W_hr, with as many ``elements``."""
+        w_ih, w_hh = self.w_ih.contiguous(), self.w_hh.contiguous()
+        w_hr = None if self.w_hr is None else self.w_hr.contiguous()
+        panels = tuple(BUFFER_POOL.empty(count, like=w_ih) for count in elements)
+        large = w_ih.numel() + w_hh.numel() >= MIN_PARALLEL_MULTIPLY_ADDS
+        args = SequenceArgs(
+            I=w_ih.size(1),
+            H=self.hidden_size,
+            P=w_hh.size(1),
+            G=self.layout.gate_count,
+            gradient_count=self.layout.gradient_count,
+            threads=torch.get_num_threads() if large else 1,
+            w_ih=w_ih.data_ptr(),
+            w_hh=w_hh.data_ptr(),
+            w_hr=None if w_hr is None else w_hr.data_ptr(),
+            **_addresses(panels),
+        )
+        getattr(self.library, function)(ctypes.byref(args))
+        return panels
 
     def _call(self, function: str, block: Block, **addresses: Any) -> None:
         """Call a function of the library on a block.
@@ -166,9 +203,12 @@ class CKernel(CellKernel):
         input = _contiguous_rows(block.input)
         step_stride, row_stride, _ = _strides(input)
         packed = block.packed
+        batch = _sequences(block)
+        if packed is None and batch == 1:
+            row_stride = step_stride  # consecutive steps are rows of one product
         args = SequenceArgs(
             T=len(block.order),
-            B=_sequences(block),
+            B=batch,
             I=input.size(-1),
             H=self.hidden_size,
             P=block.h_after.size(-1),
@@ -176,6 +216,7 @@ class CKernel(CellKernel):
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
             threads=self._threads(block),
+            share_units=self._shares_units(batch),
             offsets=None if packed is None else packed.offsets[1:].ctypes.data,
             needs_backward=block.needs_backward,
             input=input.data_ptr(),
@@ -202,6 +243,16 @@ class CKernel(CellKernel):
         rows = block.input.numel() // max(1, block.input.size(-1))
         multiply_adds = rows * (self.w_ih.numel() + self.w_hh.numel())
         return 1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
+
+    def _shares_units(self, batch: int) -> bool:
+        """Whether threads share the units of every step, and wait for each other after it.
+
+        Otherwise they share the rows, and each of them reads all of the weights.
+        """
+        weights = self.w_ih.numel() + self.w_hh.numel()
+        few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
+        large_step = batch * self.w_hh.numel() >= MIN_SHARED_STEP
+        return large_step and (few_rows or weights > CORE_CACHE_ELEMENTS)
 
     def _constant(self, name: str) -> int:
         return ctypes.c_int64.in_dll(self.library, name).value
@@ -243,7 +294,7 @@ class CProjectedLSTMKernel(CKernel):
 
     def forward(self, block: Block, **more: int) -> None:
         u = self.w_hh.new_empty(_sequences(block), self.hidden_size)
-        super().forward(block, w_hr=self.panels_of_projection[0].data_ptr(), u=u.data_ptr())
+        super().forward(block, u=u.data_ptr())
 
     def backward(
         self,
@@ -258,8 +309,7 @@ class CProjectedLSTMKernel(CKernel):
         u = BUFFER_POOL.empty(rows, self.hidden_size, like=d)
         d_h = BUFFER_POOL.empty(rows, self.w_hh.size(1), like=d)
         addresses = {"du": du.data_ptr(), "u": u.data_ptr(), "d_h": d_h.data_ptr()}
-        w_hr = self.panels_of_projection[1].data_ptr()
-        super().backward(block, d_outputs, d_state, d, w_hr=w_hr, **addresses)
+        super().backward(block, d_outputs, d_state, d, **addresses)
         self._add_to_projection(u, d_h, self._threads(block))
 
     def _add_to_projection(self, u: Tensor, d_h: Tensor, threads: int) -> None:
@@ -277,19 +327,11 @@ class CProjectedLSTMKernel(CKernel):
             input=u.data_ptr(),
             input_row_stride=u.stride(0),
             d=d_h.data_ptr(),
+            d_row_stride=d_h.stride(0),
             d_w_ih=self.d_w_hr.data_ptr(),
             panels=panels.data_ptr(),
         )
         self.library.add_to_weights(ctypes.byref(args))
-
-    @cached_property
-    def panels_of_projection(self) -> tuple[Tensor, Tensor]:
-        """W_hr packed for the forward pass, and W_hrᵀ for the backward pass."""
-        assert self.w_hr is not None
-        units = self._constant("vectors") * self._constant("lanes")
-        weights = self.w_hr, self.w_hr.t()
-        forward, backward = (pack_panels(in_groups(w).unsqueeze(0), units) for w in weights)
-        return forward, backward
 
 
 def _sequences(block: Block) -> int:
@@ -297,25 +339,10 @@ def _sequences(block: Block) -> int:
     return block.h_after.size(1) if block.packed is None else block.packed.batch
 
 
-def pack_panels(w: Tensor, units: int) -> Tensor:
-    """(G, H, K) -> (panels, K, G, units); the last panel is padded with zeros."""
-    missing = -w.size(1) % units
-    padded = F.pad(w, (0, 0, 0, missing)) if missing else w
-    panels: Tensor = padded.unflatten(1, (-1, units)).permute(1, 3, 0, 2).contiguous()
-    return panels
-
-
-def in_groups(w: Tensor) -> Tensor:
-    """A weight (..., K) as groups of the factors that one instruction multiplies.
-
-    A group of two of bfloat16 is one number of 32 bits: (..., ceil(K / 2)).
-    """
-    if w.dtype is not torch.bfloat16:
-        return w
-    size = w.size(-1)
-    even = w.new_zeros(*w.shape[:-1], size + size % 2)
-    even[..., :size] = w
-    return even.view(torch.int32)
+def _addresses(panels: tuple[Tensor, ...]) -> dict[str, int]:
+    """The arguments for the panels of W_ih, W_hh and, with a projection, W_hr."""
+    names = ("w_ih_panels", "w_hh_panels", "w_hr_panels")
+    return dict(zip(names, map(Tensor.data_ptr, panels), strict=False))
 
 
 def _contiguous_rows(x: Tensor) -> Tensor:

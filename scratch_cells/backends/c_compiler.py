@@ -46,17 +46,21 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("reverse", "threads")),
         ("offsets", ctypes.c_void_p),
         ("needs_backward", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "b", "b_hn", "input")),
+        ("share_units", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "w_ih_panels", "w_hh_panels")),
+        *((name, ctypes.c_void_p) for name in ("b", "b_hn", "input")),
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
         *((name, ctypes.c_void_p) for name in ("gates", "h_before", "h_after", "extra")),
         ("h_factors", ctypes.c_void_p),
         ("first_infinite", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("c_before", "c_after")),
-        *((name, ctypes.c_void_p) for name in ("d", "d_outputs")),
+        *((name, ctypes.c_void_p) for name in ("d",)),
+        ("d_row_stride", ctypes.c_int64),
+        ("d_outputs", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
         *((name, ctypes.c_void_p) for name in ("d_input", "dh", "dc", "d_w_ih", "d_w_hh")),
         ("panels", ctypes.c_void_p),
-        *((name, ctypes.c_void_p) for name in ("w_hr", "u", "du", "d_h")),
+        *((name, ctypes.c_void_p) for name in ("w_hr", "w_hr_panels", "u", "du", "d_h")),
     )
 
 
@@ -71,12 +75,14 @@ KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm", "lstm_projected")
 FUNCTIONS = (
     *(f"{kind}_forward" for kind in KINDS),
     *(f"{kind}_backward" for kind in KINDS),
+    "pack_for_forward",
+    "pack_for_backward",
     "add_to_weights",
     "panel_elements",
 )
 """The functions of the library."""
 
-CONSTANTS = ("lanes", "vectors", "group")
+CONSTANTS = ("lanes", "group")
 """The 64-bit integers of the library."""
 
 

@@ -10,6 +10,7 @@ has the same size for every length. It runs the kernels of the CPU backends, for
 Each has a *fake* implementation, which computes shapes alone, with symbols for the sizes.
 """
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +27,7 @@ from scratch_cells.backends.eligibility import (
     autocast_is_on,
     cell_problem,
     forward_ad_problem,
-    is_plain_tensor,
+    is_plain_cpu_tensor,
     kind_of,
     operand_problem,
     operands_of,
@@ -35,6 +36,12 @@ from scratch_cells.backends.onnx_export import is_traced_for_onnx, traced_operat
 from scratch_cells.backends.sequence_buffers import steps_of_a_block
 from scratch_cells.cell import Cell, whole
 from shared_interface import State
+
+REVISION = 2
+"""Part of every call in a graph. Increase it when the arguments or results of an operator change.
+
+torch keeps compiled code on disk, with the graph of the forward pass as its key. Without this
+number, it would run code that was compiled for an earlier version of the operators."""
 
 
 def operator_problem(cell: Cell, input: Tensor) -> str | None:
@@ -85,9 +92,8 @@ def apply_operator(
         from scratch_cells.backends.compiler_constants import constant_translate_in_onnx_export
 
         constant_translate_in_onnx_export(sequence._opoverload)
-    outputs, *rest = sequence(
-        input, w_ih, w_hh, b_ih, b_hh, initial, f"{kind} {backend}", reverse, save
-    )
+    kernel = f"{kind} {backend} {REVISION}"
+    outputs, *rest = sequence(input, w_ih, w_hh, b_ih, b_hh, initial, kernel, reverse, save)
     return outputs, whole(rest[: len(initial)])
 
 
@@ -133,7 +139,7 @@ def sequence(
 
     Args:
         input, w_ih, w_hh, b_ih, b_hh, state: the operands.
-        kernel: the kind of the cell and the backend, such as ``"lstm auto"``.
+        kernel: the kind of the cell, the backend and REVISION, such as ``"lstm auto 2"``.
         reverse: see ``unroll``.
         save: whether a backward pass follows.
 
@@ -166,22 +172,23 @@ def _check_operands(name: str, kind: str, operands: Operands) -> None:
 
 
 def _check_buffers(
-    what: str, given: list[Tensor], shapes: list[tuple[int, ...]], like: Tensor
+    what: str, given: Sequence[Tensor | None], shapes: list[tuple[int, ...]], like: Tensor
 ) -> None:
     """Check that there is one plain tensor for each shape, with the dtype and device of ``like``.
 
     Raises:
         RuntimeError: there is not.
     """
-    found = [tuple(each.shape) for each in given]
-    if found != shapes or not all(
-        is_plain_tensor(each) and each.dtype is like.dtype and each.device == like.device
-        for each in given
+    if len(given) == len(shapes) and all(
+        each is None or is_plain_cpu_tensor(each, shape, like.dtype)
+        for each, shape in zip(given, shapes, strict=True)
     ):
-        raise RuntimeError(
-            f"recurrent_by_hand::sequence_gradient: {what} has shapes {found}: expected {shapes}, "
-            f"plain tensors of {like.dtype} on {like.device}"
-        )
+        return
+    found = [None if each is None else tuple(each.shape) for each in given]
+    raise RuntimeError(
+        f"recurrent_by_hand::sequence_gradient: {what} has shapes {found}: expected {shapes}, "
+        f"plain tensors of {like.dtype} on {like.device}"
+    )
 
 
 @sequence.register_fake
@@ -237,7 +244,7 @@ def _saved_shapes(kind: str, input: Tensor, w_hh: Tensor) -> list[tuple[int, ...
 
 @torch.library.custom_op("recurrent_by_hand::sequence_gradient", mutates_args=())
 def sequence_gradient(
-    d_returned: list[Tensor],
+    d_returned: list[Tensor | None],
     saved: list[Tensor],
     input: Tensor,
     w_ih: Tensor,
@@ -247,13 +254,15 @@ def sequence_gradient(
     state: list[Tensor],
     kernel: str,
     reverse: bool,
+    needs_input: bool,
 ) -> list[Tensor]:
     """The gradients of x, W_ih, W_hh, of a bias each if there is one, and of the initial state.
 
     Args:
-        d_returned: gradients of the outputs and of the parts of the final state.
+        d_returned: gradients of the outputs and of the parts of the final state; None for zeros.
         saved: what ``sequence`` saved; empty to repeat the forward pass.
         input, w_ih, w_hh, b_ih, b_hh, state, kernel, reverse: as for ``sequence``.
+        needs_input: whether the gradient of x is returned; if not, the others are.
 
     Raises:
         RuntimeError: a tensor does not have the shape, dtype or device of the others.
@@ -281,7 +290,7 @@ def sequence_gradient(
         steps=steps_of_a_block(kernel_class, len(input), *state[0].shape),
         precision=None,
         bias_dtypes=[None if bias is None else bias.dtype for bias in (b_ih, b_hh)],
-        needs_input_grad=[True] * (NUM_OPTIONS + len(operands)),
+        needs_input_grad=[needs_input] * (NUM_OPTIONS + 1) + [True] * (len(operands) - 1),
     )
     everything = (input, w_ih, w_hh, *state, h, c, gates, extra)
     gradients = backward_by_kernel(ctx, everything, tuple(d_returned))
@@ -290,7 +299,7 @@ def sequence_gradient(
 
 @sequence_gradient.register_fake
 def _(
-    d_returned: list[Tensor],
+    d_returned: list[Tensor | None],
     saved: list[Tensor],
     input: Tensor,
     w_ih: Tensor,
@@ -300,15 +309,16 @@ def _(
     state: list[Tensor],
     kernel: str,
     reverse: bool,
+    needs_input: bool,
 ) -> list[Tensor]:
     given = [each for each in (input, w_ih, w_hh, b_ih, b_hh, *state) if each is not None]
-    _check_one_device([*given, *d_returned, *saved])
-    return [each.new_empty(each.shape) for each in given]
+    _check_one_device([*given, *[each for each in d_returned if each is not None], *saved])
+    return [each.new_empty(each.shape) for each in given[0 if needs_input else 1 :]]
 
 
 def _kernel_class(kernel: str, operands: Operands) -> type[CellKernel]:
     """The kernel that ``select_backend`` would choose for these operands on the CPU."""
-    kind, _, backend = kernel.partition(" ")
+    kind, backend, *_ = kernel.split()
     input, w_ih, w_hh, *_ = operands
     assert input is not None
     assert w_ih is not None
@@ -330,19 +340,18 @@ def _save_for_gradient(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) 
 def _gradient(ctx: Any, d_output: list[Tensor | None]) -> tuple[Any, ...]:
     input, w_ih, w_hh, b_ih, b_hh, *rest = ctx.saved_tensors
     state, saved = rest[: ctx.parts], rest[ctx.parts :]
-    shapes = _returned_shapes(ctx.kernel.partition(" ")[0], input, w_hh)
-    d_returned = [
-        input.new_zeros(shape) if d is None else d
-        for d, shape in zip(d_output, shapes, strict=False)
-    ]
+    d_returned = d_output[: 1 + ctx.parts]
+    if all(d is None for d in d_returned):
+        d_returned = [input.new_zeros(len(input), *state[0].shape), *d_returned[1:]]
+    needs = bool(ctx.needs_input_grad[0])
+    options = ctx.kernel, ctx.reverse, needs
     gradients = iter(
-        sequence_gradient(
-            d_returned, saved, input, w_ih, w_hh, b_ih, b_hh, state, ctx.kernel, ctx.reverse
-        )
+        sequence_gradient(d_returned, saved, input, w_ih, w_hh, b_ih, b_hh, state, *options)
     )
-    first = [next(gradients) for _ in range(3)]
-    biases = [next(gradients) if has_bias else None for has_bias in ctx.has_biases]
-    return *first, *biases, list(gradients), None, None, None
+    of_operands = [
+        next(gradients) if is_given else None for is_given in (needs, True, True, *ctx.has_biases)
+    ]
+    return *of_operands, list(gradients), None, None, None
 
 
 sequence.register_autograd(_gradient, setup_context=_save_for_gradient)

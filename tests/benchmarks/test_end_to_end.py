@@ -40,6 +40,15 @@ def test_the_order_of_the_programs_alternates(
     assert calls == ["tutorial", "builtin", "builtin", "tutorial", "tutorial", "builtin"]
 
 
+def test_the_compiled_runs_are_further_programs() -> None:
+    assert Options(compiled=True).programs == [
+        "builtin",
+        "scratch",
+        "builtin --compile",
+        "scratch --compile",
+    ]
+
+
 def test_a_program_that_fails_raises(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match="builtin rnn ended with exit status 2"):
         end_to_end.run("builtin", "rnn", epochs=0, data_dir=tmp_path)

@@ -15,7 +15,7 @@ MIN_SECONDS = 2.0
 class CompilationReport:
     """Prints which call of a compiled model compiles, that it continues, and how long it took.
 
-    The first training step and the first test compile, and later any call with another batch size.
+    The first training step and the first test compile, and later a call with a batch of one.
 
     Args:
         enabled: False to print nothing: the model is not compiled, or another process prints.

@@ -11,9 +11,8 @@ INLINE void gru_forward_tile(const SequenceArgs *args, Tile tile, int rows)
 {
     int64_t H = args->H;
     Sums sums;
-    load_biases(args, tile, rows, 3, sums);
-    multiply_x(args, tile, rows, 3, sums);
-    vector n_of_x[ROWS];
+    load_projection(args, tile, rows, 3, sums);
+    vector n_of_x[MAX_ROWS];
     for (int row = 0; row < rows; row++) {
         n_of_x[row] = sums[row][2];
         sums[row][2] = load(args->b_hn + tile.unit, tile.n);
@@ -62,10 +61,10 @@ INLINE void gru_backward_row(const SequenceArgs *args, Tile tile)
 
 void gru_forward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(forward_pass(gru_forward_tile, args, from, to, LANES))
+    FOR_EACH_THREAD(forward_pass(gru_forward_tile, args, share, LANES))
 }
 
 void gru_backward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(backward_pass(gru_backward_row, args, from, to))
+    FOR_EACH_THREAD(backward_pass(gru_backward_row, args, share))
 }

@@ -32,8 +32,7 @@ INLINE void lstm_forward_cell(const SequenceArgs *args, Tile tile, int rows, con
 {
     int64_t H = args->H;
     Sums a;
-    load_biases(args, tile, rows, 4, a);
-    multiply_x(args, tile, rows, 4, a);
+    load_projection(args, tile, rows, 4, a);
     multiply_h(args, tile, rows, 4, a);
     for (int r = 0; r < rows; r++) {
         vector i = sigmoid(a[r][0]);
@@ -93,10 +92,10 @@ INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
 
 void lstm_forward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(forward_pass(lstm_forward_tile, args, from, to, LANES))
+    FOR_EACH_THREAD(forward_pass(lstm_forward_tile, args, share, LANES))
 }
 
 void lstm_backward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(backward_pass(lstm_backward_row, args, from, to))
+    FOR_EACH_THREAD(backward_pass(lstm_backward_row, args, share))
 }

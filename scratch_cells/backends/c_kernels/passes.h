@@ -4,76 +4,173 @@
 
 #include "products.h"
 
-/* Computes a tile: at most ROWS rows, and the units of one panel. */
+/* Computes a tile: at most MAX_ROWS rows, and the units of one panel. */
 typedef void TileKernel(const SequenceArgs *, Tile, int rows);
 
 /* Computes one row, and the units of one vector. */
 typedef void RowKernel(const SequenceArgs *, Tile);
 
-/* Call the kernel for rows ``from`` to ``to``, split evenly into tiles of at most ROWS rows, and
- * for all ``size`` units, in tiles of ``max_units``. */
-INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, int64_t t, int64_t from,
-                          int64_t to, int max_units, int64_t size)
+/* Whether the rows of consecutive steps follow each other in x. */
+INLINE int rows_are_joined(const SequenceArgs *args)
 {
-    int64_t tiles = (max(to - from, 0) + ROWS - 1) / ROWS;
-    for (int64_t unit = 0; unit < size; unit += max_units)
-        for (int64_t i = 0; i < tiles; i++) {
-            int64_t row = from + (to - from) * i / tiles;
-            int64_t end = from + (to - from) * (i + 1) / tiles;
-            kernel(args, make_tile(t, row, unit, max_units, size), end - row);
+    return args->offsets || args->input_step_stride == args->B * args->input_row_stride;
+}
+
+/* gates = W_ih x + b before the activation, for all steps: a large W_ih is read from memory once. */
+static void project(const SequenceArgs *args, Share share)
+{
+    int64_t columns = args->G * args->H, stride = args->input_row_stride;
+    int joined = rows_are_joined(args) && share.to - share.from == args->B;
+    FOR_EACH_PANEL(column, share, columns, UNITS)
+        for (int64_t t = 0; t < (joined ? 1 : args->T); t++) {
+            int64_t rows = joined ? first_row(args, args->T) : rows_of_share(args, share, t);
+            real *gates = args->gates + (first_row(args, t) + share.from) * columns + column;
+            multiply_panel(rows, x_row(args, t, share.from), stride, args->I,
+                           args->w_ih_panels + column * padded(args->I), columns - column,
+                           args->b + column, 0, gates, columns);
         }
 }
 
-/* The forward pass of rows ``from`` to ``to``, all steps; a panel has ``max_units`` units. */
-INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, int64_t from, int64_t to,
-                         int max_units)
+/* sums += x_t W_ihᵀ, the units of the tile for every gate, unless the gates have it already. */
+INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    int64_t begun = from;
+    if (!weights_are_small(args))
+        return;
+    const stored *panel = args->w_ih_panels + tile.unit * args->G * padded(args->I);
+    multiply(rows, vectors, x_row(args, tile.t, tile.row), args->input_row_stride, 1, args->I,
+             panel, sums);
+}
+
+/* What multiply_x adds to, for row r of the tile: b, or W_ih x + b in the gates. */
+INLINE const real *projection_ptr(const SequenceArgs *args, Tile tile, int r, int gates)
+{
+    if (weights_are_small(args))
+        return args->b + tile.unit;
+    return element_ptr(args->gates, args, tile, r, gates);
+}
+
+/* sums = W_ih x + b, the units of the tile for every gate. */
+INLINE void load_projection(const SequenceArgs *args, Tile tile, int rows, const int gates,
+                            Sums sums)
+{
+    for (int r = 0; r < rows; r++)
+        for (int gate = 0; gate < gates; gate++)
+            sums[r][gate] = load(projection_ptr(args, tile, r, gates) + gate * args->H, tile.n);
+    multiply_x(args, tile, rows, gates, sums);
+}
+
+/* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
+INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
+{
+    const stored *panel = args->w_hh_panels + tile.unit * args->G * padded(args->P);
+    multiply(rows, vectors, h_factors(args, tile), args->P, 1, args->P, panel, sums);
+}
+
+/* Call the kernel for the share of step t, in tiles of ``max_units``. */
+INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, Share share, int64_t t,
+                          int max_units)
+{
+    int64_t rows = rows_of_share(args, share, t), tiles = (rows + MAX_ROWS - 1) / MAX_ROWS;
+    FOR_EACH_PANEL(unit, share, args->H, max_units)
+        for (int64_t i = 0; i < tiles; i++) {
+            int64_t row = rows * i / tiles, end = rows * (i + 1) / tiles;
+            kernel(args, make_tile(t, share.from + row, unit, max_units, args->H), end - row);
+        }
+}
+
+/* The time of a step of the forward pass. */
+INLINE int64_t time_of(const SequenceArgs *args, int64_t step)
+{
+    return args->reverse ? args->T - 1 - step : step;
+}
+
+/* Make the factors of h_{t-1} in step t, for the rows whose first step it is: those from ``begun``
+ * on. Return the number of rows that have begun. */
+INLINE int64_t begin_rows(const SequenceArgs *args, Share share, int64_t t, int64_t begun)
+{
+    int64_t rows = rows_of_share(args, share, t), count = rows - begun;
+    if (GROUP == 1 || count <= 0)
+        return begun;                       /* h itself has the factors */
+    begun += share.from;
+    make_first_factors(args, t, begun + count * share.part / share.parts,
+                       begun + count * (share.part + 1) / share.parts);
+    wait_for_threads(share);
+    return rows;
+}
+
+/* The forward pass of a share, all steps; a panel of W_hh has ``max_units`` units. */
+INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, Share share, int max_units)
+{
+    if (!weights_are_small(args)) {
+        project(args, share);
+        wait_for_threads(share);
+    }
+    int64_t begun = 0;
     for (int64_t step = 0; step < args->T; step++) {
-        int64_t t = args->reverse ? args->T - 1 - step : step;
-        int64_t end = min(to, rows_of_step(args, t));
-        make_first_factors(args, t, begun, end);
-        begun = max(begun, end);
-        for_each_tile(kernel, args, t, from, end, max_units, args->H);
+        int64_t t = time_of(args, step);
+        begun = begin_rows(args, share, t, begun);
+        for_each_tile(kernel, args, share, t, max_units);
+        wait_for_threads(share);
     }
 }
 
-/* Call the kernel for rows ``from`` to ``to`` one by one, in vectors of the ``size`` units. */
-INLINE void for_each_row(RowKernel kernel, const SequenceArgs *args, int64_t t, int64_t from,
-                         int64_t to, int64_t size)
+/* Call the kernel for the share of step t row by row, in vectors of the ``size`` units. */
+INLINE void for_each_row(RowKernel kernel, const SequenceArgs *args, Share share, int64_t t,
+                         int64_t size)
 {
-    for (int64_t row = from; row < to; row++)
-        for (int64_t unit = 0; unit < size; unit += LANES)
-            kernel(args, make_tile(t, row, unit, LANES, size));
+    int64_t end = share.from + rows_of_share(args, share, t);
+    for (int64_t row = share.from; row < end; row++)
+        FOR_EACH_PANEL(column, share, size, UNITS)
+            for (int64_t unit = column; unit < min(column + UNITS, size); unit += LANES)
+                kernel(args, make_tile(t, row, unit, LANES, size));
 }
 
-/* The products of d of step t: dh += d W_hh, dx = d W_ih. */
-INLINE void add_products_of_d(const SequenceArgs *args, int64_t t, int64_t from, int64_t to)
+/* dh += d W_hh in step t. */
+static void add_to_dh(const SequenceArgs *args, Share share, int64_t t)
 {
-    for_each_tile(add_to_dh, args, t, from, to, VECTORS * LANES, args->P);
-    if (args->d_input)
-        for_each_tile(write_d_input, args, t, from, to, VECTORS * LANES, args->I);
-}
-
-/* The backward pass of the same rows. In each step, the row kernel stores the gate gradients in d
- * and the direct contribution to dh_{t-1} in dh; then the matrix products of d are added. */
-INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, int64_t from, int64_t to)
-{
-    for (int64_t step = 0; step < args->T; step++) {
-        int64_t t = args->reverse ? step : args->T - 1 - step;
-        int64_t end = min(to, rows_of_step(args, t));
-        for_each_row(kernel, args, t, from, end, args->H);
-        add_products_of_d(args, t, from, end);
+    int64_t P = args->P, depth = args->G * args->H;
+    const stored *d = args->d + (first_row(args, t) + share.from) * args->d_row_stride;
+    FOR_EACH_PANEL(column, share, P, UNITS) {
+        real *dh = args->dh + share.from * P + column;
+        multiply_panel(rows_of_share(args, share, t), d, args->d_row_stride, depth,
+                       args->w_hh_panels + column * padded(depth), P - column, dh, P, dh, P);
     }
 }
 
-/* Each thread runs ``pass`` for its own rows, ``from`` to ``to``. */
-#define FOR_EACH_THREAD(pass)                                                                      \
-    _Pragma("omp parallel for num_threads(args->threads) schedule(static)")                        \
-    for (int64_t i = 0; i < args->threads; i++) {                                                  \
-        int64_t from = first_row_of_thread(args, i), to = first_row_of_thread(args, i + 1);        \
-        pass;                                                                                      \
+static const real zeros[UNITS] = {0};
+
+/* dx = d W_ih for the steps from ``first`` to ``end``. */
+static void write_d_input(const SequenceArgs *args, Share share, int64_t first, int64_t end)
+{
+    int64_t I = args->I, depth = args->G * args->H, stride = args->d_row_stride;
+    int joined = share.to - share.from == args->B;
+    FOR_EACH_PANEL(column, share, I, UNITS)
+        for (int64_t t = first; t < (joined ? first + 1 : end); t++) {
+            int64_t row = first_row(args, t) + share.from;
+            int64_t rows = joined ? first_row(args, end) - row : rows_of_share(args, share, t);
+            const stored *d = args->d + row * stride + (args->gradient_count - args->G) * args->H;
+            multiply_panel(rows, d, stride, depth, args->w_ih_panels + column * padded(depth),
+                           I - column, zeros, 0, args->d_input + row * I + column, I);
+        }
+}
+
+/* The backward pass of a share. In each step, the row kernel stores the gate gradients in d and the
+ * direct contribution to dh_{t-1} in dh; then the matrix products of d are added. dx of all steps is
+ * computed at once if the weights are large, and after each step, while d is in the cache, if not. */
+INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, Share share)
+{
+    int small = weights_are_small(args);
+    for (int64_t step = args->T - 1; step >= 0; step--) {
+        int64_t t = time_of(args, step);
+        for_each_row(kernel, args, share, t, args->H);
+        wait_for_threads(share);
+        add_to_dh(args, share, t);
+        if (args->d_input && small)
+            write_d_input(args, share, t, t + 1);
     }
+    if (args->d_input && !small)
+        write_d_input(args, share, 0, args->T);
+}
 
 /* dh plus the gradient of the output of this step. */
 INLINE vector load_dh(const SequenceArgs *args, Tile tile)

@@ -1,12 +1,20 @@
-/* Matrix products of a tile, whose sums stay in registers. */
+/* Matrix products whose sums stay in registers. */
 
 #pragma once
 
-#include "rows.h"
+#include "threads.h"
+
+/* The sums of a product: at most MAX_ROWS rows, and the columns of one panel.
+ *
+ * A panel holds some columns of a weight: for each element of the depth, one row of at most VECTORS
+ * vectors. DEPTH elements of it stay in the nearest cache while all rows are multiplied by them,
+ * ROWS at a time. */
+enum { MAX_ROWS = 8 * ROWS, UNITS = VECTORS * LANES, DEPTH = 128 };
+typedef vector Sums[MAX_ROWS][VECTORS];
 
 /* sums += x W for a few rows of x and one group of ``n`` factors. */
 INLINE void multiply_group(const int rows, const int vectors, const stored *x, int64_t x_row_stride,
-                           const int n, const stored *panel, Sums sums)
+                           const int n, const stored *panel, vector (*sums)[VECTORS])
 {
     factors w[VECTORS];
     UNROLLED (int v = 0; v < vectors; v++)
@@ -18,17 +26,19 @@ INLINE void multiply_group(const int rows, const int vectors, const stored *x, i
     }
 }
 
-/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``; the
+/* sums += x W for a few rows of x, of ``depth`` elements each with stride ``element_stride``. The
  * factors of a group are neighbours in memory, whatever the stride.
  *
- * A panel holds some columns of W: for each element of the depth, the vectors of one row of sums.
- * Each loaded vector is reused for all rows. ``rows`` and ``vectors`` are compile-time constants,
- * so that the compiler keeps the sums in registers. */
+ * Each loaded vector is reused for all rows. ``rows`` and ``vectors`` are compile-time constants, so
+ * that the compiler keeps the sums in registers. */
 INLINE void multiply_rows(const int rows, const int vectors, const stored *x, int64_t x_row_stride,
-                          int64_t element_stride, int64_t depth, const stored *panel, Sums sums)
+                          int64_t element_stride, int64_t depth, const stored *panel,
+                          vector (*sums)[VECTORS])
 {
-    Sums a;
-    memcpy(a, sums, sizeof(Sums));
+    vector a[ROWS][VECTORS];
+    UNROLLED (int r = 0; r < rows; r++)
+        UNROLLED (int v = 0; v < vectors; v++)
+            a[r][v] = sums[r][v];
     for (int64_t k = 0; k + GROUP <= depth; k += GROUP)
         multiply_group(rows, vectors, x + k * element_stride, x_row_stride, GROUP,
                        panel + k * vectors * LANES, a);
@@ -37,25 +47,45 @@ INLINE void multiply_rows(const int rows, const int vectors, const stored *x, in
         multiply_group(rows, vectors, x + k * element_stride, x_row_stride, depth % GROUP,
                        panel + k * vectors * LANES, a);
     }
-    memcpy(sums, a, sizeof(Sums));
+    UNROLLED (int r = 0; r < rows; r++)
+        UNROLLED (int v = 0; v < vectors; v++)
+            sums[r][v] = a[r][v];
 }
 
-/* The same with a number of rows that is known only at run time. */
-INLINE void multiply(int rows, const int vectors, const stored *x, int64_t x_row_stride,
-                     int64_t element_stride, int64_t depth, const stored *panel, Sums sums)
+/* The same with as many rows and vectors as are known only at run time. */
+static void multiply_tile(int rows, int vectors, const stored *x, int64_t x_row_stride,
+                          int64_t element_stride, int64_t depth, const stored *panel,
+                          vector (*sums)[VECTORS])
 {
-#define MULTIPLY_ROWS(n)                                                                           \
-    multiply_rows(n, vectors, x, x_row_stride, element_stride, depth, panel, sums)
-    switch (rows) {
-        case 1: MULTIPLY_ROWS(1); break;
-        case 2: MULTIPLY_ROWS(2); break;
-        case 3: MULTIPLY_ROWS(3); break;
+#define CASE(r, v)                                                                                 \
+    case (r) * 8 + (v):                                                                            \
+        multiply_rows(r, v, x, x_row_stride, element_stride, depth, panel, sums);                  \
+        break;
+#define CASES(r) CASE(r, 1) CASE(r, 2) CASE(r, 3) CASE(r, 4)
+    switch (rows * 8 + vectors) {
+        CASES(1)
+        CASES(2)
+        CASES(3)
 #ifdef HAS_32_REGISTERS
-        case 4: MULTIPLY_ROWS(4); break;
-        case 5: MULTIPLY_ROWS(5); break;
-        case 6: MULTIPLY_ROWS(6); break;
+        CASES(4)
+        CASES(5)
+        CASES(6)
 #endif
     }
+}
+
+/* The same for at most MAX_ROWS rows. They are split evenly, so that no tile has very few. */
+static void multiply(int rows, int vectors, const stored *x, int64_t x_row_stride,
+                     int64_t element_stride, int64_t depth, const stored *panel, Sums sums)
+{
+    int tiles = (rows + ROWS - 1) / ROWS;
+    for (int64_t k = 0; k < depth; k += DEPTH)
+        for (int i = 0; i < tiles; i++) {
+            int row = rows * i / tiles, end = rows * (i + 1) / tiles;
+            const stored *part = x + row * x_row_stride + k * element_stride;
+            multiply_tile(end - row, vectors, part, x_row_stride, element_stride,
+                          min(depth - k, DEPTH), panel + k * vectors * LANES, sums + row);
+        }
 }
 
 /* Load n elements of each of a few rows with stride ``row_stride``. */
@@ -73,53 +103,23 @@ INLINE void store_sums(real *to, int64_t row_stride, int rows, int64_t n, Sums s
             store(to + r * row_stride + v * LANES, n - v * LANES, sums[r][v]);
 }
 
-/* The biases of every gate, for a few rows. */
-INLINE void load_biases(const SequenceArgs *args, Tile tile, int rows, int gates, Sums sums)
+/* Vectors of n elements, at most VECTORS. */
+INLINE int vectors_of(int64_t n)
 {
-    for (int r = 0; r < rows; r++)
-        for (int gate = 0; gate < gates; gate++)
-            sums[r][gate] = load(args->b + gate * args->H + tile.unit, tile.n);
+    return min(n + LANES - 1, UNITS) / LANES;
 }
 
-/* sums += x_t W_ihᵀ, the units of the tile for every gate. */
-INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
+/* to = from + x W for any number of rows and the n columns of one panel. */
+static void multiply_panel(int64_t rows, const stored *x, int64_t x_row_stride, int64_t depth,
+                           const stored *panel, int64_t n, const real *from,
+                           int64_t from_row_stride, real *to, int64_t to_row_stride)
 {
-    const stored *x = x_row(args, tile.t, tile.row);
-    const stored *panel = args->w_ih + tile.unit * args->G * padded(args->I);
-    multiply(rows, vectors, x, args->input_row_stride, 1, args->I, panel, sums);
-}
-
-/* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
-INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
-{
-    const stored *h = h_factors(args, tile);
-    const stored *panel = args->w_hh + tile.unit * args->G * padded(args->P);
-    multiply(rows, vectors, h, args->P, 1, args->P, panel, sums);
-}
-
-/* sums += d W for the units of the tile, with G*H elements of each row of d, from ``first`` on. */
-INLINE void multiply_d(const SequenceArgs *args, Tile tile, int rows, int64_t first,
-                       const stored *w, Sums sums)
-{
-    int64_t d_row_stride = args->gradient_count * args->H, depth = args->G * args->H;
-    const stored *d = args->d + (first_row(args, tile.t) + tile.row) * d_row_stride + first;
-    multiply(rows, VECTORS, d, d_row_stride, 1, depth, w + tile.unit * padded(depth), sums);
-}
-
-/* dh += d W_hh */
-static void add_to_dh(const SequenceArgs *args, Tile tile, int rows)
-{
-    Sums dh;
-    load_sums(dh, dh_ptr(args, tile, 0), args->P, rows, tile.n);
-    multiply_d(args, tile, rows, 0, args->w_hh, dh);
-    store_sums(dh_ptr(args, tile, 0), args->P, rows, tile.n, dh);
-}
-
-/* dx = d W_ih */
-static void write_d_input(const SequenceArgs *args, Tile tile, int rows)
-{
-    Sums dx = {0};
-    multiply_d(args, tile, rows, (args->gradient_count - args->G) * args->H, args->w_ih, dx);
-    real *d_input = args->d_input + (first_row(args, tile.t) + tile.row) * args->I + tile.unit;
-    store_sums(d_input, args->I, rows, tile.n, dx);
+    int64_t groups = (rows + MAX_ROWS - 1) / MAX_ROWS;
+    for (int64_t i = 0; i < groups; i++) {
+        int64_t row = rows * i / groups, count = rows * (i + 1) / groups - row;
+        Sums sums;
+        load_sums(sums, from + row * from_row_stride, from_row_stride, count, n);
+        multiply(count, vectors_of(n), x + row * x_row_stride, x_row_stride, 1, depth, panel, sums);
+        store_sums(to + row * to_row_stride, to_row_stride, count, n, sums);
+    }
 }

@@ -1,4 +1,5 @@
-/* The LSTM with a projection: h = W_hr u with u = o ⊙ tanh(c). h has P units, u and c have H. */
+/* The LSTM with a projection: h = W_hr u with u = o ⊙ tanh(c). h has P units, u and c have H.
+ * Only for float and double: the factors of h for products of bfloat16 are not made. */
 
 #pragma once
 
@@ -10,15 +11,15 @@ static void projected_forward_tile(const SequenceArgs *args, Tile tile, int rows
     lstm_forward_cell(args, tile, rows, 1);
 }
 
-/* h = W_hr u, of the units of the tile among those of h. */
-static void project_tile(const SequenceArgs *args, Tile tile, int rows)
+/* h = W_hr u in step t. */
+static void write_h(const SequenceArgs *args, Share share, int64_t t)
 {
-    Sums h = {0};
-    const stored *u = args->u + tile.row * args->H;
-    multiply(rows, VECTORS, u, args->H, 1, args->H, args->w_hr + tile.unit * padded(args->H), h);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++)
-            store_h(args, tile, r, v, h[r][v]);
+    int64_t H = args->H, P = args->P;
+    FOR_EACH_PANEL(column, share, P, UNITS) {
+        real *h = args->h_after + (row_after(args, t) + share.from) * P + column;
+        multiply_panel(rows_of_share(args, share, t), args->u + share.from * H, H, H,
+                       args->w_hr_panels + column * padded(H), P - column, zeros, 0, h, P);
+    }
 }
 
 /* Pointer to row r of the tile in d_h, (T, B, P). */
@@ -34,14 +35,16 @@ static void store_d_h(const SequenceArgs *args, Tile tile)
     store(dh_ptr(args, tile, 0), tile.n, broadcast(0));
 }
 
-/* du = dh W_hr */
-static void write_du(const SequenceArgs *args, Tile tile, int rows)
+/* du = dh W_hr in step t. */
+static void write_du(const SequenceArgs *args, Share share, int64_t t)
 {
-    Sums du = {0};
-    const stored *d_h = args->d_h + (first_row(args, tile.t) + tile.row) * args->P;
-    const stored *panel = args->w_hr + tile.unit * padded(args->P);
-    multiply(rows, VECTORS, d_h, args->P, 1, args->P, panel, du);
-    store_sums(row_ptr(args->du, args, tile, 0), args->H, rows, tile.n, du);
+    int64_t H = args->H, P = args->P;
+    const stored *d_h = args->d_h + (first_row(args, t) + share.from) * P;
+    FOR_EACH_PANEL(column, share, H, UNITS) {
+        real *du = args->du + share.from * H + column;
+        multiply_panel(rows_of_share(args, share, t), d_h, P, P,
+                       args->w_hr_panels + column * padded(P), H - column, zeros, 0, du, H);
+    }
 }
 
 /* The gradients of a step from du, and u once more, (T, B, H), for the gradient of W_hr. */
@@ -54,39 +57,47 @@ static void projected_backward_row(const SequenceArgs *args, Tile tile)
     lstm_backward_cell(args, tile, load(row_ptr(args->du, args, tile, 0), tile.n));
 }
 
-/* As forward_pass: in each step the tiles of u, then those of h. */
-INLINE void projected_forward_pass(const SequenceArgs *args, int64_t from, int64_t to)
+/* As forward_pass: in each step the tiles of u, then h. */
+INLINE void projected_forward_pass(const SequenceArgs *args, Share share)
 {
-    int64_t begun = from;
+    if (!weights_are_small(args)) {
+        project(args, share);
+        wait_for_threads(share);
+    }
     for (int64_t step = 0; step < args->T; step++) {
-        int64_t t = args->reverse ? args->T - 1 - step : step;
-        int64_t end = min(to, rows_of_step(args, t));
-        make_first_factors(args, t, begun, end);
-        begun = max(begun, end);
-        for_each_tile(projected_forward_tile, args, t, from, end, LANES, args->H);
-        for_each_tile(project_tile, args, t, from, end, VECTORS * LANES, args->P);
+        int64_t t = time_of(args, step);
+        for_each_tile(projected_forward_tile, args, share, t, LANES);
+        wait_for_threads(share);
+        write_h(args, share, t);
+        wait_for_threads(share);
     }
 }
 
-/* As backward_pass: in each step dh, du, and the products of d. */
-INLINE void projected_backward_pass(const SequenceArgs *args, int64_t from, int64_t to)
+/* As backward_pass: in each step dh, du, the gradients of the gates, and the products of d. */
+INLINE void projected_backward_pass(const SequenceArgs *args, Share share)
 {
-    for (int64_t step = 0; step < args->T; step++) {
-        int64_t t = args->reverse ? step : args->T - 1 - step;
-        int64_t end = min(to, rows_of_step(args, t));
-        for_each_row(store_d_h, args, t, from, end, args->P);
-        for_each_tile(write_du, args, t, from, end, VECTORS * LANES, args->H);
-        for_each_row(projected_backward_row, args, t, from, end, args->H);
-        add_products_of_d(args, t, from, end);
+    int small = weights_are_small(args);
+    for (int64_t step = args->T - 1; step >= 0; step--) {
+        int64_t t = time_of(args, step);
+        for_each_row(store_d_h, args, share, t, args->P);
+        wait_for_threads(share);
+        write_du(args, share, t);
+        for_each_row(projected_backward_row, args, share, t, args->H);
+        wait_for_threads(share);
+        add_to_dh(args, share, t);
+        if (args->d_input && small)
+            write_d_input(args, share, t, t + 1);
     }
+    if (args->d_input && !small)
+        write_d_input(args, share, 0, args->T);
 }
 
 void lstm_projected_forward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(projected_forward_pass(args, from, to))
+    FOR_EACH_THREAD(projected_forward_pass(args, share))
 }
 
 void lstm_projected_backward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(projected_backward_pass(args, from, to))
+    FOR_EACH_THREAD(projected_backward_pass(args, share))
 }

@@ -18,11 +18,14 @@ INLINE vector relu_of(vector a, double first_infinite)
 INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int relu)
 {
     Sums a;
-    load_sums(a, args->b + tile.unit, 0, rows, tile.n);
-    multiply_x(args, tile, rows, VECTORS, a);
-    multiply_h(args, tile, rows, VECTORS, a);
+    int vectors = vectors_of(tile.n);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++) {
+        for (int v = 0; v < vectors; v++)
+            a[r][v] = load(projection_ptr(args, tile, r, 1) + v * LANES, tile.n - v * LANES);
+    multiply_x(args, tile, rows, vectors, a);
+    multiply_h(args, tile, rows, vectors, a);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
             vector h = relu ? relu_of(a[r][v], args->first_infinite) : tanh_of(a[r][v]);
             store_h(args, tile, r, v, h);
         }
@@ -60,20 +63,20 @@ INLINE void rnn_relu_backward_row(const SequenceArgs *args, Tile tile)
 
 void rnn_tanh_forward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(forward_pass(rnn_tanh_forward_tile, args, from, to, VECTORS * LANES))
+    FOR_EACH_THREAD(forward_pass(rnn_tanh_forward_tile, args, share, UNITS))
 }
 
 void rnn_tanh_backward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(backward_pass(rnn_tanh_backward_row, args, from, to))
+    FOR_EACH_THREAD(backward_pass(rnn_tanh_backward_row, args, share))
 }
 
 void rnn_relu_forward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(forward_pass(rnn_relu_forward_tile, args, from, to, VECTORS * LANES))
+    FOR_EACH_THREAD(forward_pass(rnn_relu_forward_tile, args, share, UNITS))
 }
 
 void rnn_relu_backward(const SequenceArgs *args)
 {
-    FOR_EACH_THREAD(backward_pass(rnn_relu_backward_row, args, from, to))
+    FOR_EACH_THREAD(backward_pass(rnn_relu_backward_row, args, share))
 }

@@ -53,20 +53,10 @@ INLINE const real *h_row(const SequenceArgs *args, int64_t t, int64_t b)
     return args->h_before + (row_before(args, t) + b) * args->P;
 }
 
-/* The first row of thread i. Each thread gets rows with about the same number of steps in total;
- * packed sequences are sorted, the longest first. */
-static int64_t first_row_of_thread(const SequenceArgs *args, int64_t i)
+/* Whether both weights fit in a core's own cache, 1 MiB. */
+INLINE int weights_are_small(const SequenceArgs *args)
 {
-    if (!args->offsets)
-        return args->B * i / args->threads;
-    int64_t share = first_row(args, args->T) * i / args->threads;
-    int64_t row = 0, steps = 0, length = args->T;
-    for (; row < args->B && steps < share; row++) {
-        while (length > 0 && rows_of_step(args, length - 1) <= row)
-            length--;
-        steps += length;
-    }
-    return i == args->threads ? args->B : row;
+    return args->G * args->H * (args->I + args->P) * sizeof(stored) <= 1 << 20;
 }
 
 /* Tile coordinates: time step, first batch row, first unit, number of units. */
@@ -110,11 +100,11 @@ INLINE real *dh_ptr(const SequenceArgs *args, Tile tile, int r)
     return args->dh + (tile.row + r) * args->P + tile.unit;
 }
 
-/* Pointer to a row of the tile in d, (T, B, gradient_count*H). */
+/* Pointer to a row of the tile in d. */
 INLINE stored *d_ptr(const SequenceArgs *args, Tile tile)
 {
     int64_t row = first_row(args, tile.t) + tile.row;
-    return args->d + row * args->gradient_count * args->H + tile.unit;
+    return args->d + row * args->d_row_stride + tile.unit;
 }
 
 /* h_{t-1} of the tile's rows, as factors. With BFLOAT16 only two steps of them are kept. */

@@ -32,7 +32,6 @@ enum { BYTES = 32, ROWS = 3, VECTORS = 4 };
 enum { LANES = BYTES / sizeof(real) };
 typedef real vector __attribute__((vector_size(BYTES)));
 typedef integer integers __attribute__((vector_size(BYTES)));
-typedef vector Sums[ROWS][VECTORS];
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 8") for

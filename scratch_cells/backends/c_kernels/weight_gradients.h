@@ -4,9 +4,9 @@
 
 #include "products.h"
 
-/* A panel of add_weight_products: DEPTH rows, and the units of one tile. It is too large for the
- * stack of a thread, which may have 64 KiB. */
-enum { DEPTH = 256, UNITS = VECTORS * LANES };
+/* Rows of x in a panel of add_weight_products. The panel is too large for the stack of a thread,
+ * which may have 64 KiB. */
+enum { PANEL_ROWS = 256 };
 
 /* Load min(n, LANES) elements of row b at step t from ``column`` on. */
 typedef factors LoadElements(const SequenceArgs *, int64_t t, int64_t b, int64_t column, int64_t n);
@@ -28,21 +28,22 @@ typedef struct {
 
 /* Copy ``depth`` rows of x from a place on, the columns of one tile, into a panel. A group has the
  * same column of GROUP rows. Return the place after them. */
-INLINE Place pack_rows(LoadElements load_elements, const SequenceArgs *args, Place place,
-                       int64_t depth, int64_t column, int64_t n, stored *panel)
+INLINE Place pack_steps(LoadElements load_elements, const SequenceArgs *args, Place place,
+                        int64_t depth, int64_t column, int64_t n, stored *panel)
 {
+    int vectors = vectors_of(n);
     for (int64_t k = 0; k < depth; k += GROUP) {
         factors groups[VECTORS];
         for (int i = 0; i < GROUP && k + i < depth; i++, place.b++) {
             for (; place.b == rows_of_step(args, place.t); place.b = 0)
                 place.t++;
-            for (int v = 0; v < VECTORS; v++) {
+            for (int v = 0; v < vectors; v++) {
                 factors part = load_elements(args, place.t, place.b, column + v * LANES,
                                              n - v * LANES);
                 groups[v] = i ? join(groups[v], part) : part;
             }
         }
-        memcpy(panel + k * UNITS, groups, sizeof(groups));
+        memcpy(panel + k * vectors * LANES, groups, vectors * BYTES);
     }
     return place;
 }
@@ -58,7 +59,7 @@ typedef struct {
 INLINE Rows rows_of_d(const SequenceArgs *args, int64_t start, int64_t depth, int64_t first,
                       int64_t columns, stored *copy)
 {
-    int64_t stride = args->gradient_count * args->H;
+    int64_t stride = args->d_row_stride;
     const stored *d = args->d + start * stride + first;
     if (GROUP == 1)
         return (Rows){d, stride};
@@ -73,27 +74,27 @@ INLINE Rows rows_of_d(const SequenceArgs *args, int64_t start, int64_t depth, in
 }
 
 /* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). load_elements loads x,
- * (T, B, columns); the elements of a row of d are taken from ``first`` on. DEPTH rows of x at a time
- * are copied into a panel, so that they stay in the nearest caches. */
+ * (T, B, columns); the elements of a row of d are taken from ``first`` on. PANEL_ROWS rows of x at a
+ * time are copied into a panel, so that they stay in the nearest caches. */
 INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
                                 LoadElements load_elements, int64_t columns, stored *panel,
                                 real *d_w)
 {
     int64_t total = first_row(args, args->T);
     Place place = {0, 0}, next = place;
-    for (int64_t start = 0; start < total; start += DEPTH, place = next) {
-        int64_t depth = min(total - start, DEPTH);
-        Rows d = rows_of_d(args, start, depth, first + from, to - from, panel + DEPTH * UNITS);
+    for (int64_t start = 0; start < total; start += PANEL_ROWS, place = next) {
+        int64_t depth = min(total - start, PANEL_ROWS);
+        Rows d = rows_of_d(args, start, depth, first + from, to - from, panel + PANEL_ROWS * UNITS);
         for (int64_t column = 0; column < columns; column += UNITS) {
             int64_t n = columns - column;
-            next = pack_rows(load_elements, args, place, depth, column, n, panel);
-            for (int64_t i = from; i < to; i += ROWS) {
-                int rows = to - i < ROWS ? to - i : ROWS;
+            next = pack_steps(load_elements, args, place, depth, column, n, panel);
+            for (int64_t i = from; i < to; i += MAX_ROWS) {
+                int rows = min(to - i, MAX_ROWS);
                 real *sum = d_w + i * columns + column;
                 Sums sums;
                 load_sums(sums, sum, columns, rows, n);
-                multiply(rows, VECTORS, d.groups + (i - from) * GROUP, GROUP, d.row_stride, depth,
-                         panel, sums);
+                multiply(rows, vectors_of(n), d.groups + (i - from) * GROUP, GROUP, d.row_stride,
+                         depth, panel, sums);
                 store_sums(sum, columns, rows, n, sums);
             }
         }
@@ -105,7 +106,7 @@ INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
 int64_t panel_elements(int64_t rows, int64_t threads)
 {
     int64_t columns = (rows + threads - 1) / threads;
-    return DEPTH * UNITS + (GROUP == 1 ? 0 : DEPTH * columns + LANES * GROUP);
+    return PANEL_ROWS * UNITS + (GROUP == 1 ? 0 : PANEL_ROWS * columns + LANES * GROUP);
 }
 
 /* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1}, if it is not null, over all steps; each thread computes

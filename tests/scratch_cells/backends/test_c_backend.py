@@ -42,6 +42,13 @@ def always_parallel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=["rows", "units"])
+def shared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What threads share."""
+    shares_units = request.param == "units"
+    monkeypatch.setattr(c_backend.CKernel, "_shares_units", lambda self, batch: shares_units)
+
+
 @pytest.fixture
 def avx2_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compile as for a processor whose vectors have 256 bits."""
@@ -92,7 +99,7 @@ BATCHES = st.integers(1, 40)
 
 
 @each_kind
-@pytest.mark.usefixtures("always_parallel")
+@pytest.mark.usefixtures("always_parallel", "shared")
 @given(time=st.integers(1, 4), batch=BATCHES, size=SIZES, threads=st.integers(1, 5))
 def test_every_size_and_thread_count_equals_the_reference_loop(
     kind: str, time: int, batch: int, size: int, threads: int
@@ -122,7 +129,7 @@ def test_avx2_only_equals_torch_nn_in_float32(configuration: Configuration) -> N
 
 
 @each_kind
-@pytest.mark.usefixtures("always_parallel")
+@pytest.mark.usefixtures("always_parallel", "shared")
 def test_results_are_bit_exact_for_any_number_of_threads(kind: str) -> None:
     """Each element is accumulated in the same order, whichever thread computes it."""
     seen = []

@@ -109,7 +109,7 @@ def arguments_of_gradient() -> dict[str, Any]:
     operands |= {"state": [torch.randn(2, 4)], "kernel": "gru auto", "reverse": False}
     _, _, *saved = sequence(**operands, save=True)
     returned = [torch.randn(5, 2, 4), torch.randn(2, 4)]
-    return operands | {"d_returned": returned, "saved": saved}
+    return operands | {"d_returned": returned, "saved": saved, "needs_input": True}
 
 
 @pytest.mark.parametrize(

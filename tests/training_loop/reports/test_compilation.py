@@ -60,7 +60,9 @@ def test_the_first_step_and_the_first_test_of_a_compiled_run_are_reported(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(nn.Module, "compile", lambda module: None)  # it would take a minute
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda module, **options: None
+    )  # it would take a minute
     train(small(tmp_path, compile=compiled, epochs=2))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("compile")]
     expected = [

@@ -1,0 +1,63 @@
+/* Weights in panels (see products.h).
+ *
+ * The panel of the columns from c on begins at c * padded(depth). The last panel may have fewer vectors;
+ * the last vector is filled up with zeros. */
+
+#pragma once
+
+#include "products.h"
+
+/* Pack n rows of w, (n, depth), n <= LANES, as one vector of a panel with ``vectors``. */
+static void pack_transposed(const stored *w, int64_t n, int64_t depth, int vectors, stored *panel)
+{
+    for (int64_t start = 0; start < depth; start += LANES)
+        for (int64_t lane = 0; lane < LANES; lane++)
+            for (int64_t k = start; k < min(start + LANES, padded(depth)); k++) {
+                int64_t group = k / GROUP * vectors * LANES + lane;
+                int exists = lane < n && k < depth;
+                panel[group * GROUP + k % GROUP] = exists ? w[lane * depth + k] : 0;
+            }
+}
+
+/* Wᵀ of w, (size, depth), in panels of ``size`` columns. */
+static void pack_columns(const stored *w, int64_t size, int64_t depth, stored *panels)
+{
+    _Pragma("omp for schedule(static) nowait")
+    for (int64_t unit = 0; unit < size; unit += UNITS) {
+        int vectors = vectors_of(size - unit);
+        for (int v = 0; v < vectors; v++) {
+            int64_t row = unit + v * LANES;
+            pack_transposed(w + row * depth, size - row, depth, vectors,
+                            panels + unit * padded(depth) + v * LANES * GROUP);
+        }
+    }
+}
+
+/* Wᵀ of w, (gates, size, depth), in panels with the same units of every gate. */
+static void pack_gates(const stored *w, int gates, int64_t size, int64_t depth, stored *panels)
+{
+    _Pragma("omp for schedule(static) nowait")
+    for (int64_t unit = 0; unit < size; unit += LANES)
+        for (int gate = 0; gate < gates; gate++)
+            pack_transposed(w + (gate * size + unit) * depth, size - unit, depth, gates,
+                            panels + unit * gates * padded(depth) + gate * LANES * GROUP);
+}
+
+/* w, (depth, size), in panels. Its rows are taken from ``first`` on; the first rows follow the last
+ * one. */
+static void pack_rows(const stored *w, int64_t depth, int64_t size, int64_t first, stored *panels)
+{
+    _Pragma("omp for schedule(static) nowait")
+    for (int64_t unit = 0; unit < size; unit += UNITS) {
+        stored *to = panels + unit * padded(depth);
+        for (int64_t k = 0; k < depth; k += GROUP)
+            for (int64_t column = unit; column < min(unit + UNITS, size); column += LANES) {
+                int64_t row = (first + k) % depth, next = (first + k + 1) % depth;
+                factors groups = load_factors(w + row * size + column, size - column);
+                if (GROUP > 1 && k + 1 < depth)
+                    groups = join(groups, load_factors(w + next * size + column, size - column));
+                memcpy(to, &groups, BYTES);
+                to += LANES * GROUP;
+            }
+    }
+}
