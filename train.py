@@ -71,12 +71,11 @@ def train(config: Config, resume: bool = False) -> Path:
     require_same_options(accelerator, config, train_set.num_sequences)
 
     torch.manual_seed(config.seed)  # once, for the weights and then for dropout
-    model = build_model(config, train_set.features, task.outputs)
+    model = build_model(config, train_set.features, task.outputs, task.answers)
     initialize(model.layer, config.init, train_set.time)
 
-    name = f"{config.dataset}-{config.sequence}-{config.layer}"
     with (
-        open_folder(config, name, resume, accelerator) as folder,
+        open_folder(config, f"{config.subject}-{config.reader}", resume, accelerator) as folder,
         stop_on_signals(accelerator) as stop,
     ):
         config = dataclasses.replace(config, run_dir=folder)
@@ -105,11 +104,12 @@ def train(config: Config, resume: bool = False) -> Path:
                     outputs = predict(
                         accelerator, trainer.model, stop.iterate(test_set), test_set.num_sequences
                     )
-                epoch = trainer.end_epoch(task.measure(outputs))
+                result = task.measure(outputs)
+                epoch = trainer.end_epoch(result)
                 run.log_epoch(test_set.first(SATURATION_SEQUENCES))
                 report(
                     f"epoch {epoch.number}: training loss {epoch.training_loss:.4f}, "
-                    f"{config.split} accuracy {100 * epoch.accuracy:.2f} %, "
+                    f"{task.summary(result)}, "
                     f"{epoch.sequences_per_second:.0f} sequences/s"
                 )
                 if trainer.divergence:
@@ -117,10 +117,9 @@ def train(config: Config, resume: bool = False) -> Path:
             run.finish(task, outputs)
 
             report(
-                f"result  {config.dataset}: {'diverged, ' if trainer.divergence else ''}"
-                f"{config.split} accuracy {100 * epoch.accuracy:.2f} % after epoch "
-                f"{config.epochs} ({config.layer}, {config.sequence}, {trainer.seconds:.1f} s) "
-                f"-> {folder}"
+                f"result  {config.subject}: {'diverged, ' if trainer.divergence else ''}"
+                f"{task.summary(result)} after epoch {config.epochs} "
+                f"({config.reader}, {trainer.seconds:.1f} s) -> {folder}"
             )
     if accelerator.is_main_process:
         for index, line in enumerate(next_commands(folder, can_trace(model.layer))):

@@ -14,26 +14,33 @@ from torch import Tensor
 from sequenced_mnist.sequencing import sequence_shape, to_sequences
 
 
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """Return a generator on the CPU, in a state that depends only on seed and epoch.
+
+    What it draws is the same on every device, for every implementation and after a resume within
+    an epoch, and torch's global generator is used only for weights and dropout.
+
+    Args:
+        seed: seed of the run, at least 0.
+        epoch: index of the epoch, at least 0.
+    """
+    # SeedSequence mixes seed and epoch so that different pairs give independent states. With
+    # seed + epoch, the second epoch of seed 0 would have the same order as the first of seed 1.
+    mixed = np.random.SeedSequence(seed, spawn_key=(epoch,)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(mixed[0]))
+
+
 def epoch_order(num_images: int, seed: int, epoch: int) -> Tensor:
     """Return the order of the images in one epoch, which depends only on seed and epoch.
 
-    It is drawn by a separate generator on the CPU. So the order is the same on every device, for
-    every implementation and after a resume within an epoch, and torch's global generator is used
-    only for weights and dropout.
-
     Args:
         num_images: number of images in the set.
-        seed: seed of the run, at least 0.
-        epoch: index of the epoch, at least 0.
+        seed, epoch: as for ``epoch_generator``.
 
     Returns:
         (num_images,) int64 on the CPU, a permutation of the indices.
     """
-    # SeedSequence mixes seed and epoch so that different pairs give independent orders. With
-    # seed + epoch, the second epoch of seed 0 would have the same order as the first of seed 1.
-    mixed = np.random.SeedSequence(seed, spawn_key=(epoch,)).generate_state(1, np.uint64)
-    generator = torch.Generator().manual_seed(int(mixed[0]))
-    return torch.randperm(num_images, generator=generator)
+    return torch.randperm(num_images, generator=epoch_generator(seed, epoch))
 
 
 class Batch(NamedTuple):

@@ -1,6 +1,6 @@
 """The interface that scratch, builtin and users' own recurrent layers share."""
 
-from shared_interface.classifier import SequenceClassifier
+from shared_interface.classifier import SequenceClassifier, StepwiseClassifier
 from shared_interface.implementations import ImplementationError, implementation_target
 from shared_interface.recurrent import RecurrentLayer, State, final_hidden
 
@@ -9,6 +9,7 @@ __all__ = [
     "RecurrentLayer",
     "SequenceClassifier",
     "State",
+    "StepwiseClassifier",
     "final_hidden",
     "implementation_target",
 ]

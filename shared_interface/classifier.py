@@ -1,4 +1,4 @@
-"""Sequence classification: a recurrent layer and a linear classification head."""
+"""Sequence classification: a recurrent layer and a linear readout."""
 
 from typing import cast
 
@@ -27,4 +27,24 @@ class SequenceClassifier(nn.Module):
         """Compute logits, (batch, num_classes), for any input that the layer accepts."""
         _, state = self.layer(input, hx)
         logits: Tensor = self.readout(final_hidden(state, self.directions))
+        return logits
+
+
+class StepwiseClassifier(SequenceClassifier):
+    """A recurrent layer, and a linear readout of its output at each of the last time steps.
+
+    Args:
+        layer: as in ``SequenceClassifier``, with ``batch_first=True``.
+        num_classes: number of classes.
+        answers: number of time steps, at the end of a sequence, that are read out.
+    """
+
+    def __init__(self, layer: nn.Module, num_classes: int, answers: int) -> None:
+        super().__init__(layer, num_classes)
+        self.answers = answers
+
+    def forward(self, input: Tensor | PackedSequence, hx: State | None = None) -> Tensor:
+        """Compute logits, (batch, answers, num_classes), for input (batch, time, features)."""
+        output, _ = self.layer(input, hx)
+        logits: Tensor = self.readout(output[:, -self.answers :])
         return logits

@@ -20,6 +20,8 @@ from training_loop.recipes import Init, Recipe, Schedule, recipe_for
 DATA_DIR = Path("data")
 """Default of ``data_dir``."""
 Split = Literal["test", "validation"]
+LENGTHS = {"mnist": None, "adding": 100, "copy": 50}
+"""Task -> default of ``length``; images have a length of their own."""
 CHANGEABLE = {"implementation", "backend", "device", "compile", "checkpoint_every", "data_dir"}
 """Options that may change on resume: they change the results by rounding at most."""
 
@@ -41,20 +43,25 @@ def _choice(choices: Any) -> object:
 MOST = {
     "hidden_size": 65_536,  # one layer has 17 to 69 GB of weights
     "num_layers": 1000,
+    "length": 100_000,
     "epochs": 1_000_000,
     "batch_size": 1_000_000,  # more than the images of any set
     "checkpoint_every": 10**12,
 }
 """Larger values are typing errors, and would run until the memory is used up."""
 
-EARLIER = {"backend": "auto"}
+EARLIER = {"backend": "auto", "task": "mnist", "length": None}
 """Options that the configurations of earlier runs lack, with the values that these runs had."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Train a recurrent layer to classify images, which it reads as sequences."""
+    """Train a recurrent layer to classify images, or on a task that needs memory."""
 
+    task: Literal["mnist", "adding", "copy"] = "mnist"
+    """what is learned: to classify images, add two marked values, or copy symbols after a pause"""
+    length: Annotated[int | None, _option(int, "STEPS", "adding: 100; copy: 50")] = None
+    """number of time steps of the adding problem, or of the pause in the copying task"""
     cell: Annotated[
         Literal["rnn", "gru", "lstm"] | None,
         tyro.conf.arg(metavar="{rnn,gru,lstm}", help_behavior_hint="(default: lstm)"),
@@ -78,7 +85,9 @@ class Config:
     """dropout probability between stacked layers"""
     recipe: Literal["strong", "tutorial"] = "strong"
     """recipe that sets the default values of the next eight options"""
-    epochs: Annotated[int | None, _option(int, "INT", "2; digits: 40")] = None
+    epochs: Annotated[
+        int | None, _option(int, "INT", "2; digits: 40; all others of 50 steps or more: 20")
+    ] = None
     """number of training epochs"""
     batch_size: Annotated[int | None, _option(int, "INT", "the recipe's")] = None
     """number of images in a batch, over all processes"""
@@ -114,6 +123,8 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "epochs", "batch_size", "checkpoint_every"):
             self._require(name, "at least 1", lambda value: value >= 1)
+        self._require("length", "at least 2", lambda value: value >= 2)
+        self._require_options_of_the_task()
         for name, most in MOST.items():
             self._require(name, f"at most {most}", most.__ge__)
         self._require("dropout", "a probability from 0 to 1", lambda value: 0 <= value <= 1)
@@ -128,6 +139,35 @@ class Config:
         if value is not None and not holds(value):
             shown = str(value) if isinstance(value, float) or abs(value) < 10**40 else "too large"
             raise ConfigError(f"{name} is {shown}: expected {rule}")
+
+    def _require_options_of_the_task(self) -> None:
+        if self.task == "mnist":
+            if self.length is not None:
+                raise ConfigError(
+                    f"length is {self.length}: images have a length of their own; expected it "
+                    "with --task adding or copy"
+                )
+            return
+        for name, default in (("dataset", "auto"), ("sequence", "rows")):
+            if (value := getattr(self, name)) != default:
+                raise ConfigError(
+                    f"{name} is {value}: the task {self.task} has no images; expected no {name}"
+                )
+
+    @property
+    def subject(self) -> str:
+        """What is learned, in printed lines: ``mnist``, or ``adding, T = 100``."""
+        return self.dataset if self.task == "mnist" else f"{self.task}, T = {self.length}"
+
+    @property
+    def reader(self) -> str:
+        """The layer, and for images the order in which it reads them: ``scratch lstm, rows``."""
+        return f"{self.layer}, {self.sequence}" if self.task == "mnist" else self.layer
+
+    @property
+    def loss_unit(self) -> str:
+        """Unit of the loss."""
+        return "squared error" if self.task == "adding" else "nats"
 
     @property
     def layer(self) -> str:
@@ -161,15 +201,17 @@ class Config:
         """This configuration with every default filled in.
 
         Args:
-            dataset: name of the data set that was loaded.
+            dataset: name of the data set that was loaded; ``auto`` for a task without images.
             device: type of the device in use.
         """
-        recipe = vars(recipe_for(self.recipe, self.cell, dataset))
+        data = dataset if self.task == "mnist" else self.task
+        recipe = vars(recipe_for(self.recipe, self.cell, data, self.sequence))
         given = {name: getattr(self, name) for name in recipe if getattr(self, name) is not None}
         actual = {
             "dataset": dataset,
             "device": device,
             "data_dir": self.data_dir or DATA_DIR,
+            "length": self.length or LENGTHS[self.task],
             "cell": None if is_own_code(self.implementation) else self.cell,
         }
         return ResolvedConfig(**(vars(self) | recipe | given | actual))

@@ -1,6 +1,7 @@
 """Build the classifier of a configuration, and check it on a small batch."""
 
 import inspect
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,13 +11,20 @@ from command_line.errors import ConfigError, own_line
 from command_line.load_object import load_object
 from scratch_cells import Cell, layer_of
 from scratch_cells.layers import RecurrentStack
-from shared_interface import ImplementationError, SequenceClassifier, implementation_target
+from shared_interface import (
+    ImplementationError,
+    SequenceClassifier,
+    StepwiseClassifier,
+    implementation_target,
+)
 from training_loop.check_layer import check_layer
 from training_loop.config import Config
 
 
-def build_model(config: Config, input_size: int, num_classes: int) -> SequenceClassifier:
-    """The recurrent layer of ``config``, with a linear readout of its final hidden state.
+def build_model(
+    config: Config, input_size: int, num_outputs: int, answers: int | None = None
+) -> SequenceClassifier:
+    """The recurrent layer of ``config``, with a linear readout.
 
     Weights are drawn from torch's global generator on the CPU. After the same
     ``torch.manual_seed`` they are equal for scratch and builtin, and for every device.
@@ -24,15 +32,20 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
     Args:
         config: implementation, sizes and backend of the layer.
         input_size: number of features of one time step.
-        num_classes: number of classes.
+        num_outputs: number of outputs of the readout: for images, the number of classes.
+        answers: None to read the final hidden state; else the readout reads the output at this
+            number of time steps at the end of a sequence.
 
     Raises:
         ConfigError: ``config.backend`` is given, and the layer has no backends.
         ImplementationError: the class cannot be found, or does not have torch.nn's interface.
     """
     layer_class = load_layer_class(config.implementation, config.cell)
+    add_readout = (
+        SequenceClassifier if answers is None else partial(StepwiseClassifier, answers=answers)
+    )
     if not _has_torch_arguments(layer_class):
-        return SequenceClassifier(_adapt(layer_class, input_size, config), num_classes)
+        return add_readout(_adapt(layer_class, input_size, config), num_outputs)
     options: dict[str, Any] = {}
     if config.backend != "auto":
         if not (isinstance(layer_class, type) and issubclass(layer_class, RecurrentStack)):
@@ -52,8 +65,9 @@ def build_model(config: Config, input_size: int, num_classes: int) -> SequenceCl
             **options,
         )
         check_layer(layer, input_size, config.layer)
-        model = SequenceClassifier(layer, num_classes)
-        _check_output(model, input_size, num_classes)
+        model = add_readout(layer, num_outputs)
+        expected = (2, num_outputs) if answers is None else (2, answers, num_outputs)
+        _check_output(model, input_size, expected)
     except ImplementationError:
         raise
     except Exception as error:  # user code may raise anything
@@ -159,14 +173,15 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _check_output(model: nn.Module, input_size: int, num_classes: int) -> None:
-    """Run two sequences of three steps, so that a wrong layer fails before the training."""
+def _check_output(model: nn.Module, input_size: int, expected: tuple[int, ...]) -> None:
+    """Run two short sequences, so that a wrong layer fails before the training."""
+    time = 3 if len(expected) == 2 else expected[1]  # at least one step for each answer
     model.eval()  # dropout would draw from the random generator
     with torch.no_grad():
-        logits = model(torch.zeros(2, 3, input_size))
+        logits = model(torch.zeros(2, time, input_size))
     model.train()
-    if logits.shape != (2, num_classes):
+    if logits.shape != expected:
         raise ValueError(
-            f"for input (batch 2, time 3) with batch_first=True, the final state gives logits of "
-            f"shape {tuple(logits.shape)}, expected {(2, num_classes)}"
+            f"for input (batch 2, time {time}) with batch_first=True, the readout gives logits of "
+            f"shape {tuple(logits.shape)}, expected {expected}"
         )

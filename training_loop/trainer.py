@@ -219,12 +219,12 @@ class Trainer:
     @property
     def divergence(self) -> str:
         """A warning if the loss of the latest epoch is far above that of guessing, else empty."""
-        guessing = self.objective.guessing
-        if not self.epochs or self.epochs[-1].training_loss < 2 * guessing:
+        objective = self.objective
+        if not self.epochs or self.epochs[-1].training_loss < 2 * objective.untrained:
             return ""
         return (
             f"diverged: training loss {self.epochs[-1].training_loss:.4g}, while guessing has "
-            f"{guessing:.2f}; lower learning_rate, which is {self.config.learning_rate}"
+            f"{objective.guessing:.2f}; lower learning_rate, which is {self.config.learning_rate}"
         )
 
     def _describe_divergence(self, loss: float) -> str:

@@ -87,6 +87,10 @@ def load_run(
     weights, config, step = read_run(path)
     if config is None:
         return _run_of_weights(path, weights, data_dir)
+    if config.task != "mnist":
+        raise ExplorerError(
+            f"{path} is a run on {config.subject}: expected a run on images (--task mnist)"
+        )
     if is_own_code(config.implementation):
         require_given(config.implementation, path, implementation is not None)
         config = replace(config, implementation=implementation or config.implementation)

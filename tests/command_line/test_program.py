@@ -46,6 +46,8 @@ OPTIONS = {
     "--data-dir": Path("here"),
     "--run-dir": Path("there"),
 }
+TASK = {"--task": "copy", "--length": 7}
+"""Not together with options of images."""
 FLAGS = ("--bidirectional", "--validation", "--compile")
 
 
@@ -58,7 +60,13 @@ def test_every_option_reaches_its_field() -> None:
     config = parse(*arguments, *FLAGS)
     fields = {option[2:].replace("-", "_"): value for option, value in OPTIONS.items()}
     flags = {"bidirectional": True, "validation": True, "compile": True}
+    flags |= {"task": "mnist", "length": None}
     assert dataclasses.asdict(config) == fields | flags
+
+
+def test_the_options_of_a_task_reach_their_fields() -> None:
+    arguments = [str(word) for option in TASK.items() for word in option]
+    assert parse(*arguments) == Config(task="copy", length=7)
 
 
 def test_options_that_are_not_given_have_their_defaults() -> None:
@@ -72,7 +80,7 @@ def test_help_lists_every_option_once_with_its_default(capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     assert err == ""
     listed = re.findall(r"^[│ ]*(--[a-z][a-z0-9-]*)", out, flags=re.MULTILINE)
-    assert sorted(listed) == sorted([*OPTIONS, *FLAGS])
+    assert sorted(listed) == sorted([*OPTIONS, *TASK, *FLAGS])
     assert out.count("(default:") == len(listed)
     assert "(default: 2; digits: " in out
 
@@ -82,7 +90,9 @@ def test_help_of_train_py_lists_its_four_commands_too(capsys: pytest.CaptureFixt
         parse_options(["--help"])
     out, _ = capsys.readouterr()
     listed = re.findall(r"^[│ ]*(--[a-z][a-z0-9-]*)", out, flags=re.MULTILINE)
-    assert sorted(listed) == sorted([*OPTIONS, *FLAGS, "--resume", "--evaluate", "--compare"])
+    assert sorted(listed) == sorted(
+        [*OPTIONS, *TASK, *FLAGS, "--resume", "--evaluate", "--compare"]
+    )
 
 
 @pytest.mark.parametrize("option", ["resume", "evaluate"])

@@ -24,13 +24,16 @@ REACH = 2**18
 
 
 class RemoteFunction:
-    """A function of the library, whose argument is a structure with pointers."""
+    """A function of the library, of two integers or of a structure with pointers."""
 
     def __init__(self, library: "RemoteLibrary", name: str) -> None:
         self.library, self.name = library, name
 
-    def __call__(self, reference: Any) -> int:
-        arguments = reference._obj
+    def __call__(self, *given: Any) -> int:
+        if len(given) == 2:
+            self.library.send(b"i" + _text(self.name) + b"".join(map(_number, given)))
+            return self._result()
+        arguments = given[0]._obj
         pointers = [
             getattr(type(arguments), name).offset
             for name, kind in arguments._fields_
@@ -43,9 +46,13 @@ class RemoteFunction:
         for address, before in regions:
             message += [_number(address), _number(len(before)), before]
         self.library.send(b"".join(message))
-        (result,) = struct.unpack("q", self.library.receive(8))
+        result = self._result()
         for address, before in regions:
             _write_changes(address, before, self.library.receive(len(before)))
+        return result
+
+    def _result(self) -> int:
+        (result,) = struct.unpack("q", self.library.receive(8))
         return int(result)
 
 

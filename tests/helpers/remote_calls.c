@@ -3,6 +3,7 @@
  *
  * It reads requests from stdin and answers on stdout; all integers have 64 bits.
  *     constant: 'c', name length, name -> its value
+ *     formula:  'i', name length, name, two integers -> the result
  *     call:     'f', name length, name, size and content of the structure of arguments, number of
  *               pointers and their offsets in the structure, number of regions, then for each its
  *               address in the other process, size and content -> the result and all regions
@@ -89,6 +90,12 @@ static void call(int64_t (*function)(void *))
     free(structure);
 }
 
+static void apply(int64_t (*function)(int64_t, int64_t))
+{
+    int64_t first = get_number(), second = get_number(), result = function(first, second);
+    put(&result, sizeof result);
+}
+
 int main(int argc, char **argv)
 {
     void *library = argc == 2 ? dlopen(argv[1], RTLD_NOW) : NULL;
@@ -104,6 +111,8 @@ int main(int argc, char **argv)
         free(name);
         if (kind == 'c')
             put(found, sizeof(int64_t));
+        else if (kind == 'i')
+            apply((int64_t(*)(int64_t, int64_t))found);
         else
             call((int64_t(*)(void *))found);
         fflush(stdout);

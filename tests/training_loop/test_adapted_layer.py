@@ -31,7 +31,7 @@ RNN_CELLS = ["StateFirst", "KeywordState", "WithHead"]
 def build(name: str, **options: object) -> nn.Module:
     torch.manual_seed(0)
     config = Config(cell=None, implementation=f"{FILE}:{name}", hidden_size=6, **options)
-    return build_model(config, input_size=3, num_classes=4).layer
+    return build_model(config, input_size=3, num_outputs=4).layer
 
 
 @pytest.mark.parametrize("name", [*LSTM_CELLS, *RNN_CELLS])

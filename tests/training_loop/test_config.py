@@ -103,7 +103,8 @@ def test_a_given_option_takes_precedence_over_the_recipe(
 def test_a_resolved_configuration_is_complete_and_resolves_to_itself() -> None:
     resolved = Config(run_dir=Path("here")).resolved("kmnist", "cuda")
     assert (resolved.dataset, resolved.device) == ("kmnist", "cuda")
-    assert [name for name, value in vars(resolved).items() if value is None] == ["checkpoint_every"]
+    undecided = [name for name, value in vars(resolved).items() if value is None]
+    assert undecided == ["length", "checkpoint_every"]
     assert resolved.resolved("kmnist", "cuda") == resolved
 
 

@@ -17,7 +17,7 @@ OWN_CELL = f"{ROOT / 'examples' / 'minimal_gated_cell.py'}:MinimalGatedCell"
 
 def build(seed: int = 0, **options: object) -> SequenceClassifier:
     torch.manual_seed(seed)
-    return build_model(Config(hidden_size=6, **options), input_size=3, num_classes=4)
+    return build_model(Config(hidden_size=6, **options), input_size=3, num_outputs=4)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
@@ -54,7 +54,7 @@ def test_the_readout_reads_the_output_of_the_last_step_only(
     x = to_sequences(images, sequence)
     torch.manual_seed(0)
     config = Config(cell=cell, implementation=implementation, hidden_size=6)
-    model = build_model(config, x.size(2), num_classes=4)
+    model = build_model(config, x.size(2), num_outputs=4)
     output, _ = model.layer(x)
     last = output[:, -1].detach()
     torch.testing.assert_close(model(x), model.readout(last), rtol=0, atol=1e-6)
@@ -101,7 +101,7 @@ def test_a_backend_for_a_layer_without_backends_is_an_error(implementation: str)
 )
 def test_the_backend_is_described(options: dict[str, object], description: str) -> None:
     config = Config(hidden_size=6, **options)
-    layer = build_model(config, input_size=3, num_classes=4).layer
+    layer = build_model(config, input_size=3, num_outputs=4).layer
     assert describe_backend(config, layer, torch.randn(2, 5, 3)) == description
 
 

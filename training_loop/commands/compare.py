@@ -30,7 +30,7 @@ def compare(folders: Sequence[Path]) -> Path:
         The plot: ``comparison.png`` in the parent folder of the first run.
 
     Raises:
-        ConfigError: a folder has no such run, the runs were tested on different images, or the
+        ConfigError: a folder has no such run, the runs were tested on different data, or the
             plot cannot be written.
     """
     folders = [
@@ -40,21 +40,19 @@ def compare(folders: Sequence[Path]) -> Path:
         raise ConfigError(f"compare is given {len(folders)} run: expected two or more")
     names = short_names(folders)
     runs = [(load_config(folder), read_metrics(folder)) for folder in folders]
-    tested_on = {(config.dataset, config.split) for config, _ in runs}
+    tested_on = {(config.subject, config.split) for config, _ in runs}
     if len(tested_on) > 1:
-        sets = ", ".join(sorted(f"{dataset} ({split})" for dataset, split in tested_on))
-        raise ConfigError(f"compare is given runs tested on {sets}: expected the same images")
-    ((dataset, split),) = tested_on
+        sets = ", ".join(sorted(f"{subject} ({split})" for subject, split in tested_on))
+        raise ConfigError(f"compare is given runs tested on {sets}: expected the same data")
+    ((subject, split),) = tested_on
 
-    table = Table(title=f"{split} accuracy, {dataset}")
+    table = Table(title=f"{split} accuracy, {subject}")
     for column in ("run", "model", "recipe", "seed", "epochs", "accuracy", "seconds"):
         table.add_column(column, overflow="fold")  # fold: a name is shown in full, over some lines
     for name, (config, metrics) in zip(names, runs, strict=True):
         cells = (
             printable(name),
-            printable(
-                f"{config.layer}, {config.num_layers} x {config.hidden_size}, {config.sequence}"
-            ),
+            printable(f"{config.reader}, {config.num_layers} x {config.hidden_size}"),
             config.recipe,
             str(config.seed),
             str(len(metrics["epochs"])),
@@ -70,7 +68,7 @@ def compare(folders: Sequence[Path]) -> Path:
         curves[f"{name} ({config.layer})"] = metrics["step_losses"], accuracies
     plot = folders[0].parent / PLOT
     with write_errors_as_config_errors("compare", plot.parent), atomic_write(plot) as file:
-        draw_comparison(file, curves, split)
+        draw_comparison(file, curves, split, runs[0][0].loss_unit)
     print(f"result  plot of {len(runs)} runs -> {printable(plot)}")
     return plot
 

@@ -1,4 +1,4 @@
-"""``train.py --evaluate``: accuracy of a run's model, in total and per class."""
+"""``train.py --evaluate``: accuracy of a run's model, for images in total and per class."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from training_loop.tasks.load import load_task
 
 
 def evaluate(config: Config) -> float:
-    """Test the model of a run, finished or not, and print its accuracy per class and in total.
+    """Test the model of a run, finished or not, and print its result; for images, per class too.
 
     Args:
         config: configuration of the run, with its folder as ``run_dir``.
 
     Returns:
-        The share of images classified correctly, from 0 to 1.
+        The share of right answers, from 0 to 1.
 
     Raises:
         ConfigError, DataError, ImplementationError: a file, folder or device cannot be used.
@@ -34,7 +34,7 @@ def evaluate(config: Config) -> float:
     if warning := config_warning(config.run_dir):
         accelerator.print(warning)
     task = load_task(config, accelerator)
-    model = build_model(config, task.test_set.features, task.outputs)
+    model = build_model(config, task.test_set.features, task.outputs, task.answers)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -42,15 +42,15 @@ def evaluate(config: Config) -> float:
         raise ConfigError(f"{config.run_dir} has the weights of another model: {reason}") from error
     model = accelerator.prepare(model)
     outputs = predict(accelerator, model, task.test_set, task.test_set.num_sequences)
-    _, accuracy = task.measure(outputs)
+    result = task.measure(outputs)
     if accelerator.is_main_process:
         if table := task.table(outputs.cpu()):
             Console().print(table)
         print(
-            f"result  {task.config.dataset}: {config.split} accuracy {100 * accuracy:.2f} % "
-            + printable(f"({config.layer}, {config.sequence}, {source} of {config.run_dir})")
+            f"result  {task.config.subject}: {task.summary(result)} "
+            + printable(f"({config.reader}, {source} of {config.run_dir})")
         )
-    return accuracy
+    return result.accuracy
 
 
 def load_weights(folder: Path) -> tuple[dict[str, Tensor], str]:

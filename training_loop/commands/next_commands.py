@@ -16,21 +16,21 @@ def next_commands(folder: Path, can_trace: bool) -> list[str]:
 
     Args:
         folder: a finished run.
-        can_trace: True if the explorer can show the run's layer.
+        can_trace: True if the explorer can show the run's layer, if the run is on images.
     """
     python, train = Path(sys.executable), TRAIN
     own = Config.load(folder).own_implementation
     commands: list[list[Path | str]] = [[python, train, "--evaluate", folder, *own]]
     if (other := latest_comparable(folder)) is not None:
         commands.append([python, train, "--compare", other, folder])
-    if can_trace:
+    if can_trace and Config.load(folder).task == "mnist":
         commands.append([python, "-m", "gate_explorer", folder, "--label", "7", *own])
     commands.append([python, "-m", "tensorboard.main", "--logdir", folder.parent])
     return [shell_join(map(_short, command)) for command in commands]
 
 
 def latest_comparable(folder: Path) -> Path | None:
-    """The latest other run in the same parent folder that was tested on the same images."""
+    """The latest other run in the same parent folder that was tested on the same data."""
     config = Config.load(folder)
     others = []
     for path in folder.parent.iterdir():
@@ -39,7 +39,7 @@ def latest_comparable(folder: Path) -> Path | None:
                 other, _ = Config.load(path), read_metrics(path)
             except ConfigError:
                 continue  # not a run, or without a finished epoch
-            if (other.dataset, other.split) == (config.dataset, config.split):
+            if (other.subject, other.split) == (config.subject, config.split):
                 others.append(path)
     return max(others, key=lambda path: path.stat().st_mtime, default=None)
 

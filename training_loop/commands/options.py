@@ -24,12 +24,12 @@ def _run(metavar: str) -> object:
 
 @dataclass(frozen=True)
 class Options:
-    """Train a recurrent layer to classify images, which it reads as sequences."""
+    """Train a recurrent layer to classify images, or on a task that needs memory."""
 
     resume: Annotated[Path | None, _run("RUN")] = None
     """resume the interrupted run in the folder RUN"""
     evaluate: Annotated[Path | None, _run("RUN")] = None
-    """test the model of the run in the folder RUN, and print the accuracy of each class"""
+    """test the model of the run in the folder RUN; for images, print the accuracy of each class"""
     compare: Annotated[
         tuple[Path, ...],
         tyro.conf.arg(metavar="RUN RUN ...", help_behavior_hint="(default: none)"),

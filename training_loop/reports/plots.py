@@ -30,19 +30,21 @@ def draw_curve(
     step_losses: Sequence[float],
     accuracies: Sequence[float],
     split: str,
+    unit: str,
 ) -> None:
     """Draw the loss of every step and the accuracy after every epoch, as a PNG.
 
     Args:
         file: path or binary file to which the PNG is written.
         title: title of the figure.
-        step_losses: mean cross entropy of each step's batch, in nats.
+        step_losses: mean loss of each step's batch.
         accuracies: after each epoch, from 0 to 1.
         split: ``test`` or ``validation``, for the axis label.
+        unit: of the loss, for its axis label.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
     figure.suptitle(printable(title))
-    loss, accuracy = _loss_and_accuracy(figure, split)
+    loss, accuracy = _loss_and_accuracy(figure, split, unit)
     loss.plot(_epochs_of(step_losses, accuracies), step_losses, linewidth=0.8)
     accuracy.plot(range(1, len(accuracies) + 1), _percent(accuracies), marker="o")
     figure.savefig(file, format="png", dpi=120)
@@ -50,7 +52,10 @@ def draw_curve(
 
 @PLAIN_STYLE
 def draw_comparison(
-    file: Path | IO[bytes], runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], split: str
+    file: Path | IO[bytes],
+    runs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    split: str,
+    unit: str,
 ) -> None:
     """Draw the losses and accuracies of several runs on common axes, as a PNG.
 
@@ -58,9 +63,10 @@ def draw_comparison(
         file: path or binary file to which the PNG is written.
         runs: name -> the loss of every step, the accuracy after every epoch.
         split: ``test`` or ``validation``, for the axis label.
+        unit: of the loss, for its axis label.
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
-    loss, accuracy = _loss_and_accuracy(figure, split)
+    loss, accuracy = _loss_and_accuracy(figure, split, unit)
     # Each line is thinner than the one below it, so that equal curves stay visible.
     widths = np.linspace(1 + 1.2 * (len(runs) - 1), 0.8, len(runs))
     for (losses, accuracies), width, style in zip(
@@ -161,9 +167,9 @@ def confusion(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
 
-def _loss_and_accuracy(figure: Figure, split: str) -> tuple[Axes, Axes]:
+def _loss_and_accuracy(figure: Figure, split: str, unit: str) -> tuple[Axes, Axes]:
     loss, accuracy = figure.subplots(1, 2, sharex=True)
-    loss.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
+    loss.set(xlabel="epoch", ylabel=f"training loss ({unit})", yscale="log")
     accuracy.set(xlabel="epoch", ylabel=f"{split} accuracy (%)")
     for axes in (loss, accuracy):
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -159,10 +159,10 @@ class Run:
         weights = self.trainer.plain_model.state_dict()
         self._write(MODEL, final_weights.content_of(checkpoint.to_cpu(weights), self.config))
         self._write_metrics()
-        title = f"{self.config.layer} on {self.config.dataset}, by {self.config.sequence}"
+        title = f"{self.config.reader} on {self.config.subject}"
         accuracies = [epoch.accuracy for epoch in self.trainer.epochs]
-        losses, split = self.trainer.step_losses, self.config.split
-        self._draw("curve.png", plots.draw_curve, title, losses, accuracies, split)
+        curve = (title, self.trainer.step_losses, accuracies, self.config.split)
+        self._draw("curve.png", plots.draw_curve, *curve, self.config.loss_unit)
         for name, draw in task.plots(outputs.cpu()).items():
             self._draw(name, draw)
         with self._write_errors():
@@ -245,7 +245,7 @@ class Run:
             row[f"{split}_accuracy"] = row.pop("accuracy")
             rows.append(row)
         metrics = {
-            "dataset": self.config.dataset,
+            "subject": self.config.subject,
             f"{split}_accuracy": trainer.epochs[-1].accuracy,
             "seconds": trainer.seconds,
             "processes": trainer.accelerator.num_processes,

@@ -24,13 +24,13 @@ class Objective:
         loss_sum: maps outputs and targets to the loss, summed over the sequences: a scalar.
         correct: maps outputs and targets to a bool for each answer.
         guessing: the loss of the best answer that does not depend on the input.
-        unit: of the loss, for axis labels.
+        untrained: the loss of outputs that are all 0, from which a loss far above is a divergence.
     """
 
     loss_sum: Callable[[Tensor, Tensor], Tensor]
     correct: Callable[[Tensor, Tensor], Tensor]
     guessing: float
-    unit: str = "nats"
+    untrained: float
 
     def measure(self, outputs: Tensor, targets: Tensor) -> Result:
         """Mean loss and accuracy of a whole set: outputs and targets (n, ...)."""
@@ -47,4 +47,5 @@ def classification(num_classes: int) -> Objective:
         loss_sum=lambda logits, labels: F.cross_entropy(logits, labels, reduction="sum"),
         correct=lambda logits, labels: logits.argmax(dim=1) == labels,
         guessing=math.log(num_classes),
+        untrained=math.log(num_classes),
     )

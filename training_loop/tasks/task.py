@@ -91,6 +91,10 @@ class Task(ABC):
     def description(self) -> str:
         """The sequences, in the first line that train.py prints."""
 
+    def summary(self, result: Result) -> str:
+        """A result in the lines that train.py prints."""
+        return f"{self.config.split} accuracy {100 * result.accuracy:.2f} %"
+
     def plots(self, outputs: Tensor) -> dict[str, Draw]:
         """Plots of the outputs for the test set, on the CPU, by file name."""
         return {}

@@ -137,9 +137,9 @@ def drawn_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     draw = module.draw_comparison
 
-    def spy(file: Any, runs: Any, split: str) -> None:
+    def spy(file: Any, runs: Any, *labels: str) -> None:
         names.extend(runs)
-        draw(file, runs, split)
+        draw(file, runs, *labels)
 
     monkeypatch.setattr(module, "draw_comparison", spy)
     return names

@@ -41,20 +41,22 @@ def test_the_curve_is_a_png_that_is_not_blank(
     tmp_path: Path, step_losses: list[float], accuracies: list[float]
 ) -> None:
     path = tmp_path / "curve.part"
-    draw_curve(path, "scratch lstm on digits", step_losses, accuracies, "test")
+    draw_curve(path, "scratch lstm on digits", step_losses, accuracies, "test", "nats")
     pixels = image.imread(path, format="png")
     assert pixels.shape[:2] == (480, 1080)
     assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 2
 
 
 def test_losses_and_accuracies_are_drawn_by_epoch(tmp_path: Path, drawn: list[Figure]) -> None:
-    draw_curve(tmp_path / "curve.png", "a title", [2.0, 1.0, 0.5, 0.25], [0.5, 0.75], "validation")
+    losses, accuracies = [2.0, 1.0, 0.5, 0.25], [0.5, 0.75]
+    draw_curve(tmp_path / "curve.png", "a title", losses, accuracies, "validation", "bits")
     (figure,) = drawn
     loss, accuracy = figure.axes
     assert figure.get_suptitle() == "a title"
     assert loss.lines[0].get_xydata().tolist() == [[0.5, 2], [1, 1], [1.5, 0.5], [2, 0.25]]
     assert accuracy.lines[0].get_xydata().tolist() == [[1, 50], [2, 75]]
     assert accuracy.get_ylabel() == "validation accuracy (%)"
+    assert loss.get_ylabel() == "training loss (bits)"
 
 
 def misclassified() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -104,7 +106,7 @@ def test_at_most_40_mistakes_are_shown(correct: int, tmp_path: Path, drawn: list
 
 def test_compared_runs_have_common_axes_and_a_legend(tmp_path: Path, drawn: list[Figure]) -> None:
     runs = {"one": ([2.0, 1.0], [0.5]), "two": ([2.0, 1.5, 1.0, 0.5], [0.25, 0.75])}
-    draw_comparison(tmp_path / "comparison.png", runs, "test")
+    draw_comparison(tmp_path / "comparison.png", runs, "test", "nats")
     loss, accuracy = drawn[0].axes
     assert [line.get_xydata().tolist() for line in loss.lines] == [
         [[0.5, 2], [1, 1]],
@@ -147,9 +149,9 @@ def test_every_name_of_a_file_or_folder_is_drawn(
 
     monkeypatch.setattr(Figure, "savefig", draw)
     with mpl.rc_context({"text.usetex": usetex}):
-        draw_curve(Path("curve.png"), name, [2.0, 1.0], [0.5], "test")
+        draw_curve(Path("curve.png"), name, [2.0, 1.0], [0.5], "test", "nats")
         runs = {name: ([2.0], [0.5]), "other": ([2.0], [0.5])}
-        draw_comparison(Path("comparison.png"), runs, "test")
+        draw_comparison(Path("comparison.png"), runs, "test", "nats")
     assert drawn[0].get_suptitle() == printable(name)
     shown = [text.get_text() for text in drawn[1].legends[0].texts]
     assert shown == [printable(name), "other"]

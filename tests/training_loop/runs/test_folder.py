@@ -160,7 +160,7 @@ def test_a_finished_run_has_all_its_files() -> None:
     epochs = run.trainer.epochs
     assert written.pop("seconds") > 0
     assert written == {
-        "dataset": "digits",
+        "subject": "digits",
         "test_accuracy": 0.75,
         "processes": 1,
         "parameters": 9 + 3 + 6,
