@@ -16,6 +16,7 @@ each setting has a process of its own.
 
 import dataclasses
 import json
+import math
 import os
 import platform
 import statistics
@@ -130,34 +131,63 @@ def measure(worker: Worker, row: Row, arguments: Arguments) -> Row:
     )
 
 
-def summary(rows: Sequence[Row]) -> list[str]:
-    """For each setting and group of cases: how many are fast, the mean, and the worst five."""
-    lines = []
-    for allocator in dict.fromkeys(row.allocator for row in rows):
-        for group, is_layer in (("layers", True), ("cells and the encoder", False)):
-            chosen = [
-                row
-                for row in rows
-                if row.allocator == allocator and (row.case in LAYERS) == is_layer
-            ]
+@dataclass(frozen=True)
+class Counts:
+    """The summary of a group of rows.
+
+    Attributes:
+        setting: the setting of the allocator.
+        group: "layers", or "cells and the encoder".
+        number: how many rows.
+        not_slower, within_tenth: how many have a ratio of at most 1.00 and 1.10.
+        mean: the geometric mean of the ratios.
+        worst: the five largest ratios, with their rows.
+        failed: how many rows have no result.
+    """
+
+    setting: str
+    group: str
+    number: int
+    not_slower: int
+    within_tenth: int
+    mean: float
+    worst: tuple[str, ...]
+    failed: int
+
+    def __str__(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        return (
+            f"{self.setting}, {self.group}: {self.not_slower} of {self.number} at most 1.00, "
+            f"{self.within_tenth} at most 1.10, geometric mean {self.mean:.2f}{failed}; worst: "
+            + "; ".join(self.worst)
+        )
+
+
+def summary(rows: Sequence[Row]) -> list[Counts]:
+    """The counts of each setting of the allocator and each group of cases."""
+    found = []
+    for setting in dict.fromkeys(row.allocator for row in rows):
+        of_setting = [row for row in rows if row.allocator == setting]
+        for group in ("layers", "cells and the encoder"):
+            chosen = [row for row in of_setting if (row.case in LAYERS) == (group == "layers")]
             if chosen:
-                lines.append(f"{allocator}, {group}: {_counts(chosen)}")
-    return lines
+                found.append(_count(setting, group, chosen))
+    return found
 
 
-def _counts(rows: Sequence[Row]) -> str:
-    medians = {row: row.median for row in rows if row.median is not None}
-    failed = len(rows) - len(medians)
-    parts = [
-        f"{sum(value <= bound for value in medians.values())} of {len(rows)} at most {bound:.2f}"
-        for bound in (1.0, 1.1)
-    ]
-    if medians:
-        parts.append(f"geometric mean {statistics.geometric_mean(medians.values()):.2f}")
-        worst = sorted(medians, key=medians.__getitem__, reverse=True)[:5]
-        named = (f"{row.median:.2f} {row.kind} {row.phase}, {row.case}" for row in worst)
-        parts.append("worst: " + "; ".join(named))
-    return ", ".join([*parts, *([f"{failed} failed"] if failed else [])])
+def _count(setting: str, group: str, rows: Sequence[Row]) -> Counts:
+    ratios = {row: row.median for row in rows if row.median is not None}
+    worst = sorted(ratios, key=ratios.__getitem__, reverse=True)[:5]
+    return Counts(
+        setting,
+        group,
+        len(rows),
+        not_slower=sum(ratio <= 1 for ratio in ratios.values()),
+        within_tenth=sum(ratio <= 1.1 for ratio in ratios.values()),
+        mean=statistics.geometric_mean(ratios.values()) if ratios else math.nan,
+        worst=tuple(f"{row.median:.2f} {row.kind} {row.phase}, {row.case}" for row in worst),
+        failed=len(rows) - len(ratios),
+    )
 
 
 def draw_rows(rows: Sequence[Row], path: Path, title: str) -> None:
@@ -217,8 +247,8 @@ def main(arguments: Arguments) -> None:
         ):
             rows.append(measure(workers[row.allocator], row, arguments))
             console.print(f"{len(rows):3} of {len(jobs)}  {rows[-1]}", soft_wrap=True)
-    for line in summary(rows):
-        console.print(line, soft_wrap=True)
+    for counts in summary(rows):
+        console.print(str(counts), soft_wrap=True)
     if arguments.json:
         written = {"about": described, "rows": [dataclasses.asdict(row) for row in rows]}
         arguments.json.write_text(json.dumps(written, indent=1) + "\n")

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.backends import BACKENDS, Selection, select_backend
+from scratch_cells.backends import BACKENDS, Selection, run_cell, select_backend
+from scratch_cells.backends.eligibility import autocast_is_on
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.chunks import recomputing, restarting
 from scratch_cells.gru import GRUCell
@@ -153,13 +154,15 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
                 without its last dimension. There the state is zeros again, in all layers and both
                 directions, as if the parts were read by separate calls.
         """
-        unroll: Unroll = self._run_cell
+        unroll: Unroll | None = None
         if self.checkpoint_every is not None:
-            unroll = recomputing(unroll, self.checkpoint_every)
+            unroll = recomputing(self._run_cell, self.checkpoint_every)
         if reset is not None:
             sequence = time_major(type(self).__name__, input, self.batch_first)
             check_reset(reset, input)
-            unroll = restarting(unroll, sequence.take_mask(reset).to(sequence.data.device))
+            unroll = restarting(
+                unroll or self._run_cell, sequence.take_mask(reset).to(sequence.data.device)
+            )
         return self.run(input, hx, unroll)
 
     def backend_for(self, input: Tensor | PackedSequence, state: State | None = None) -> Selection:
@@ -178,7 +181,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
 
     def _backend_for(self, input: Tensor | PackedSequence, state: State | None) -> Selection:
         sequence = time_major(type(self).__name__, input, self.batch_first)
-        initial = self.initial_state(sequence, input, state)
+        initial = self.initial_state(sequence, self.given_state(sequence, input, state))
         directions = 2 if self.bidirectional else 1
         data = sequence.data
         selections = []
@@ -186,7 +189,7 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             assert isinstance(cell, Cell)
             if index == directions:  # the other layers read outputs, of another size than x
                 data = data[..., :1].expand(*data.shape[:-1], cell.input_size)
-            part = map_state(lambda part, index=index: part[index], initial)
+            part = _state_of_cell(initial, index)
             selections.append(select_backend(cell, data, part, sequence.batch_sizes, self.backend))
         names = [selection.name for selection in selections]
         slowest = min(names, key=FROM_SLOWEST.index)
@@ -201,26 +204,30 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         self,
         cell: Cell,
         input: Tensor,
-        state: State,
+        state: State | None,
         batch_sizes: tuple[int, ...] | None,
         reverse: bool,
     ) -> tuple[Tensor, State]:
-        return select_backend(cell, input, state, batch_sizes, self.backend).run(reverse)
+        return run_cell(cell, input, state, batch_sizes, self.backend, reverse)
 
     def run(
-        self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
+        self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll | None = None
     ) -> tuple[Tensor | PackedSequence, State]:
-        """Read a sequence; ``unroll`` runs each cell over it."""
+        """Read a sequence; ``unroll`` runs each cell over it, by default with ``backend``."""
         if self.share_weights():
             return self._run(input, hx, unroll)
         with replaced(self._own_values()):
             return self._run(input, hx, unroll)
 
     def _run(
-        self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll
+        self, input: Tensor | PackedSequence, hx: State | None, unroll: Unroll | None
     ) -> tuple[Tensor | PackedSequence, State]:
         sequence = time_major(type(self).__name__, input, self.batch_first)
-        state = self.initial_state(sequence, input, hx)
+        given = self.given_state(sequence, input, hx)
+        # A backend can do without a tensor of zeros.
+        zeros = given is None and unroll is None and not autocast_is_on(sequence.data)
+        state = None if zeros else self.initial_state(sequence, given)
+        unroll = unroll or self._run_cell
         directions = 2 if self.bidirectional else 1
         data = sequence.data  # (T, B, I) or (ΣT, I)
         cells = self._each_cell()
@@ -232,26 +239,32 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
                 output, final = unroll(
                     cells[index],  # type: ignore[arg-type]  # a ModuleList of cells
                     data,
-                    map_state(lambda part, index=index: part[index], state),
+                    _state_of_cell(state, index),
                     sequence.batch_sizes,
                     reverse=direction == 1,
                 )
                 outputs.append(output)
                 finals.append(final)
             data = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
-            if layer < self.num_layers - 1:
+            if self.dropout and layer < self.num_layers - 1:
                 data = F.dropout(data, self.dropout, self.training)
-        state = map_state(lambda *each: torch.stack(each), *finals)  # (L*D, B, size) each part
-        return sequence.restore(data), map_state(sequence.give_state, state)
+        return sequence.restore(data), self._final_state(sequence, finals)
 
-    def initial_state(
+    def _final_state(self, sequence: Sequence, finals: list[Any]) -> State:
+        """The final states of all cells as one, (L*D, B, size) each part, for the user."""
+        if isinstance(finals[0], Tensor):
+            return sequence.give_state(torch.stack(finals))
+        each_part = zip(*finals, strict=True)
+        return tuple([sequence.give_state(torch.stack(part)) for part in each_part])
+
+    def given_state(
         self, sequence: Sequence, input: Tensor | PackedSequence, hx: State | None
-    ) -> State:
-        """Return the initial state, (L*D, B, size) each part: validated ``hx``, or zeros."""
+    ) -> tuple[Tensor, ...] | None:
+        """Validate the arguments of a call, and return the parts of ``hx`` if it is given."""
         cells = self._each_cell()
         first = cells[0]
         assert isinstance(first, Cell)
-        packed = isinstance(sequence, Packed)
+        packed = sequence.batch_sizes is not None
         given = None
         if hx is not None:
             given = check_state_parts(type(self).__name__.lower(), hx, len(first.state_names))
@@ -263,18 +276,26 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
             self.input_size,
             dtype_of(submodule(first, "input_to_hidden")),
         )
-        sizes = [(len(cells), sequence.batch, size) for size in first.state_sizes]
         if given is not None:
+            sizes = [(len(cells), sequence.batch, size) for size in first.state_sizes]
             check_state(tuple(map(sequence.take_state, given)), sizes)
         weight = resident_weight(submodule(first, "hidden_to_hidden"))
         check_devices(sequence.data, given or (), () if weight is None else (weight,))
         check_time(sequence.data.size(0))
-        if given is None:
-            state = whole([sequence.data.new_zeros(size) for size in sizes])
-        else:
+        if given is not None:
             check_state_dtype(given, sequence.data)
+        return given
+
+    def initial_state(self, sequence: Sequence, given: tuple[Tensor, ...] | None) -> State:
+        """The initial state, (L*D, B, size) each part: the parts of ``given_state``, or zeros."""
+        if given is None:
+            first = self._each_cell()[0]
+            assert isinstance(first, Cell)
+            shapes = [(len(self.cells), sequence.batch, size) for size in first.state_sizes]
+            state = whole([sequence.data.new_zeros(shape) for shape in shapes])
+        else:
             state = whole([sequence.take_state(part) for part in given])
-        return self.autocast_state(state, packed)
+        return self.autocast_state(state, isinstance(sequence, Packed))
 
     def autocast_state(self, state: State, packed: bool) -> State:
         """Under autocast, convert the initial state to the dtype that torch.nn uses for it.
@@ -366,6 +387,13 @@ class RecurrentStack(TorchNamedModule, RecurrentLayer):
         given = {name: getattr(self, name) for name in options}
         changed = [f"{name}={given[name]}" for name in options if given[name] != options[name]]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
+
+
+def _state_of_cell(state: Any, index: int) -> Any:
+    """The part of one cell of a state, (L*D, B, size) -> (B, size) each part; None for None."""
+    if state is None:
+        return None
+    return tuple(part[index] for part in state) if isinstance(state, tuple) else state[index]
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from scratch_cells.cell import Cell, hidden, map_state
+from scratch_cells.cell import Cell, hidden, map_state, whole
 from shared_interface import State
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -58,6 +58,12 @@ def unroll(
     for updated, final in iterate_steps(cell, input, state, batch_sizes, reverse):  # noqa: B007  # the last one is returned
         outputs.append(hidden(updated))
     return join_steps(outputs, batch_sizes, reverse), final
+
+
+def zero_state(cell: Cell, input: Tensor, batch_sizes: tuple[int, ...] | None) -> State:
+    """Zeros, as the initial state of a cell for a sequence, (B, size) each part."""
+    batch = input.size(1) if batch_sizes is None else batch_sizes[0]
+    return whole([input.new_zeros(batch, size) for size in cell.state_sizes])
 
 
 def iterate_steps(

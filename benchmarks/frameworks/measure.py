@@ -26,7 +26,7 @@ STREAMING = Task("streaming", batch=1, time=28, features=28, hidden_size=128, la
 ONE_STEP = Task("one step", batch=1, time=1, features=28, hidden_size=128, layers=2)
 ALL_TASKS = TASKS | {task.name: task for task in (STREAMING, ONE_STEP)}
 
-SETTLE_SECONDS = 0.02
+SETTLE_SECONDS = 0.05
 """Time between two processes, in which the waiting threads of the first one stop their loops."""
 
 

@@ -15,16 +15,19 @@ def markdown(rows: Sequence[Row]) -> str:
     time divided by it: below 1, this project is faster.
     """
     frameworks = list(dict.fromkeys(row.framework for row in rows))
-    lines = [
-        f"| task | layer | phase | {' | '.join(frameworks)} |",
-        "|---" * (3 + len(frameworks)) + "|",
-    ]
+    table = [["task", "layer", "phase", *frameworks]]
     for place in dict.fromkeys((row.task, row.kind, row.phase) for row in rows):
         cells = {
             row.framework: _cell(row) for row in rows if (row.task, row.kind, row.phase) == place
         }
-        lines.append(f"| {' | '.join([*place, *(cells.get(name, '') for name in frameworks)])} |")
-    return "\n".join(lines)
+        table.append([*place, *(cells.get(name, "") for name in frameworks)])
+    return markdown_table(table)
+
+
+def markdown_table(table: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first line is its heading."""
+    lines = [f"| {' | '.join(line)} |" for line in table]
+    return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]])
 
 
 def _cell(row: Row) -> str:

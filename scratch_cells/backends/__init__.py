@@ -13,6 +13,7 @@ from torch import Tensor
 from scratch_cells.backends import c_backend, torch_backend, triton_backend
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
+from scratch_cells.backends.c_call import apply_call, is_one_call
 from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.custom_operator import (
     apply_operator,
@@ -36,7 +37,7 @@ from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
 from scratch_cells.recording import is_recorded, warn_if_traced
-from scratch_cells.unroll import unroll
+from scratch_cells.unroll import unroll, zero_state
 from scratch_cells.validation import check_backend, check_devices
 from shared_interface import State
 
@@ -113,20 +114,64 @@ def select_backend(
             run = partial(apply_operator, cell, input, state, backend)
             return Selection("operator", "torch records the operations", run)
     name, reason, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
-    if name == "plain":
-        what = f"{type(cell).__name__} by the reference loop"
-        warn_if_traced(what)
-        check_length_is_kept(what, input)
-        return Selection(name, reason, partial(_run_loop, cell, input, state, batch_sizes))
-    kind = str(kind_of(cell))
-    run = partial(apply_bptt, kind, KERNELS[name, kind], operands, batch_sizes, autocast)
+    run = partial(_run, name, cell, input, state, batch_sizes, operands, autocast)
     return Selection(name, reason, run)
+
+
+def run_cell(
+    cell: Cell,
+    input: Tensor,
+    state: State | None,
+    batch_sizes: tuple[int, ...] | None,
+    backend: str,
+    reverse: bool,
+) -> tuple[Tensor, State]:
+    """Run one cell over one sequence with the backend that ``select_backend`` selects.
+
+    Args:
+        state: the initial state; zeros if None.
+        cell, input, batch_sizes, backend, reverse: see ``select_backend`` and ``unroll``.
+
+    Returns:
+        What ``unroll`` returns.
+    """
+    if backend not in CANDIDATES or is_recorded():
+        state = zero_state(cell, input, batch_sizes) if state is None else state
+        return select_backend(cell, input, state, batch_sizes, backend).run(reverse)
+    name, _, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
+    return _run(name, cell, input, state, batch_sizes, operands, autocast, reverse)
+
+
+def _run(
+    name: str,
+    cell: Cell,
+    input: Tensor,
+    state: State | None,
+    batch_sizes: tuple[int, ...] | None,
+    operands: Operands,
+    autocast: torch.dtype | None,
+    reverse: bool,
+) -> tuple[Tensor, State]:
+    """Run a backend that was selected, by its name."""
+    kind = kind_of(cell)
+    one_call = name == "c" and batch_sizes is None and autocast is None and is_one_call(operands)
+    if one_call and kind is not None and not LAYOUTS[kind].has_projection:
+        return apply_call(kind, KERNELS[name, kind], operands, reverse)
+    if state is None:
+        state = zero_state(cell, input, batch_sizes)
+    if name == "plain" or kind is None:
+        return _run_loop(cell, input, state, batch_sizes, reverse)
+    operands[5 : 5 + len(parts(state))] = parts(state)
+    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, autocast, reverse)
 
 
 def _run_loop(
     cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, reverse: bool
 ) -> tuple[Tensor, State]:
     """The reference loop."""
+    what = f"{type(cell).__name__} by the reference loop"
+    warn_if_traced(what)
+    check_length_is_kept(what, input)
     check_cell_devices(cell, input, state)
     return unroll(cell, input, state, batch_sizes, reverse)
 
@@ -142,7 +187,11 @@ def check_cell_devices(cell: Cell, input: Tensor, state: State) -> None:
 
 
 def _decide(
-    cell: Cell, input: Tensor, state: State, batch_sizes: tuple[int, ...] | None, backend: str
+    cell: Cell,
+    input: Tensor,
+    state: State | None,
+    batch_sizes: tuple[int, ...] | None,
+    backend: str,
 ) -> tuple[str, str, Operands, torch.dtype | None]:
     """The name of the backend, the reason, the operands for its kernel, and autocast's dtype."""
     if backend == "plain":

@@ -11,7 +11,7 @@ of the recurrent weight takes one matrix product for each block of steps instead
 Blocks are short, so that a block fits in the cache.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -55,9 +55,7 @@ def apply_bptt(
     Returns:
         What ``unroll`` returns.
     """
-    if torch.is_grad_enabled() and any(
-        operand.requires_grad for operand in operands if operand is not None
-    ):
+    if needs_gradient(operands):
         outputs, *final = BPTTFunction.apply(
             kind, kernel_class, batch_sizes, autocast, reverse, *operands
         )
@@ -68,6 +66,13 @@ def apply_bptt(
         )
         outputs, *final = _returned(buffers, kernel_class, operands, precision)
     return outputs, whole(final)
+
+
+def needs_gradient(operands: Operands) -> bool:
+    """Whether autograd must record a call with these operands."""
+    if not torch.is_grad_enabled():
+        return False
+    return any(operand is not None and operand.requires_grad for operand in operands)
 
 
 def forward_by_kernel(
@@ -133,6 +138,10 @@ def _returned(
     return [buffers.outputs(dtype), *(part.to(dtype) for part in buffers.final_state())]
 
 
+Backward = Callable[[Any, tuple[Any, ...], tuple[Tensor | None, ...]], list[Tensor | None]]
+"""ctx, what was saved, the gradients of what was returned -> the gradients of the operands."""
+
+
 class BPTTFunction(torch.autograd.Function):
     """A cell over a sequence, as one node of the autograd graph.
 
@@ -164,41 +173,65 @@ class BPTTFunction(torch.autograd.Function):
         layout = kernel_class.layout
         ctx.kind, ctx.kernel_class = kind, kernel_class
         ctx.batch_sizes, ctx.reverse, ctx.steps = batch_sizes, reverse, buffers.steps
-        ctx.biases = kernel.projection_bias, kernel.b_hn
         ctx.autocast = autocast
-        ctx.bias_dtypes = [None if bias is None else bias.dtype for bias in operands[3:5]]
-        ctx.set_materialize_grads(False)
-        saved: list[Tensor | None] = [
-            operand.detach()
-            for index, operand in enumerate(operands)
-            if operand is not None and index not in BIASES
-        ]
-        saved += [buffers.h, buffers.c if layout.has_cell_state else None]
-        saved += [buffers.gates, buffers.extra if layout.saves_extra else None]
-        ctx.saved_as = [None if tensor is None else _metadata(tensor) for tensor in saved]
-        ctx.computed = [
-            index
-            for index, operand in enumerate(operands)
-            if operand is not None and operand.requires_grad and not operand.is_leaf
-        ]
-        ctx.save_for_backward(*saved, *(operands[index] for index in ctx.computed))
-        ctx.returned_as = [_metadata(tensor) for tensor in returned]
+        with _without_autocast(precision):
+            ctx.biases = torch.cat([kernel.projection_bias, kernel.b_hn])
+        of_cell = [buffers.h, buffers.c if layout.has_cell_state else None]
+        of_cell += [buffers.gates, buffers.extra if layout.saves_extra else None]
+        save_for_backward(ctx, operands, of_cell, returned)
         return tuple(returned)
 
     @staticmethod
     def backward(ctx: Any, *d_returned: Tensor | None) -> Any:
-        all_saved = ctx.saved_tensors
-        saved, computed = all_saved[: len(ctx.saved_as)], all_saved[len(ctx.saved_as) :]
-        d_returned = tuple(
-            d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned
-        )
-        if _is_exact_backward(ctx, saved, d_returned):
-            with _without_autocast(ctx.precision):
-                gradients = backward_by_kernel(ctx, saved, d_returned)
-        else:
-            _check_unpacked(ctx, saved[:-4])
-            gradients = gradient_by_reference_loop(ctx, saved[:-4], computed, d_returned)
-        return *[None] * NUM_OPTIONS, *gradients
+        return *[None] * NUM_OPTIONS, *run_backward(ctx, d_returned, backward_by_kernel)
+
+
+def save_for_backward(
+    ctx: Any,
+    operands: Sequence[Tensor | None],
+    buffers: list[Tensor | None],
+    returned: list[Tensor],
+) -> None:
+    """Save what ``run_backward`` needs.
+
+    Args:
+        ctx: the context of the autograd function.
+        operands: its operands.
+        buffers: what its kernel has saved.
+        returned: what it returns.
+    """
+    ctx.bias_dtypes = [None if bias is None else bias.dtype for bias in operands[3:5]]
+    ctx.set_materialize_grads(False)
+    saved: list[Tensor | None] = [
+        operand.detach()
+        for index, operand in enumerate(operands)
+        if operand is not None and index not in BIASES
+    ]
+    ctx.operand_count = len(saved)
+    saved += buffers
+    ctx.saved_as = [None if tensor is None else _metadata(tensor) for tensor in saved]
+    ctx.computed = [
+        index
+        for index, operand in enumerate(operands)
+        if operand is not None and operand.requires_grad and not operand.is_leaf
+    ]
+    ctx.save_for_backward(*saved, *(operands[index] for index in ctx.computed))
+    ctx.returned_as = [_metadata(tensor) for tensor in returned]
+
+
+def run_backward(
+    ctx: Any, d_returned: tuple[Tensor | None, ...], backward: Backward
+) -> list[Tensor | None]:
+    """The gradients of the operands: by ``backward`` if it is exact, else by the reference loop."""
+    all_saved = ctx.saved_tensors
+    saved, computed = all_saved[: len(ctx.saved_as)], all_saved[len(ctx.saved_as) :]
+    d_returned = tuple(d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned)
+    if _is_exact_backward(ctx, saved, d_returned):
+        with _without_autocast(ctx.precision):
+            return backward(ctx, saved, d_returned)
+    operands = saved[: ctx.operand_count]
+    _check_unpacked(ctx, operands)
+    return gradient_by_reference_loop(ctx, operands, computed, d_returned)
 
 
 NUM_OPTIONS = 5
@@ -284,7 +317,7 @@ def backward_by_kernel(
         kernel.backward(block, None if d_outputs is None else d_outputs[span], d_state, d)
         if needs_weights:
             kernel.add_to_weights(block, d, d_w_ih, d_w_hh)
-            d_b += d.flatten(0, -2).sum(0, dtype=d_b.dtype)
+            d_b += kernel.sum_rows(d)
     has_b_ih, has_b_hh = (dtype is not None for dtype in ctx.bias_dtypes)
     gradients = [
         buffers.d_input,

@@ -75,6 +75,25 @@ def c_is_slower(weights: int, batch: int) -> bool:
     return weights > CORE_CACHE_ELEMENTS and streamed > MAX_STREAMED_PER_ROW * batch
 
 
+def thread_count(rows: int, weights: int) -> int:
+    """Number of threads for the rows of all time steps and a number of weight elements."""
+    return 1 if rows * weights < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
+
+
+def shares_units(batch: int, weights: int, recurrent: int) -> bool:
+    """Whether threads share the units of every step, and wait for each other after it.
+
+    Otherwise they share the rows, and each of them reads all of the weights.
+
+    Args:
+        batch: number of rows.
+        weights, recurrent: number of elements of both weights, and of W_hh.
+    """
+    few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
+    large_step = batch * recurrent >= MIN_SHARED_STEP
+    return large_step and (few_rows or weights > CORE_CACHE_ELEMENTS)
+
+
 class CKernel(CellKernel):
     """A kernel whose forward and backward pass are one function of ``c_kernels/`` each."""
 
@@ -143,6 +162,16 @@ class CKernel(CellKernel):
         args = {"d_w_ih": d_w_ih.data_ptr(), "d_w_hh": d_w_hh.data_ptr()}
         args |= {"d": d.data_ptr(), "d_row_stride": d.stride(-2), "panels": panels.data_ptr()}
         self._call("add_to_weights", block, **args)
+
+    def sum_rows(self, d: Tensor) -> Tensor:
+        if d.dtype in HALF:
+            return super().sum_rows(d)
+        columns = d.size(-1)
+        sums = self.w_hh.new_empty(columns)
+        sizes = map(ctypes.c_int64, (d.numel() // columns, columns, columns))
+        addresses = map(ctypes.c_void_p, (d.data_ptr(), sums.data_ptr()))
+        self.library.sum_rows(next(addresses), *sizes, next(addresses))
+        return sums
 
     @cached_property
     def forward_panels(self) -> tuple[Tensor, ...]:
@@ -216,7 +245,9 @@ class CKernel(CellKernel):
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
             threads=self._threads(block),
-            share_units=self._shares_units(batch),
+            share_units=shares_units(
+                batch, self.w_ih.numel() + self.w_hh.numel(), self.w_hh.numel()
+            ),
             offsets=None if packed is None else packed.offsets[1:].ctypes.data,
             needs_backward=block.needs_backward,
             input=input.data_ptr(),
@@ -241,18 +272,7 @@ class CKernel(CellKernel):
 
     def _threads(self, block: Block) -> int:
         rows = block.input.numel() // max(1, block.input.size(-1))
-        multiply_adds = rows * (self.w_ih.numel() + self.w_hh.numel())
-        return 1 if multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS else torch.get_num_threads()
-
-    def _shares_units(self, batch: int) -> bool:
-        """Whether threads share the units of every step, and wait for each other after it.
-
-        Otherwise they share the rows, and each of them reads all of the weights.
-        """
-        weights = self.w_ih.numel() + self.w_hh.numel()
-        few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
-        large_step = batch * self.w_hh.numel() >= MIN_SHARED_STEP
-        return large_step and (few_rows or weights > CORE_CACHE_ELEMENTS)
+        return thread_count(rows, self.w_ih.numel() + self.w_hh.numel())
 
     def _constant(self, name: str) -> int:
         return ctypes.c_int64.in_dll(self.library, name).value

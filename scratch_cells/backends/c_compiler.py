@@ -64,20 +64,42 @@ class SequenceArgs(ctypes.Structure):
     )
 
 
+class CallArgs(ctypes.Structure):
+    """The C structure of the same name. Fields that are not set are 0 or null."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("T", "B", "I", "H", "reverse", "threads")),
+        ("share_units", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "w_ih_panels", "w_hh_panels")),
+        ("input", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),
+        *((name, ctypes.c_void_p) for name in ("b_ih", "b_hh", "h_0", "c_0")),
+        *((name, ctypes.c_void_p) for name in ("outputs", "h_n", "c_n", "saved", "biases")),
+        ("d_outputs", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
+        *((name, ctypes.c_void_p) for name in ("d_h_n", "d_c_n", "d_input", "d_h_0", "d_c_0")),
+        *((name, ctypes.c_void_p) for name in ("d_w_ih", "d_w_hh", "d_b_ih", "d_b_hh")),
+    )
+
+
 class _Field(ctypes.Structure):
-    """The C structure ``Field``: a field of SequenceArgs and its offset in bytes."""
+    """The C structure ``Field``: a field of another structure and its offset in bytes."""
 
     _fields_ = (("name", ctypes.c_char_p), ("offset", ctypes.c_int64))
 
 
 KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm", "lstm_projected")
+"""The kinds of cells. For the last one there is no call of a whole sequence."""
 
 FUNCTIONS = (
     *(f"{kind}_forward" for kind in KINDS),
     *(f"{kind}_backward" for kind in KINDS),
+    *(f"{kind}_forward_call" for kind in KINDS[:-1]),
+    *(f"{kind}_backward_call" for kind in KINDS[:-1]),
     "pack_for_forward",
     "pack_for_backward",
     "add_to_weights",
+    "sum_rows",
     "panel_elements",
 )
 """The functions of the library."""
@@ -124,7 +146,8 @@ def _load(command: list[str], dtype: torch.dtype) -> tuple[ctypes.CDLL | None, s
         _compile(command, path)
     library = ctypes.CDLL(str(path))
     check_symbols(library)
-    check_sequence_args(library)
+    check_structure(library, "sequence_args_fields", SequenceArgs)
+    check_structure(library, "call_args_fields", CallArgs)
     library.panel_elements.argtypes = (ctypes.c_int64, ctypes.c_int64)
     library.panel_elements.restype = ctypes.c_int64
     return library, ""
@@ -153,27 +176,34 @@ def check_symbols(library: ctypes.CDLL) -> None:
     for name in FUNCTIONS:
         if not hasattr(library, name):
             raise RuntimeError(f"the compiled library has no function {name}")
-    for name in (*CONSTANTS, "sequence_args_fields"):
+    for name in (*CONSTANTS, "sequence_args_fields", "call_args_fields"):
         try:
             ctypes.c_int64.in_dll(library, name)
         except ValueError:
             raise RuntimeError(f"the compiled library has no constant {name}") from None
 
 
-def check_sequence_args(library: ctypes.CDLL) -> None:
-    """Check that C and Python lay out SequenceArgs in the same way.
+def check_structure(library: ctypes.CDLL, table: str, structure: type[ctypes.Structure]) -> None:
+    """Check that C and Python lay out a structure in the same way.
+
+    Args:
+        library: the compiled library.
+        table: the name of its table of the structure's fields.
+        structure: the structure as it is defined in Python.
 
     Raises:
         RuntimeError: a field is missing, or at another offset.
     """
-    in_python = {name: getattr(SequenceArgs, name).offset for name, *_ in SequenceArgs._fields_}
-    fields = ctypes.pointer(_Field.in_dll(library, "sequence_args_fields"))
+    in_python = {name: getattr(structure, name).offset for name, *_ in structure._fields_}
+    fields = ctypes.pointer(_Field.in_dll(library, table))
     in_c, index = {}, 0
     while fields[index].name:  # the last entry has no name, and the size of the structure
         in_c[fields[index].name.decode()] = fields[index].offset
         index += 1
-    if in_c != in_python or fields[index].offset != ctypes.sizeof(SequenceArgs):
-        raise RuntimeError("SequenceArgs in c_kernels/ differs from the one in c_compiler.py")
+    if in_c != in_python or fields[index].offset != ctypes.sizeof(structure):
+        raise RuntimeError(
+            f"{structure.__name__} in c_kernels/ differs from the one in c_compiler.py"
+        )
 
 
 def _compile(command: list[str], path: Path) -> None:

@@ -256,6 +256,11 @@ class CellKernel(ABC):
         d_w_ih.addmm_(self.projection_part(d).t(), block.input.flatten(0, -2))
         d_w_hh.addmm_(self.recurrent_part(d).t(), h_before.flatten(0, -2))
 
+    def sum_rows(self, d: Tensor) -> Tensor:
+        """The gradients of the biases for the steps of ``d``, with its columns."""
+        dtype = d.dtype if self.precision is None else self.precision.sums
+        return d.flatten(0, -2).sum(0, dtype=dtype)
+
     def projection_part(self, d: Tensor) -> Tensor:
         """The part of ``d`` that is the gradient of W_ih x + b_ih: (..., G*H)."""
         return d[..., self.w_hh.size(1) :] if self.layout.resets_candidate else d

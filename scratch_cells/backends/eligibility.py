@@ -160,11 +160,15 @@ def kind_of(cell: Cell) -> str | None:
     return KINDS.get(type(cell))
 
 
-def operands_of(cell: Cell, input: Tensor, state: State) -> Operands:
-    """x, W_ih, W_hh, b_ih, b_hh, the parts of the state and, with a projection, W_hr."""
+def operands_of(cell: Cell, input: Tensor, state: State | None) -> Operands:
+    """x, W_ih, W_hh, b_ih, b_hh, the parts of the state and, with a projection, W_hr.
+
+    A part of the state is None if it is zeros.
+    """
     w_ih, b_ih = _weight_and_bias(submodule(cell, "input_to_hidden"))
     w_hh, b_hh = _weight_and_bias(submodule(cell, "hidden_to_hidden"))
-    operands = [input, w_ih, w_hh, b_ih, b_hh, *parts(state)]
+    state_parts = [None] * len(cell.state_names) if state is None else parts(state)
+    operands = [input, w_ih, w_hh, b_ih, b_hh, *state_parts]
     if type(cell) is ProjectedLSTMCell:
         operands.append(_weight_and_bias(submodule(cell, "hidden_to_projection"))[0])
     return operands
@@ -311,12 +315,13 @@ def operand_problem(
     """
     input, w_ih, w_hh, *_ = operands
     assert input is not None
-    if w_ih is None or w_hh is None or operands[-1] is None:
+    no_projection = LAYOUTS[kind].has_projection and operands[-1] is None
+    if w_ih is None or w_hh is None or no_projection:
         return "a weight is None"
     if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
         shapes = _expected_shapes(LAYOUTS[kind], input, w_hh, batch_sizes)
         dtype = input.dtype
-        if len(operands) == len(shapes) and len(input):
+        if len(operands) == len(shapes) and input.shape[0]:
             for tensor, shape in zip(operands, shapes, strict=True):
                 if tensor is None:
                     continue
@@ -415,7 +420,15 @@ def is_plain_cpu_tensor(tensor: Tensor, shape: Sequence[int], dtype: torch.dtype
         and tensor.dtype is dtype
         and tensor.shape == shape
         and keys_of(tensor).raw_repr() in PLAIN_CPU_KEYS
-        and _fits_its_storage(tensor)
+        and (
+            # the usual case of _fits_its_storage, without its call
+            (
+                tensor.nbytes <= tensor.untyped_storage().nbytes()
+                and not tensor.storage_offset()
+                and tensor.is_contiguous()
+            )
+            or _fits_its_storage(tensor)
+        )
     )
 
 

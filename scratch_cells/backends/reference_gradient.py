@@ -63,31 +63,37 @@ def gradient_by_reference_loop(
 
     Args:
         ctx: the context of ``BPTTFunction``.
-        saved: x, W_ih, W_hh, the parts of the state and W_hr as they were in the forward pass.
+        saved: x, W_ih, W_hh, the parts of the state and W_hr as they were in the forward pass;
+            without the parts if they were zeros that no tensor held.
         computed: the operands of the indices ``ctx.computed``.
         d_returned: gradients of the outputs and of the parts of the final state.
     """
     input, w_ih, w_hh, *state = saved
-    needed = ctx.needs_input_grad[-5 - len(state) :]
+    layout = ctx.kernel_class.layout
+    size = 1 + layout.has_cell_state + layout.has_projection
+    needed = ctx.needs_input_grad[-5 - size :]
     device = input.device.type
     with (
         _disable_current_modes(),
         torch.enable_grad(),
         torch.autocast(device, ctx.autocast, enabled=ctx.autocast is not None),
     ):
-        values = [input, w_ih, w_hh, *_biases(ctx, w_hh), *state]
+        initial: list[Any] = list(state) or [None] * size  # None for zeros
+        values = [input, w_ih, w_hh, *_biases(ctx, w_hh), *initial]
         originals = _originals(ctx, [v is not None for v in values], computed, needed)
         leaves = [
             value if original is None or value is None else _connected(original, value)
             for original, value in zip(originals, values, strict=True)
         ]
-        input, w_ih, w_hh, b_ih, b_hh, *state = leaves  # type: ignore[assignment]  # only biases may be None
+        input, w_ih, w_hh, b_ih, b_hh, *state = leaves
         cell = CELLS[ctx.kind]()
         cell.input_to_hidden = partial(linear, weight=w_ih, bias=b_ih)
         cell.hidden_to_hidden = partial(linear, weight=w_hh, bias=b_hh)
-        if ctx.kernel_class.layout.has_projection:
+        if layout.has_projection:
             *state, w_hr = state
             cell.hidden_to_projection = partial(linear, weight=w_hr)
+        if state[0] is None:
+            state = [input.new_zeros(input.size(1), w_hh.size(1)) for _ in state]
         outputs, final = unroll(cell, input, whole(state), ctx.batch_sizes, ctx.reverse)
     returned, d_returned = zip(
         *(
@@ -112,7 +118,8 @@ def gradient_by_reference_loop(
 def _biases(ctx: Any, w_hh: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """b_ih and b_hh of the same sums as in the forward pass; the caller may have changed them."""
     b_ih_dtype, b_hh_dtype = ctx.bias_dtypes
-    projection_bias, b_hn = ctx.biases
+    rows = w_hh.size(0)
+    projection_bias, b_hn = ctx.biases[:rows], ctx.biases[rows:]
     b_hh = torch.zeros_like(projection_bias)
     if ctx.kernel_class.layout.resets_candidate:
         b_hh[2 * w_hh.size(1) :] = b_hn

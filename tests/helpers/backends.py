@@ -12,6 +12,7 @@ from torch import Tensor
 import scratch_cells
 from scratch_cells.backends import KERNELS, select_backend
 from scratch_cells.backends.bptt import BPTTFunction
+from scratch_cells.backends.c_call import CallFunction
 from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.cell import Cell, whole
 from scratch_cells.lstm import ProjectedLSTMCell
@@ -79,7 +80,8 @@ def layers_with(backend: str) -> SimpleNamespace:
 def backend_of(output: Tensor) -> str:
     """The backend that computed an output that requires a gradient."""
     node = output.grad_fn
-    if type(node).__name__ != f"{BPTTFunction.__name__}Backward":
+    functions = BPTTFunction, CallFunction
+    if type(node).__name__ not in [f"{function.__name__}Backward" for function in functions]:
         return "plain"
     return {kernel: backend for (backend, _), kernel in KERNELS.items()}[node.kernel_class]
 

@@ -76,6 +76,26 @@ def test_the_strong_recipe_has_the_epochs_of_the_tutorial(cell: str, dataset: st
     assert (strong.schedule, strong.init, strong.clip_norm) == ("one-cycle", "orthogonal", 1)
 
 
+@pytest.mark.parametrize("sequence", ["pixels", "permuted"])
+def test_the_recipes_of_long_sequences(sequence: str) -> None:
+    def recipe(dataset: str = "mnist", **options: Any) -> tuple[object, ...]:
+        found = Config(sequence=sequence, **options).resolved(dataset, "cpu")
+        return found.init, found.learning_rate, found.batch_size, found.epochs
+
+    assert recipe() == recipe("fashion-mnist") == ("uniform-gate", 2e-3, 100, 20)
+    assert recipe(cell="rnn") == ("uniform-gate", 1e-3, 100, 20)
+    assert recipe(recipe="tutorial") == ("torch", 1e-3, 100, 20)
+    assert recipe("digits") == ("orthogonal", 5e-3, 50, 40)  # 64 steps
+
+
+@pytest.mark.parametrize("task", ["adding", "copy"])
+def test_the_recipes_of_the_memory_tasks(task: str) -> None:
+    strong = Config(task=task).resolved("auto", "cpu")
+    assert (strong.init, strong.learning_rate, strong.epochs) == ("chrono", 3e-3, 20)
+    tutorial = Config(task=task, recipe="tutorial").resolved("auto", "cpu")
+    assert (tutorial.init, tutorial.epochs) == ("torch", 20)
+
+
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
 @pytest.mark.parametrize("recipe", ["strong", "tutorial"])
 @pytest.mark.parametrize(

@@ -129,8 +129,9 @@ class MemoryTask(Task):
         self.train_set = DrawnSequences(of_length, TRAINING, seed, size, placement)
         self.test_set = DrawnSequences(of_length, TEST, seed, 4 * size, placement)
 
+    @staticmethod
     @abstractmethod
-    def succeeded(self, result: Result) -> bool:
+    def succeeded(result: Result) -> bool:
         """True if the result meets the criterion."""
 
     @property
@@ -165,7 +166,8 @@ class AddingTask(MemoryTask):
     def __init__(self, config: Config, placement: Placement) -> None:
         super().__init__(config, placement, draw_adding)
 
-    def succeeded(self, result: Result) -> bool:
+    @staticmethod
+    def succeeded(result: Result) -> bool:
         """A mean squared error below 0.01; always answering 1 has 0.167."""
         return result.loss < 0.01
 
@@ -188,6 +190,7 @@ class CopyTask(MemoryTask):
     def __init__(self, config: Config, placement: Placement) -> None:
         super().__init__(config, placement, draw_copy)
 
-    def succeeded(self, result: Result) -> bool:
+    @staticmethod
+    def succeeded(result: Result) -> bool:
         """More than 99 % of the recalled symbols are right; guessing has 12.5 %."""
         return result.accuracy > 0.99

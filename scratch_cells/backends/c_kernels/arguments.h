@@ -12,7 +12,7 @@ typedef struct {
     int64_t needs_backward;                 /* whether a backward pass may follow */
     int64_t share_units;                    /* whether threads share units and not rows */
     const stored *w_ih, *w_hh;              /* (G*H, I), (G*H, P) */
-    stored *w_ih_panels, *w_hh_panels;      /* see panels.h */
+    stored *w_ih_panels, *w_hh_panels;      /* see panels.h; null to read w_* in place */
     const real *b, *b_hn;                   /* (G*H); the GRU's (H) */
     const stored *input;                    /* (T, B, I) */
     int64_t input_step_stride, input_row_stride;

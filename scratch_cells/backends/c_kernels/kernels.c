@@ -19,12 +19,14 @@
  *     arguments.h           the arguments of a kernel
  *     rows.h                rows of a time step, and tiles
  *     threads.h             how threads share the work
+ *     in_place.h            products with weights that are not packed
  *     products.h            matrix products
  *     panels.h              weights in panels
  *     weight_gradients.h    dW_ih and dW_hh
  *     passes.h              loops over time
  *     rnn.h gru.h lstm.h    the cells
  *     projection.h          the LSTM with a projection
+ *     calls.h               a whole sequence in one call
  *
  * The headers hold all of the code, in one translation unit: the functions of the inner loops are
  * inlined for constant sizes.
@@ -32,6 +34,7 @@
 
 #include <stddef.h>
 
+#include "calls.h"
 #include "gru.h"
 #include "lstm.h"
 #include "panels.h"
@@ -91,4 +94,19 @@ const Field sequence_args_fields[] = {
     FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh),
     FIELD(panels), FIELD(w_hr), FIELD(w_hr_panels), FIELD(u), FIELD(du), FIELD(d_h),
     {"", sizeof(SequenceArgs)},
+};
+
+/* The same of CallArgs. */
+#define CALL_FIELD(name) {#name, offsetof(CallArgs, name)}
+const Field call_args_fields[] = {
+    CALL_FIELD(T), CALL_FIELD(B), CALL_FIELD(I), CALL_FIELD(H), CALL_FIELD(reverse),
+    CALL_FIELD(threads), CALL_FIELD(share_units), CALL_FIELD(w_ih), CALL_FIELD(w_hh),
+    CALL_FIELD(w_ih_panels), CALL_FIELD(w_hh_panels), CALL_FIELD(input),
+    CALL_FIELD(input_step_stride), CALL_FIELD(input_row_stride), CALL_FIELD(b_ih), CALL_FIELD(b_hh),
+    CALL_FIELD(h_0), CALL_FIELD(c_0), CALL_FIELD(outputs), CALL_FIELD(h_n),
+    CALL_FIELD(c_n), CALL_FIELD(saved), CALL_FIELD(biases), CALL_FIELD(d_outputs),
+    CALL_FIELD(d_outputs_step_stride), CALL_FIELD(d_outputs_row_stride), CALL_FIELD(d_h_n),
+    CALL_FIELD(d_c_n), CALL_FIELD(d_input), CALL_FIELD(d_h_0), CALL_FIELD(d_c_0),
+    CALL_FIELD(d_w_ih), CALL_FIELD(d_w_hh), CALL_FIELD(d_b_ih), CALL_FIELD(d_b_hh),
+    {"", sizeof(CallArgs)},
 };

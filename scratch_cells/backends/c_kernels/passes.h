@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "in_place.h"
 #include "products.h"
 
 /* Computes a tile: at most MAX_ROWS rows, and the units of one panel. */
@@ -31,10 +32,19 @@ static void project(const SequenceArgs *args, Share share)
         }
 }
 
+/* Whether W_ih x is computed in each step, or before the first one. */
+INLINE int projects_in_steps(const SequenceArgs *args)
+{
+    return is_in_place(args) || weights_are_small(args);
+}
+
 /* sums += x_t W_ihᵀ, the units of the tile for every gate, unless the gates have it already. */
 INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    if (!weights_are_small(args))
+    if (is_in_place(args))
+        multiply_in_place(args, tile, rows, vectors, x_row(args, tile.t, tile.row),
+                          args->input_row_stride, args->I, args->w_ih, sums);
+    if (is_in_place(args) || !weights_are_small(args))
         return;
     const stored *panel = args->w_ih_panels + tile.unit * args->G * padded(args->I);
     multiply(rows, vectors, x_row(args, tile.t, tile.row), args->input_row_stride, 1, args->I,
@@ -44,7 +54,7 @@ INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int 
 /* What multiply_x adds to, for row r of the tile: b, or W_ih x + b in the gates. */
 INLINE const real *projection_ptr(const SequenceArgs *args, Tile tile, int r, int gates)
 {
-    if (weights_are_small(args))
+    if (projects_in_steps(args))
         return args->b + tile.unit;
     return element_ptr(args->gates, args, tile, r, gates);
 }
@@ -62,6 +72,11 @@ INLINE void load_projection(const SequenceArgs *args, Tile tile, int rows, const
 /* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
 INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
+    if (is_in_place(args)) {
+        multiply_in_place(args, tile, rows, vectors, h_factors(args, tile), args->P, args->P,
+                          args->w_hh, sums);
+        return;
+    }
     const stored *panel = args->w_hh_panels + tile.unit * args->G * padded(args->P);
     multiply(rows, vectors, h_factors(args, tile), args->P, 1, args->P, panel, sums);
 }
@@ -101,7 +116,7 @@ INLINE int64_t begin_rows(const SequenceArgs *args, Share share, int64_t t, int6
 /* The forward pass of a share, all steps; a panel of W_hh has ``max_units`` units. */
 INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, Share share, int max_units)
 {
-    if (!weights_are_small(args)) {
+    if (!projects_in_steps(args)) {
         project(args, share);
         wait_for_threads(share);
     }
@@ -132,7 +147,12 @@ static void add_to_dh(const SequenceArgs *args, Share share, int64_t t)
     const stored *d = args->d + (first_row(args, t) + share.from) * args->d_row_stride;
     FOR_EACH_PANEL(column, share, P, UNITS) {
         real *dh = args->dh + share.from * P + column;
-        multiply_panel(rows_of_share(args, share, t), d, args->d_row_stride, depth,
+        int64_t rows = rows_of_share(args, share, t);
+        if (is_in_place(args)) {
+            add_in_place(args, rows, d, first_of_hh(args), args->w_hh, P, column, dh, P);
+            continue;
+        }
+        multiply_panel(rows, d, args->d_row_stride, depth,
                        args->w_hh_panels + column * padded(depth), P - column, dh, P, dh, P);
     }
 }
@@ -149,8 +169,15 @@ static void write_d_input(const SequenceArgs *args, Share share, int64_t first, 
             int64_t row = first_row(args, t) + share.from;
             int64_t rows = joined ? first_row(args, end) - row : rows_of_share(args, share, t);
             const stored *d = args->d + row * stride + (args->gradient_count - args->G) * args->H;
+            real *dx = args->d_input + row * I + column;
+            if (is_in_place(args)) {
+                for (int64_t r = 0; r < rows; r++)
+                    memset(dx + r * I, 0, min(UNITS, I - column) * sizeof(real));
+                add_in_place(args, rows, d, 0, args->w_ih, I, column, dx, I);
+                continue;
+            }
             multiply_panel(rows, d, stride, depth, args->w_ih_panels + column * padded(depth),
-                           I - column, zeros, 0, args->d_input + row * I + column, I);
+                           I - column, zeros, 0, dx, I);
         }
 }
 

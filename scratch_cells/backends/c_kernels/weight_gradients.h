@@ -123,3 +123,18 @@ void add_to_weights(const SequenceArgs *args)
             add_weight_products(args, from, to, 0, load_h, args->P, panel, args->d_w_hh);
     }
 }
+
+/* The gradients of biases: sums over ``rows`` rows of d, of ``count`` columns. Not for 16 bits. */
+void sum_rows(const real *d, int64_t rows, int64_t row_stride, int64_t count, real *sums)
+{
+    for (int64_t i = 0; i < count; i += LANES) {
+        vector total = {0};
+        for (int64_t start = 0; start < rows; start += DEPTH) {
+            vector sum = {0};
+            for (int64_t row = start; row < min(rows, start + DEPTH); row++)
+                sum += load(d + row * row_stride + i, count - i);
+            total += sum;
+        }
+        store(sums + i, count - i, total);
+    }
+}

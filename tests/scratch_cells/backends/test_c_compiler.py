@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
@@ -19,7 +20,8 @@ import scratch_cells
 from scratch_cells.backends import c_compiler
 from scratch_cells.backends.c_compiler import (
     SOURCE,
-    check_sequence_args,
+    SequenceArgs,
+    check_structure,
     compiler_problem,
     load_library,
 )
@@ -562,34 +564,41 @@ def test_no_access_is_out_of_bounds_and_no_behaviour_undefined(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
-    [("h_before, *h_after", "h_after, *h_before"), ("int64_t T, B", "int64_t B, T")],
+    ("file", "first", "second"),
+    [
+        ("arguments.h", "h_before, *h_after", "h_after, *h_before"),
+        ("arguments.h", "int64_t T, B", "int64_t B, T"),
+        ("calls.h", "*b_ih, *b_hh", "*b_hh, *b_ih"),
+    ],
 )
 def test_swapped_fields_of_the_c_structure_are_detected(
-    first: str, second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unoptimized: None
+    file: str,
+    first: str,
+    second: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unoptimized: None,
 ) -> None:
     folder = tmp_path / "c_kernels"
     shutil.copytree(SOURCE.parent, folder)
-    arguments = folder / "arguments.h"
-    source = arguments.read_text("utf-8")
-    assert source.count(f"{first},") == 1
-    arguments.write_text(source.replace(f"{first},", f"{second},"), "utf-8")
+    header = folder / file
+    source = header.read_text("utf-8")
+    before, after = re.compile(f"{re.escape(first)}([,;])"), f"{second}\\1"
+    assert len(before.findall(source)) == 1
+    header.write_text(before.sub(after, source), "utf-8")
     monkeypatch.setattr(c_compiler, "SOURCE", folder / SOURCE.name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.warns(UserWarning, match="SequenceArgs in c_kernels/ differs"):
+    with pytest.warns(UserWarning, match="Args in c_kernels/ differs"):
         library, reason = load_library.__wrapped__(torch.float32)
     assert library is None
-    assert "SequenceArgs" in reason
+    assert "differs from the one in c_compiler.py" in reason
 
 
-def test_swapped_fields_of_the_python_structure_are_detected(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_swapped_fields_of_the_python_structure_are_detected() -> None:
     library, _ = load_library(torch.float32)
-    check_sequence_args(library)
-    fields = list(c_compiler.SequenceArgs._fields_)
+    check_structure(library, "sequence_args_fields", SequenceArgs)
+    fields = list(SequenceArgs._fields_)
     fields[0], fields[1] = fields[1], fields[0]
     swapped = type("SequenceArgs", (ctypes.Structure,), {"_fields_": tuple(fields)})
-    monkeypatch.setattr(c_compiler, "SequenceArgs", swapped)
     with pytest.raises(RuntimeError, match=r"SequenceArgs in c_kernels/ differs"):
-        check_sequence_args(library)
+        check_structure(library, "sequence_args_fields", swapped)
