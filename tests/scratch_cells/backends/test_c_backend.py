@@ -64,7 +64,7 @@ def one_block(kind: str, x: Tensor, size: int) -> tuple[CellKernel, Block]:
     state = parts(cell.zero_state(x[0]))
     _, *weights = operands_of(cell, x, whole(state))
     w_hr = weights[-1] if kind == "LSTM projected" else None
-    kernel = KERNELS["c", kind_of(cell)](*weights[:4], len(x), w_hr)
+    kernel = KERNELS["c", kind_of(cell)](*weights[:4], len(x), w_hr=w_hr)
     buffers = SequenceBuffers.allocate(type(kernel), x, state, needs_backward=True, reverse=False)
     buffers.set_initial_state(state)
     ((_, block),) = buffers.blocks()
