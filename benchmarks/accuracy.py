@@ -5,8 +5,8 @@
     python -m benchmarks.accuracy --data-dir data --recipes strong --sequences pixels permuted \
         --cells gru lstm --implementations scratch --num-layers 1 --epochs 20
 
-The last two rows of a table, or one, are made again by naming only their cell, implementation and
-seeds. To choose a recipe without the test images, add ``--validation``, and several values of
+One row of a table is made again by naming its cell and implementation, with the other options as
+for the whole table. To choose a recipe without the test images, add ``--validation``, and several values of
 ``--inits`` or ``--learning-rates``:
 
     python -m benchmarks.accuracy --data-dir data --validation --recipes strong --seeds 0 \

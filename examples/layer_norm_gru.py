@@ -33,6 +33,11 @@ class LayerNormGRUCell(GRUCell):
         self.norm_x, self.norm_h = (nn.LayerNorm(2 * H, bias=self.bias, **place) for _ in range(2))
         self.norm_nx, self.norm_nh = (nn.LayerNorm(H, bias=self.bias, **place) for _ in range(2))
 
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.bias:  # LN is steep at a constant vector: without biases, h' is 0 while x and h are
+            nn.init.uniform_(self.norm_nx.bias, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
+
     def gates(self, projected: Tensor, h: Tensor) -> GRUCell.Gates:
         H = self.hidden_size  # noqa: N806
         rz_x, n_x = projected.split([2 * H, H], dim=-1)  # W x   (B, 3*H)

@@ -34,6 +34,11 @@ class LayerNormLSTMCell(LSTMCell):
         self.norm_h = nn.LayerNorm(4 * H, bias=False, **place)
         self.norm_c = nn.LayerNorm(H, bias=self.bias, **place)
 
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.bias:  # LN is steep at a constant vector: without biases, c' is 0 while x and h are
+            nn.init.uniform_(self.norm_x.bias, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
+
     def project(self, x: Tensor) -> Tensor:
         return self.norm_x(self.input_to_hidden(x))  # (..., I) -> (..., 4*H)
 

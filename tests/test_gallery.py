@@ -33,6 +33,7 @@ from shared_interface import SequenceClassifier
 from tests.helpers.paths import ROOT
 from tests.helpers.runs import metrics, small
 from train import train
+from training_loop.initialization import initialize
 
 EXAMPLES = ROOT / "examples"
 State = tuple[Tensor, ...]
@@ -213,6 +214,25 @@ def test_the_gradients_equal_finite_differences(cell_class: type[Cell]) -> None:
         return parts(torch.func.functional_call(cell, values, (x, given)))
 
     assert torch.autograd.gradcheck(step, (x, *state, *cell.parameters()))
+
+
+@each_cell
+@pytest.mark.parametrize("scheme", ["torch", "orthogonal"])
+def test_blank_first_rows_do_not_make_the_gradient_explode(
+    cell_class: type[Cell], scheme: str
+) -> None:
+    """As at the top of most images of MNIST. Layer normalization is steep at constant vectors."""
+    torch.manual_seed(0)
+    layer = layer_of(cell_class)(28, 32, num_layers=2)
+    initialize(layer, scheme, time=28)
+    x = torch.rand(28, 4, 28)
+    norms = []
+    for blank in (0, 14):
+        x[:blank] = 0
+        output, _ = layer(x)
+        gradients = torch.autograd.grad(output[-1].square().mean(), list(layer.parameters()))
+        norms.append(torch.cat([gradient.flatten() for gradient in gradients]).norm())
+    assert norms[1] < 10 * norms[0]
 
 
 @pytest.mark.slow
