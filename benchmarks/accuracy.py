@@ -6,8 +6,8 @@
         --cells gru lstm --implementations scratch --num-layers 1 --epochs 20
 
 One row of a table is made again by naming its cell and implementation, with the other options as
-for the whole table. To choose a recipe without the test images, add ``--validation``, and several values of
-``--inits`` or ``--learning-rates``:
+for the whole table. To choose a recipe without the test images, add ``--validation``, and several
+values of ``--inits`` or ``--learning-rates``:
 
     python -m benchmarks.accuracy --data-dir data --validation --recipes strong --seeds 0 \
         --sequences permuted --cells lstm --implementations scratch --num-layers 1 --epochs 2 \

@@ -1,5 +1,6 @@
 """A heat map of ratios of times, on a log scale with 1 in the middle."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,8 @@ def draw(cells: Sequence[Cell], path: Path, title: str, label: str) -> None:
     bar.minorticks_off()
     bar.set_ticklabels([f"{tick:g}" for tick in ticks])
     bar.set_label(f"{label} (log scale)")
-    figure.suptitle(title, fontsize=10)
+    letters = int(12 * figure.get_figwidth())  # on one line, at this font size
+    figure.suptitle(textwrap.fill(title, letters), fontsize=10)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -204,12 +204,15 @@ def frameworks_section(runs: Sequence[Run]) -> str:
 
 
 def fastest(rows: Iterable[measure.Row]) -> dict[tuple[str, str, str], bool]:
-    """For each line of the table, whether no other framework is faster."""
+    """For each line of the table, whether this project was timed and no framework is faster."""
     found: dict[tuple[str, str, str], bool] = {}
     for row in rows:
         place = row.task, row.kind, row.phase
-        slower = row.framework != SCRATCH and row.median is not None and row.median > 1
-        found[place] = found.get(place, True) and not slower
+        if row.framework == SCRATCH:
+            first = row.median is not None
+        else:
+            first = row.median is None or row.median <= 1
+        found[place] = found.get(place, True) and first
     return found
 
 

@@ -117,6 +117,8 @@ class Cell(TorchNamedModule, ABC):
         """Compute one time step: x and the state before -> the state after."""
         check_cell_call(type(self).__name__, self.input_size, self.state_sizes, input, hx)
         state = self.zero_state(input) if hx is None else hx
+        if not self.provider and self.share_weights():  # no weight of its own to compute with
+            return self.step(self.project(input), state)
         with self.computing_with_own_values():
             return self.step(self.project(input), state)
 

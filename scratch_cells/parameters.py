@@ -249,6 +249,9 @@ class TorchNamedModule(nn.Module):
         yield from super().named_modules(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        modules = vars(self).get("_modules", ())
+        if name in modules:  # the usual case, first
+            return modules[name]
         place = _place(self, name)
         if place is not None:
             self.share_weights()

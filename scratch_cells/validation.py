@@ -248,6 +248,11 @@ def check_cell_call(
         ValueError: the input or a part of the state is neither 1-D nor 2-D.
         RuntimeError: any other wrong shape, or a wrong number of parts.
     """
+    shape = input.shape
+    fits = len(shape) in (1, 2) and shape[-1] == input_size
+    if fits and (hx is None or _have_sizes(hx, shape[:-1], state_sizes)):
+        return
+    # Something is wrong: the first of torch.nn's checks that fails raises.
     if input.dim() not in (1, 2):
         raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
     c_name = f"{name.removesuffix('Cell').lower()}_cell"
@@ -263,6 +268,17 @@ def check_cell_call(
     if state:
         for index, (part, size) in enumerate(zip(state, state_sizes, strict=True)):
             _check_cell_state(f"hidden{index}", part, size, input)
+
+
+def _have_sizes(hx: Any, batch: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
+    """Whether the parts of a cell's state have the shapes (batch..., size)."""
+    state = (hx,) if len(sizes) == 1 else hx
+    if not isinstance(state, tuple | list) or len(state) != len(sizes):
+        return False
+    for part, size in zip(state, sizes, strict=True):
+        if not isinstance(part, Tensor) or part.shape != (*batch, size):
+            return False
+    return True
 
 
 def _check_cell_state(name: str, part: Tensor, size: int, input: Tensor) -> None:

@@ -35,7 +35,8 @@ class Row:
     """One framework in one phase of a task.
 
     Attributes:
-        median, low, high: this project's time divided by the framework's, within a round.
+        median, low, high: this project's time divided by the framework's, within a round; None
+            without this project's time.
         milliseconds: the framework's median time.
         difference: the largest difference from the float64 result, relative to the largest element.
         problem: why it was not timed, or "".
@@ -56,9 +57,11 @@ class Row:
         start = f"{self.task:9} {self.kind:4} {self.phase:9} {self.framework:12}"
         if self.problem:
             return f"{start} {self.problem}"
+        text = f"{start} {self.milliseconds:8.3f} ms, difference {self.difference:.0e}"
+        if self.framework == SCRATCH or self.median is None:
+            return text
         ratio = f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
-        ours = "" if self.framework == SCRATCH else f"   {SCRATCH} / {self.framework} {ratio}"
-        return f"{start} {self.milliseconds:8.3f} ms, difference {self.difference:.0e}{ours}"
+        return f"{text}   {SCRATCH} / {self.framework} {ratio}"
 
 
 def environment(threads: int) -> dict[str, str | None]:

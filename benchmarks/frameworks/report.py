@@ -44,6 +44,6 @@ def draw_rows(rows: Sequence[Row], path: Path, title: str) -> None:
     cells = [
         Cell(row.kind, f"{row.task}, {row.phase}", row.framework, row.median)
         for row in rows
-        if row.framework != SCRATCH
+        if row.framework != SCRATCH and (row.problem or row.median is not None)
     ]
     draw(cells, path, title, label=f"time of {SCRATCH} / time of the framework")

@@ -8,7 +8,6 @@ take the way of ``bptt.py``, in blocks that fit in the cache; they use the same 
 
 import ctypes
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from scratch_cells.backends.precision import HALF
 from scratch_cells.cell import whole
 from shared_interface import State
 
-MAX_IN_PLACE_ROWS = 16
+MAX_IN_PLACE_ROWS = 24
 """Rows of all time steps up to which the weights are not packed in panels."""
 
 
@@ -183,7 +182,6 @@ def _call(kernel_class: type[CKernel], phase: str, dtype: torch.dtype, args: Cal
         raise RuntimeError(f"the C backend needs more memory than there is for the {phase} pass")
 
 
-@cache
 def _function(prefix: str, phase: str, dtype: torch.dtype) -> Any:
     library, reason = load_library(dtype)
     assert library is not None, reason

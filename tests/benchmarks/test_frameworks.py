@@ -166,6 +166,25 @@ def test_frameworks_run_in_turn_and_ratios_are_taken_within_a_round(
     assert theirs.milliseconds == 2000.0
 
 
+def test_without_this_project_there_are_times_and_no_ratios(tmp_path: Path) -> None:
+    """For example because its results differ."""
+
+    class Timed:
+        def call(self, *arguments: Any) -> float:
+            return 0.5
+
+    rows = [
+        Row("small", "GRU", "train", SCRATCH, problem="train: output differs"),
+        Row("small", "GRU", "train", "PyTorch", difference=1e-7),
+    ]
+    workers = cast(dict[str, Worker], {name: Timed() for name in (SCRATCH, "PyTorch")})
+    ours, theirs = time_rows(rows, workers, 2, 0.5)
+    assert str(ours).endswith("this project train: output differs")
+    assert str(theirs).endswith("  500.000 ms, difference 1e-07")
+    assert markdown([ours, theirs]).endswith("| failed | 500 ms |")
+    draw_rows([*ROWS, ours, theirs], tmp_path / "map.png", "title")
+
+
 def test_a_round_is_one_more_call_than_it_times(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     clock = iter([0.0, 3.0, 10.0, 11.0, 20.0, 22.0])

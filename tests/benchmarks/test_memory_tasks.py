@@ -27,7 +27,7 @@ def invent(folder: Path, task: str, losses: list[float], accuracy: float) -> Non
 
 
 def options(tmp_path: Path, **changed: Any) -> Options:
-    return Options(run_dir=tmp_path / "runs", epochs=2, seeds=(0, 1), finished=True, **changed)
+    return Options(run_dir=tmp_path / "runs", seeds=(0, 1), finished=True, **changed)
 
 
 def test_the_table_counts_successes(
@@ -74,5 +74,5 @@ def test_every_run_is_made_with_its_task_and_length(
 
 
 def test_a_count_of_zero_raises() -> None:
-    with pytest.raises(ConfigError, match="epochs is 0"):
-        Options(epochs=0)
+    with pytest.raises(ConfigError, match="workers is 0"):
+        Options(workers=0)

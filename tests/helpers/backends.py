@@ -39,6 +39,11 @@ CELLS: dict[str, Callable[..., Cell]] = {
 
 each_kind = pytest.mark.parametrize("kind", CELLS)
 
+each_unprojected_kind = pytest.mark.parametrize(
+    "kind", [kind for kind in CELLS if kind != "LSTM projected"]
+)
+"""For what is not built for an LSTM with a projection."""
+
 
 def draw(cell: Cell, time: int, batch: int, seed: int = 0) -> tuple[Tensor, Any]:
     """A random input (time, batch, input_size) and initial state that require gradients."""

@@ -142,7 +142,7 @@ static void write_weight_gradients(const CallArgs *call, const SequenceArgs *arg
                                 call->d_w_hh);
     }
     int64_t steps = args->T * args->B, columns = args->d_row_stride;
-    const real *d = (const real *)args->d;
+    const stored *d = args->d;
     if (call->d_b_ih)
         sum_rows(d + first, steps, columns, rows, call->d_b_ih);
     if (call->d_b_hh) {

@@ -36,6 +36,12 @@ INLINE factors rounded(vector x)
     return (factors)_mm512_cvtepu16_epi32((__m256i)halves);
 }
 
+/* The factor in the lower half of each lane. */
+INLINE vector widened(factors x)
+{
+    return (vector)(x << 16);
+}
+
 /* Round min(n, LANES) elements to bfloat16 and store them. */
 INLINE void store_factors(stored *to, int64_t n, vector x)
 {
@@ -86,6 +92,11 @@ INLINE factors load_factors(const stored *from, int64_t n)
 }
 
 INLINE factors rounded(vector x)
+{
+    return x;
+}
+
+INLINE vector widened(factors x)
 {
     return x;
 }

@@ -12,10 +12,13 @@ static void pack_transposed(const stored *w, int64_t n, int64_t depth, int vecto
 {
     for (int64_t start = 0; start < depth; start += LANES)
         for (int64_t lane = 0; lane < LANES; lane++)
-            for (int64_t k = start; k < min(start + LANES, padded(depth)); k++) {
-                int64_t group = k / GROUP * vectors * LANES + lane;
-                int exists = lane < n && k < depth;
-                panel[group * GROUP + k % GROUP] = exists ? w[lane * depth + k] : 0;
+            for (int64_t k = start; k < min(start + LANES, depth); k += GROUP) {
+                stored group[GROUP] = {0};
+                if (lane < n && k + GROUP <= depth)
+                    memcpy(group, w + lane * depth + k, sizeof(group));
+                else if (lane < n)
+                    group[0] = w[lane * depth + k];
+                memcpy(panel + k * vectors * LANES + lane * GROUP, group, sizeof(group));
             }
 }
 

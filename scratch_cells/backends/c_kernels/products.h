@@ -103,6 +103,16 @@ INLINE void store_sums(real *to, int64_t row_stride, int rows, int64_t n, Sums s
             store(to + r * row_stride + v * LANES, n - v * LANES, sums[r][v]);
 }
 
+/* Add n elements of each of a few rows to rows with stride ``row_stride``. */
+INLINE void add_sums(real *to, int64_t row_stride, int rows, int64_t n, Sums sums)
+{
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < VECTORS; v++) {
+            real *place = to + r * row_stride + v * LANES;
+            store(place, n - v * LANES, load(place, n - v * LANES) + sums[r][v]);
+        }
+}
+
 /* Vectors of n elements, at most VECTORS. */
 INLINE int vectors_of(int64_t n)
 {

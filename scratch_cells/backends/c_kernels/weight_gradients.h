@@ -75,7 +75,8 @@ INLINE Rows rows_of_d(const SequenceArgs *args, int64_t start, int64_t depth, in
 
 /* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). load_elements loads x,
  * (T, B, columns); the elements of a row of d are taken from ``first`` on. PANEL_ROWS rows of x at a
- * time are copied into a panel, so that they stay in the nearest caches. */
+ * time are copied into a panel, so that they stay in the nearest caches. The sum of a panel begins at
+ * zero: if each product were added to the sum of all rows before it, more of it would be rounded. */
 INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
                                 LoadElements load_elements, int64_t columns, stored *panel,
                                 real *d_w)
@@ -90,12 +91,10 @@ INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
             next = pack_steps(load_elements, args, place, depth, column, n, panel);
             for (int64_t i = from; i < to; i += MAX_ROWS) {
                 int rows = min(to - i, MAX_ROWS);
-                real *sum = d_w + i * columns + column;
-                Sums sums;
-                load_sums(sums, sum, columns, rows, n);
+                Sums sums = {0};
                 multiply(rows, vectors_of(n), d.groups + (i - from) * GROUP, GROUP, d.row_stride,
                          depth, panel, sums);
-                store_sums(sum, columns, rows, n, sums);
+                add_sums(d_w + i * columns + column, columns, rows, n, sums);
             }
         }
     }
@@ -124,15 +123,15 @@ void add_to_weights(const SequenceArgs *args)
     }
 }
 
-/* The gradients of biases: sums over ``rows`` rows of d, of ``count`` columns. Not for 16 bits. */
-void sum_rows(const real *d, int64_t rows, int64_t row_stride, int64_t count, real *sums)
+/* The gradients of biases: sums over ``rows`` rows of d, of ``count`` columns. */
+void sum_rows(const stored *d, int64_t rows, int64_t row_stride, int64_t count, real *sums)
 {
     for (int64_t i = 0; i < count; i += LANES) {
         vector total = {0};
         for (int64_t start = 0; start < rows; start += DEPTH) {
             vector sum = {0};
             for (int64_t row = start; row < min(rows, start + DEPTH); row++)
-                sum += load(d + row * row_stride + i, count - i);
+                sum += widened(load_factors(d + row * row_stride + i, count - i));
             total += sum;
         }
         store(sums + i, count - i, total);

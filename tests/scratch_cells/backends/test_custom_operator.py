@@ -1,5 +1,6 @@
 """A cell as one operator, under torch.compile, torch.export and torch.jit.trace."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -142,17 +143,59 @@ def test_the_gradient_raises_for_tensors_that_do_not_fit(
 # torch.compile
 
 
+DRAWN = {
+    "input_size": st.integers(1, 6),
+    "hidden_size": st.integers(1, 9),
+    "layers": st.integers(1, 2),
+    "bidirectional": st.booleans(),
+    "bias": st.booleans(),
+    "batch_first": st.booleans(),
+}
+"""What the property tests draw; to record a program takes seconds, so they do not shrink."""
+
+few_examples = settings(
+    max_examples=3,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def draw_layer(kind: str, sizes: tuple[int, int], layers: int, **options: bool) -> RecurrentStack:
+    torch.manual_seed(layers)
+    layer: RecurrentStack = getattr(scratch_cells, kind)(
+        *sizes, num_layers=layers, dtype=torch.float64, **options
+    )
+    return layer
+
+
+def draw_input(layer: RecurrentStack, batch: int, time: int) -> Tensor:
+    shape = (batch, time) if layer.batch_first else (time, batch)
+    return torch.randn(*shape, layer.input_size, dtype=torch.float64)
+
+
 @pytest.mark.slow
 @each_kind
-@pytest.mark.parametrize("bidirectional", [False, True])
+@few_examples
+@given(**DRAWN, run_at=st.lists(st.integers(10, 40), min_size=3, max_size=3))
 def test_a_compiled_layer_is_right_at_every_length_without_recompilation(
-    kind: str, bidirectional: bool
+    kind: str,
+    input_size: int,
+    hidden_size: int,
+    layers: int,
+    bidirectional: bool,
+    bias: bool,
+    batch_first: bool,
+    run_at: list[int],
 ) -> None:
-    layer = build(kind, num_layers=2, bidirectional=bidirectional, batch_first=True)
+    """The sizes of the first input differ: torch takes equal ones for one size."""
+    options = {"bidirectional": bidirectional, "bias": bias, "batch_first": batch_first}
+    layer = draw_layer(kind, (input_size, hidden_size), layers, **options)
+    torch.compiler.reset()
     counter, counts = CompileCounterWithBackend("aot_eager"), set()
     compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend=counter)
-    for time, batch in ((5, 2), (9, 2), (40, 3), (3, 7)):
-        x = torch.randn(batch, time, 3, dtype=torch.float64)
+    for batch, time in zip((7, 2, 3), run_at, strict=True):
+        x = draw_input(layer, batch, time)
         assert_same(values_and_gradients(compiled, layer, x), values_and_gradients(layer, layer, x))
         counts.add(counter.frame_count)
     assert len(counts) == 1
@@ -191,44 +234,53 @@ def test_a_changed_cell_is_compiled_as_it_is(change: str) -> None:
 
 @pytest.mark.slow
 @each_kind
-@settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@few_examples
 @given(
-    layers=st.integers(1, 2),
-    bidirectional=st.booleans(),
-    bias=st.booleans(),
-    batch_first=st.booleans(),
+    **DRAWN,
     exported_at=st.integers(2, 6),
     run_at=st.lists(st.integers(1, 30), min_size=1, max_size=3),
-    seed=st.integers(0, 999),
 )
 def test_an_exported_layer_is_right_at_every_length_and_batch(
     kind: str,
+    input_size: int,
+    hidden_size: int,
     layers: int,
     bidirectional: bool,
     bias: bool,
     batch_first: bool,
     exported_at: int,
     run_at: list[int],
-    seed: int,
 ) -> None:
-    options = {"num_layers": layers, "bidirectional": bidirectional, "bias": bias}
-    layer = build(kind, **options, batch_first=batch_first)
+    options = {"bidirectional": bidirectional, "bias": bias, "batch_first": batch_first}
+    layer = draw_layer(kind, (input_size, hidden_size), layers, **options)
     program = export(layer, exported_at, batch_first)
-    torch.manual_seed(seed)
-    for time in (1, 2048 if seed % 4 == 0 else 2, *run_at):
+    for time in (1, 2048 if layers == 1 else 2, *run_at):
         for batch in (1, 3):
-            shape = (batch, time, 3) if batch_first else (time, batch, 3)
-            x = torch.randn(shape, dtype=torch.float64)
+            x = draw_input(layer, batch, time)
             output, state = program.module()(x)
             right, right_state = layer(x)
             assert_same([output, *parts(state)], [right, *parts(right_state)])
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler")
+def test_a_package_of_an_exported_layer_is_right_at_every_length(tmp_path: Path) -> None:
+    layer = build("GRU", bidirectional=True)
+    with torch.no_grad():
+        program = export(layer, 4)
+    package = torch._inductor.aoti_compile_and_package(
+        program, package_path=str(tmp_path / "layer.pt2")
+    )
+    run = torch._inductor.aoti_load_package(package)
+    for time, batch in ((4, 2), (1, 1), (300, 3)):
+        x = torch.randn(time, batch, 3, dtype=torch.float64)
+        assert_same([run(x)[0]], [layer(x)[0].detach()])
+
+
 def export(layer: nn.Module, time: int, batch_first: bool = False) -> torch.export.ExportedProgram:
     T, B = torch.export.Dim("T", min=1, max=4096), torch.export.Dim("B", min=1)  # noqa: N806
-    x = torch.randn((2, time, 3) if batch_first else (time, 2, 3), dtype=torch.float64)
+    size = int(getattr(layer, "input_size", 3))
+    x = torch.randn((2, time, size) if batch_first else (time, 2, size), dtype=torch.float64)
     return torch.export.export(
         layer, (x,), dynamic_shapes=({0: B, 1: T} if batch_first else {0: T, 1: B},)
     )
