@@ -23,36 +23,42 @@ REACH = 2**18
 """Bytes after a pointer that a call may use: tests have small tensors."""
 
 
+ARGUMENTS = 6
+"""The largest number of arguments; a function ignores more than it has."""
+
+
 class RemoteFunction:
-    """A function of the library, of two integers or of a structure with pointers."""
+    """A function of the library, of integers, pointers and structures by ``byref``."""
 
     def __init__(self, library: "RemoteLibrary", name: str) -> None:
         self.library, self.name = library, name
 
     def __call__(self, *given: Any) -> int:
-        if len(given) == 2:
-            self.library.send(b"i" + _text(self.name) + b"".join(map(_number, given)))
-            return self._result()
-        arguments = given[0]._obj
-        pointers = [
-            getattr(type(arguments), name).offset
-            for name, kind in arguments._fields_
-            if kind is ctypes.c_void_p and getattr(arguments, name)
-        ]
-        content = bytes(arguments)
-        regions = _regions([struct.unpack_from("Q", content, offset)[0] for offset in pointers])
-        message = [b"f", _text(self.name), _number(len(content)), content]
-        message += [_number(len(pointers)), *map(_number, pointers), _number(len(regions))]
+        words, flags = [0] * ARGUMENTS, [0] * ARGUMENTS
+        pointers: list[int] = []  # addresses of the pointers in structures
+        reached = []
+        for index, each in enumerate(given):
+            if isinstance(each, int):
+                words[index] = each
+            elif isinstance(each, ctypes.c_int64):
+                words[index] = each.value
+            else:
+                structure = getattr(each, "_obj", None)
+                words[index] = each.value if structure is None else ctypes.addressof(structure)
+                flags[index] = 1
+                reached.append(words[index])
+                for address, value in _pointers(structure):
+                    pointers.append(address)
+                    reached.append(value)
+        regions = _regions(reached)
+        message = [b"f", _text(self.name), *map(_number, words + flags), _number(len(regions))]
         for address, before in regions:
             message += [_number(address), _number(len(before)), before]
+        message += map(_number, [len(pointers), *pointers])
         self.library.send(b"".join(message))
-        result = self._result()
+        (result,) = struct.unpack("q", self.library.receive(8))
         for address, before in regions:
             _write_changes(address, before, self.library.receive(len(before)))
-        return result
-
-    def _result(self) -> int:
-        (result,) = struct.unpack("q", self.library.receive(8))
         return int(result)
 
 
@@ -133,6 +139,14 @@ def _number(value: int) -> bytes:
 
 def _text(text: str) -> bytes:
     return _number(len(text)) + text.encode()
+
+
+def _pointers(structure: Any) -> Iterator[tuple[int, int]]:
+    """Address and value of each pointer in a structure that is not null."""
+    for name, kind in getattr(structure, "_fields_", ()):
+        if kind is ctypes.c_void_p and getattr(structure, name):
+            field = getattr(type(structure), name)
+            yield ctypes.addressof(structure) + field.offset, getattr(structure, name)
 
 
 def _regions(addresses: list[int]) -> list[tuple[int, bytes]]:

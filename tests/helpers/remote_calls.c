@@ -3,10 +3,10 @@
  *
  * It reads requests from stdin and answers on stdout; all integers have 64 bits.
  *     constant: 'c', name length, name -> its value
- *     formula:  'i', name length, name, two integers -> the result
- *     call:     'f', name length, name, size and content of the structure of arguments, number of
- *               pointers and their offsets in the structure, number of regions, then for each its
- *               address in the other process, size and content -> the result and all regions
+ *     call:     'f', name length, name, six arguments, six flags that are 1 for a pointer, number of
+ *               regions of memory, then for each its address in the other process, size and
+ *               content; number of pointers in these regions, and their addresses -> the result and
+ *               the content of all regions
  */
 #include <dlfcn.h>
 #include <stdint.h>
@@ -63,11 +63,14 @@ static void *translate(uint64_t address, const Region *regions, uint64_t count)
     return NULL;
 }
 
-static void call(int64_t (*function)(void *))
+enum { ARGUMENTS = 6 };
+typedef int64_t Function(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+
+static void call(Function *function)
 {
-    char *structure = get_content(get_number());
-    uint64_t pointers = get_number();
-    uint64_t *offsets = get_content(pointers * sizeof(uint64_t));
+    uint64_t arguments[ARGUMENTS], is_pointer[ARGUMENTS];
+    get(arguments, sizeof arguments);
+    get(is_pointer, sizeof is_pointer);
     uint64_t count = get_number();
     Region *regions = malloc((count + 1) * sizeof(Region));
     for (uint64_t i = 0; i < count; i++) {
@@ -75,25 +78,29 @@ static void call(int64_t (*function)(void *))
         regions[i].size = get_number();
         regions[i].content = get_content(regions[i].size);
     }
+    for (int i = 0; i < ARGUMENTS; i++)
+        if (is_pointer[i])
+            arguments[i] = (uint64_t)translate(arguments[i], regions, count);
+    uint64_t pointers = get_number();
+    uint64_t *addresses = get_content(pointers * sizeof(uint64_t));
+    uint64_t *there = malloc((pointers + 1) * sizeof(uint64_t));
     for (uint64_t i = 0; i < pointers; i++) {
-        uint64_t *field = (uint64_t *)(structure + offsets[i]);
-        *field = (uint64_t)translate(*field, regions, count);
+        uint64_t *pointer = translate(addresses[i], regions, count);
+        there[i] = *pointer;
+        *pointer = (uint64_t)translate(there[i], regions, count);
     }
-    int64_t result = function(structure);
+    int64_t result = function(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
+                              arguments[5]);
+    for (uint64_t i = 0; i < pointers; i++)
+        *(uint64_t *)translate(addresses[i], regions, count) = there[i];
     put(&result, sizeof result);
     for (uint64_t i = 0; i < count; i++) {
         put(regions[i].content, regions[i].size);
         free(regions[i].content);
     }
+    free(there);
+    free(addresses);
     free(regions);
-    free(offsets);
-    free(structure);
-}
-
-static void apply(int64_t (*function)(int64_t, int64_t))
-{
-    int64_t first = get_number(), second = get_number(), result = function(first, second);
-    put(&result, sizeof result);
 }
 
 int main(int argc, char **argv)
@@ -111,10 +118,8 @@ int main(int argc, char **argv)
         free(name);
         if (kind == 'c')
             put(found, sizeof(int64_t));
-        else if (kind == 'i')
-            apply((int64_t(*)(int64_t, int64_t))found);
         else
-            call((int64_t(*)(void *))found);
+            call((Function *)found);
         fflush(stdout);
     }
 }

@@ -30,8 +30,8 @@ INLINE vector sum_lanes(vector *a)
 {
     UNROLLED (int width = LANES / 2; width > 0; width /= 2)
         UNROLLED_LANES (int i = 0; i < width; i++)
-            a[i] = __builtin_shuffle(a[i], a[i + width], halves(width, 0))
-                   + __builtin_shuffle(a[i], a[i + width], halves(width, 1));
+            a[i] = shuffle(a[i], a[i + width], halves(width, 0))
+                   + shuffle(a[i], a[i + width], halves(width, 1));
     return a[0];
 }
 

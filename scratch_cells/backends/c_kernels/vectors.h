@@ -72,6 +72,19 @@ INLINE vector broadcast(real x)
     return x - (vector){0};
 }
 
+/* Lanes of a and b, by their indices in both. clang has no function for indices in a vector. */
+INLINE vector shuffle(vector a, vector b, integers lanes)
+{
+#ifdef __clang__
+    vector x = a;
+    for (int i = 0; i < LANES; i++)
+        x[i] = lanes[i] < LANES ? a[lanes[i]] : b[lanes[i] - LANES];
+    return x;
+#else
+    return __builtin_shuffle(a, b, lanes);
+#endif
+}
+
 /* a where the mask is ones, b where it is zeros. */
 INLINE vector blend(integers where, vector a, vector b)
 {

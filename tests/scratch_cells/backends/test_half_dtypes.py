@@ -22,6 +22,12 @@ from tests.helpers.half_precision import HALF, autocast_to, each_half, each_mode
 
 pytestmark = needs_c
 
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    torch.manual_seed(0)
+
+
 # --- dtypes under autocast ------------------------------------------------------------------------
 
 DTYPES = (torch.float32, *HALF, torch.float64)

@@ -198,7 +198,12 @@ def compare_with_the_reference_loop(
 ) -> None:
     """Compare outputs, final state and every gradient with the loop in float32."""
     time, batch, size = sizes
+    torch.manual_seed(0)
     cells = [CELLS[kind](5, size) for _ in range(2)]
+    if kind == "RNN relu":  # no pre-activation near 0, where a rounding changes the derivative
+        for weight in cells[0].parameters():
+            weight.data *= 0.1 if weight.dim() == 2 else 2 / weight.data.abs()
+        cells[0].hidden_to_hidden.bias.data.zero_()
     cells[0].to(half)
     cells[1].load_state_dict(cells[0].state_dict())
     seen = []

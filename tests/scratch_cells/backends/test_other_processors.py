@@ -10,8 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratch_cells.backends import c_backend
-from scratch_cells.backends.c_backend import CKernel
+from scratch_cells.backends import c_backend, c_call
 from tests.helpers import other_processor
 from tests.helpers.backends import each_unprojected_kind, layers_with, needs_c
 from tests.helpers.oracles import assert_same
@@ -51,7 +50,8 @@ def libraries(
 @pytest.fixture
 def elsewhere(libraries: dict[torch.dtype, RemoteLibrary], monkeypatch: pytest.MonkeyPatch) -> None:
     """The C backend calls the library that is elsewhere, with as many threads as torch has."""
-    monkeypatch.setattr(c_backend, "load_library", lambda dtype: (libraries[dtype], ""))
+    for module in (c_backend, c_call):
+        monkeypatch.setattr(module, "load_library", lambda dtype: (libraries[dtype], ""))
     monkeypatch.setattr(c_backend, "MIN_PARALLEL_MULTIPLY_ADDS", 0)
 
 
@@ -66,7 +66,7 @@ def test_every_size_equals_the_reference_loop(
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(torch, "get_num_threads", lambda: threads)
-        patched.setattr(CKernel, "_shares_units", lambda self, batch: size % 2 == 0)
+        patched.setattr(c_backend, "shares_units", lambda *sizes: size % 2 == 0)
         compare_with_the_reference_loop(kind, time, batch, size)
 
 
@@ -78,7 +78,7 @@ def test_weights_larger_than_the_cache_equal_the_reference_loop(
 ) -> None:
     monkeypatch.setattr(other_processor, "REACH", 2**21)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(CKernel, "_shares_units", lambda self, batch: shares_units)
+    monkeypatch.setattr(c_backend, "shares_units", lambda *sizes: shares_units)
     compare_with_the_reference_loop(kind, 2, 7, size)
 
 
