@@ -108,7 +108,8 @@ int64_t panel_elements(int64_t rows, int64_t threads)
     return PANEL_ROWS * UNITS + (GROUP == 1 ? 0 : PANEL_ROWS * columns + LANES * GROUP);
 }
 
-/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1} over all steps; each thread computes some of the rows. */
+/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1}, if it is not null, over all steps; each thread computes
+ * some of the rows. */
 void add_to_weights(const SequenceArgs *args)
 {
     int64_t H = args->H, rows = args->G * H, projection = (args->gradient_count - args->G) * H;
@@ -117,7 +118,8 @@ void add_to_weights(const SequenceArgs *args)
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
         stored *panel = args->panels + i * panel_elements(rows, args->threads);
         add_weight_products(args, from, to, projection, load_x, args->I, panel, args->d_w_ih);
-        add_weight_products(args, from, to, 0, load_h, H, panel, args->d_w_hh);
+        if (args->d_w_hh)
+            add_weight_products(args, from, to, 0, load_h, args->P, panel, args->d_w_hh);
     }
 }
 

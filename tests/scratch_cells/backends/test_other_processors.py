@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scratch_cells.backends import c_backend, c_call
 from tests.helpers import other_processor
-from tests.helpers.backends import each_kind, layers_with, needs_c
+from tests.helpers.backends import each_unprojected_kind, layers_with, needs_c
 from tests.helpers.oracles import assert_same
 from tests.helpers.other_processor import RemoteLibrary, library_of, problem_of
 from tests.helpers.strategies import Configuration, configurations
@@ -55,7 +55,7 @@ def elsewhere(libraries: dict[torch.dtype, RemoteLibrary], monkeypatch: pytest.M
     monkeypatch.setattr(c_backend, "MIN_PARALLEL_MULTIPLY_ADDS", 0)
 
 
-@each_kind
+@each_unprojected_kind
 @pytest.mark.usefixtures("elsewhere")
 @given(
     time=st.integers(1, 3), batch=BATCHES, size=st.integers(1, 40), threads=st.sampled_from([1, 3])
