@@ -155,13 +155,13 @@ def _run(
     """Run a backend that was selected, by its name."""
     kind = kind_of(cell)
     one_call = name == "c" and batch_sizes is None and autocast is None and is_one_call(operands)
-    if one_call and kind is not None:
+    if one_call and kind is not None and not LAYOUTS[kind].has_projection:
         return apply_call(kind, KERNELS[name, kind], operands, reverse)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
     if name == "plain" or kind is None:
         return _run_loop(cell, input, state, batch_sizes, reverse)
-    operands[5:] = parts(state)
+    operands[5 : 5 + len(parts(state))] = parts(state)
     return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, autocast, reverse)
 
 
@@ -241,6 +241,8 @@ def _backend_problem(
     assert w_ih is not None
     assert w_hh is not None
     if name == "triton":
+        if LAYOUTS[kind].has_projection:
+            return "the Triton backend does not support a projection"
         if batch_sizes is not None:
             return "the Triton backend does not support packed sequences"
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
@@ -252,6 +254,8 @@ def _backend_problem(
         # With 16 bits the alternative is the reference loop.
         if fastest and dtype not in HALF and c_is_slower(weights, time, rows):
             return "the weights are too large for the C backend to be faster with so few rows"
+        if dtype in HALF and LAYOUTS[kind].has_projection:
+            return f"the C backend supports a projection in float32 and float64, not in {dtype}"
         if autocast is not None and autocast not in HALF:
             return f"autocast is on with {autocast}"
         return c_problem(input, dtype)

@@ -48,7 +48,7 @@ def apply_bptt(
     Args:
         kind: the kind of the cell, one of LAYOUTS.
         kernel_class: a kernel that supports the operands.
-        operands: x, W_ih, W_hh, b_ih, b_hh and the parts of the state.
+        operands: x, W_ih, W_hh, b_ih, b_hh, the parts of the state and, with a projection, W_hr.
         batch_sizes, reverse: see ``unroll``.
         autocast: the dtype of autocast, if the kernel is to apply it.
 
@@ -86,20 +86,28 @@ def forward_by_kernel(
     """The kernel, and the buffers after the forward pass."""
     if precision is not None:
         operands = precision.operands(operands)
-    input, w_ih, w_hh, b_ih, b_hh, *state = operands
+    input, w_ih, w_hh, b_ih, b_hh, *rest = operands
     # Of the operands, mypy cannot see that only the biases may be None.
+    state, w_hr = state_and_projection(kernel_class, rest)  # type: ignore[arg-type]
     time = len(input if batch_sizes is None else batch_sizes)  # type: ignore[arg-type]
-    kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, time, precision)  # type: ignore[arg-type]
-    given = kernel_class, input, state[0], needs_backward, reverse
+    kernel = kernel_class(w_ih, w_hh, b_ih, b_hh, time, precision, w_hr)  # type: ignore[arg-type]
+    given = kernel_class, input, state, needs_backward, reverse
     buffers = (
         SequenceBuffers.allocate(*given)  # type: ignore[arg-type]
         if batch_sizes is None
         else PackedBuffers.allocate_packed(*given, batch_sizes)  # type: ignore[arg-type]
     )
-    buffers.set_initial_state(state)  # type: ignore[arg-type]
+    buffers.set_initial_state(state)
     for _, block in buffers.blocks():
         kernel.forward(block)
     return kernel, buffers
+
+
+def state_and_projection(
+    kernel_class: type[CellKernel], rest: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Tensor | None]:
+    """The operands after the biases: the parts of the state, and W_hr with a projection."""
+    return (rest[:-1], rest[-1]) if kernel_class.layout.has_projection else (rest, None)
 
 
 def _precision(
@@ -139,8 +147,8 @@ class BPTTFunction(torch.autograd.Function):
 
     What is saved for the backward pass, in this order:
 
-    - x, W_ih, W_hh and the parts of the state as they are now. These are aliases: assigning to
-      ``weight.data``, as ``module.double()`` does, changes a saved parameter, and the reference
+    - x, W_ih, W_hh, the parts of the state and W_hr as they are now. These are aliases: assigning
+      to ``weight.data``, as ``module.double()`` does, changes a saved parameter, and the reference
       loop computes the gradient with the values of the forward pass.
     - h, c, gates and extra: see ``SequenceBuffers``; None where the cell has none.
     - those operands themselves that other operations have computed. Only a gradient that is
@@ -281,8 +289,9 @@ def _is_batched(gradient: Tensor) -> bool:
 def backward_by_kernel(
     ctx: Any, saved: tuple[Any, ...], d_returned: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
-    """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
-    input, w_ih, w_hh, *state, h, c, gates, extra = saved
+    """The gradients of x, W_ih, W_hh, b_ih, b_hh, the parts of the state and W_hr."""
+    input, w_ih, w_hh, *rest, h, c, gates, extra = saved
+    state, w_hr = state_and_projection(ctx.kernel_class, rest)
     precision = ctx.precision
     if precision is not None:
         input, w_ih, w_hh = map(precision.factor, (input, w_ih, w_hh))
@@ -290,7 +299,7 @@ def backward_by_kernel(
     d_outputs, *d_final = d_returned
     needs = ctx.needs_input_grad[NUM_OPTIONS:]
     time = len(ctx.batch_sizes or input)
-    kernel: CellKernel = ctx.kernel_class(w_ih, w_hh, None, None, time, precision)
+    kernel: CellKernel = ctx.kernel_class(w_ih, w_hh, None, None, time, precision, w_hr)
     buffers = _saved_buffers(ctx, input, h, c, gates, extra)
     if needs[0]:
         buffers.d_input = empty_for_caller(*input.shape, like=h)
@@ -299,7 +308,7 @@ def backward_by_kernel(
         for part, d_part in zip(state, d_final, strict=True)
     ]
     d_w_ih, d_w_hh = kernel.new_accumulator(w_ih), kernel.new_accumulator(w_hh)
-    columns = kernel.layout.gradient_count * w_hh.size(1)
+    columns = kernel.layout.gradient_count * kernel.hidden_size
     d_b = kernel.sums(columns)
     d_steps = buffers.new_gradients(columns, like=w_hh)
     needs_weights = any(needs[1:5])
@@ -317,6 +326,7 @@ def backward_by_kernel(
         kernel.projection_part(d_b).clone() if has_b_ih else None,  # not in the memory of d_b_hh
         kernel.to_weight_order(kernel.recurrent_part(d_b)) if has_b_hh else None,
         *d_state,
+        *([] if w_hr is None else [kernel.d_w_hr]),
     ]
     if precision is None:
         return gradients

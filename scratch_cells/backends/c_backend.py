@@ -20,6 +20,7 @@ from scratch_cells.backends.c_compiler import SequenceArgs, load_library
 from scratch_cells.backends.cell_kernel import (
     GRU_LAYOUT,
     LSTM_LAYOUT,
+    PROJECTED_LSTM_LAYOUT,
     RNN_LAYOUT,
     Block,
     CellKernel,
@@ -109,8 +110,9 @@ class CKernel(CellKernel):
         b_hh: Tensor | None,
         time: int,
         precision: Precision | None = None,
+        w_hr: Tensor | None = None,
     ) -> None:
-        super().__init__(w_ih, w_hh, b_ih, b_hh, time, precision)
+        super().__init__(w_ih, w_hh, b_ih, b_hh, time, precision, w_hr)
         library, reason = load_library(w_hh.dtype)
         assert library is not None, reason
         self._factors: Tensor | None = None
@@ -124,16 +126,21 @@ class CKernel(CellKernel):
         has_products = rounded is torch.bfloat16 and load_library(rounded)[0] is not None
         return Precision(rounded, rounded if has_products else torch.float32)
 
-    def forward(self, block: Block) -> None:
+    def forward(self, block: Block, **more: int) -> None:
         args: dict[str, Any] = _addresses(self.forward_panels)
         if self.precision is not None:
             args["first_infinite"] = FIRST_INFINITE[self.precision.rounded]
             args["h_factors"] = self._h_factors(block).data_ptr()
         args |= {"b": self.projection_bias.data_ptr(), "b_hn": self.b_hn.data_ptr()}
-        self._call(f"{self.prefix}_forward", block, **args)
+        self._call(f"{self.prefix}_forward", block, **args, **more)
 
     def backward(
-        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+        self,
+        block: Block,
+        d_outputs: Tensor | None,
+        d_state: list[Tensor],
+        d: Tensor,
+        **more: int,
     ) -> None:
         d_state[:] = [part.contiguous() for part in d_state]
         args = _addresses(self.backward_panels)
@@ -146,7 +153,7 @@ class CKernel(CellKernel):
             args |= {"d_outputs_step_stride": step_stride, "d_outputs_row_stride": row_stride}
         if block.d_input is not None:
             args["d_input"] = block.d_input.data_ptr()
-        self._call(f"{self.prefix}_backward", block, **args)
+        self._call(f"{self.prefix}_backward", block, **args, **more)
 
     def new_accumulator(self, w: Tensor) -> Tensor:
         return self.sums(*w.shape)
@@ -168,20 +175,24 @@ class CKernel(CellKernel):
         return sums
 
     @cached_property
-    def forward_panels(self) -> tuple[Tensor, Tensor]:
-        """W_ih and W_hh packed for the forward pass: a panel has the same units of every gate."""
-        (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
-        columns = rows // size * self._padded(size)
-        depths = self._padded(inputs, "group"), self._padded(size, "group")
-        return self._pack("pack_for_forward", *(columns * depth for depth in depths))
+    def forward_panels(self) -> tuple[Tensor, ...]:
+        """The weights packed for the forward pass: a panel has the same units of every gate."""
+        sizes = self.w_ih.size(1), self.w_hh.size(1)
+        columns = self.layout.gate_count * self._padded(self.hidden_size)
+        elements = [columns * self._padded(size, "group") for size in sizes]
+        if self.w_hr is not None:
+            elements.append(self._padded(sizes[1]) * self._padded(self.hidden_size, "group"))
+        return self._pack("pack_for_forward", elements)
 
     @cached_property
-    def backward_panels(self) -> tuple[Tensor, Tensor]:
-        """W_ihᵀ and W_hhᵀ packed for the backward pass."""
-        (rows, inputs), size = self.w_ih.shape, self.w_hh.size(1)
-        depth = self._padded(rows, "group")
-        elements = depth * self._padded(inputs), depth * self._padded(size)
-        return self._pack("pack_for_backward", *elements)
+    def backward_panels(self) -> tuple[Tensor, ...]:
+        """The transposed weights packed for the backward pass."""
+        sizes = self.w_ih.size(1), self.w_hh.size(1)
+        depth = self._padded(self.w_hh.size(0), "group")
+        elements = [depth * self._padded(size) for size in sizes]
+        if self.w_hr is not None:
+            elements.append(self._padded(sizes[1], "group") * self._padded(self.hidden_size))
+        return self._pack("pack_for_backward", elements)
 
     def _padded(self, size: int, multiple: str = "lanes") -> int:
         """The next multiple of a constant: a panel has whole vectors, and whole groups of factors.
@@ -192,24 +203,26 @@ class CKernel(CellKernel):
         """
         return size + -size % self._constant(multiple)
 
-    def _pack(self, function: str, *elements: int) -> tuple[Tensor, Tensor]:
-        """Panels of W_ih and W_hh, with as many ``elements``."""
+    def _pack(self, function: str, elements: list[int]) -> tuple[Tensor, ...]:
+        """Panels of W_ih, W_hh and, with a projection, W_hr, with as many ``elements``."""
         w_ih, w_hh = self.w_ih.contiguous(), self.w_hh.contiguous()
+        w_hr = None if self.w_hr is None else self.w_hr.contiguous()
         panels = tuple(BUFFER_POOL.empty(count, like=w_ih) for count in elements)
         large = w_ih.numel() + w_hh.numel() >= MIN_PARALLEL_MULTIPLY_ADDS
         args = SequenceArgs(
             I=w_ih.size(1),
-            H=w_hh.size(1),
+            H=self.hidden_size,
+            P=w_hh.size(1),
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             threads=torch.get_num_threads() if large else 1,
             w_ih=w_ih.data_ptr(),
             w_hh=w_hh.data_ptr(),
+            w_hr=None if w_hr is None else w_hr.data_ptr(),
             **_addresses(panels),
         )
         getattr(self.library, function)(ctypes.byref(args))
-        w_ih, w_hh = panels
-        return w_ih, w_hh
+        return panels
 
     def _call(self, function: str, block: Block, **addresses: Any) -> None:
         """Call a function of the library on a block.
@@ -220,14 +233,15 @@ class CKernel(CellKernel):
         input = _contiguous_rows(block.input)
         step_stride, row_stride, _ = _strides(input)
         packed = block.packed
-        batch = block.h_after.size(1) if packed is None else packed.batch
+        batch = _sequences(block)
         if packed is None and batch == 1:
             row_stride = step_stride  # consecutive steps are rows of one product
         args = SequenceArgs(
             T=len(block.order),
             B=batch,
             I=input.size(-1),
-            H=block.h_after.size(-1),
+            H=self.hidden_size,
+            P=block.h_after.size(-1),
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             reverse=block.order[0] > 0,
@@ -252,7 +266,7 @@ class CKernel(CellKernel):
 
     def _h_factors(self, block: Block) -> Tensor:
         """Memory for h of two steps, as factors. The kernel keeps it as long as itself."""
-        batch = block.h_after.size(1) if block.packed is None else block.packed.batch
+        batch = _sequences(block)
         if self._factors is None:
             self._factors = self.w_hh.new_empty(2, batch, self.w_hh.size(1))
         return self._factors
@@ -293,9 +307,63 @@ class CLSTMKernel(CKernel):
     prefix = "lstm"
 
 
+class CProjectedLSTMKernel(CKernel):
+    """The LSTM with a projection."""
+
+    layout = PROJECTED_LSTM_LAYOUT
+    prefix = "lstm_projected"
+
+    def forward(self, block: Block, **more: int) -> None:
+        u = self.w_hh.new_empty(_sequences(block), self.hidden_size)
+        super().forward(block, u=u.data_ptr())
+
+    def backward(
+        self,
+        block: Block,
+        d_outputs: Tensor | None,
+        d_state: list[Tensor],
+        d: Tensor,
+        **more: int,
+    ) -> None:
+        rows = d.flatten(0, -2).size(0)
+        du = block.h_after.new_empty(_sequences(block), self.hidden_size)
+        u = BUFFER_POOL.empty(rows, self.hidden_size, like=d)
+        d_h = BUFFER_POOL.empty(rows, self.w_hh.size(1), like=d)
+        addresses = {"du": du.data_ptr(), "u": u.data_ptr(), "d_h": d_h.data_ptr()}
+        super().backward(block, d_outputs, d_state, d, **addresses)
+        self._add_to_projection(u, d_h, self._threads(block))
+
+    def _add_to_projection(self, u: Tensor, d_h: Tensor, threads: int) -> None:
+        """dW_hr += d_hᵀ u, as the gradient of the weight of a layer of one gate and P units."""
+        panels = u.new_empty(threads * self.library.panel_elements(max(u.size(1), d_h.size(1))))
+        args = SequenceArgs(
+            T=1,
+            B=len(u),
+            I=u.size(1),
+            H=d_h.size(1),
+            P=d_h.size(1),
+            G=1,
+            gradient_count=1,
+            threads=threads,
+            input=u.data_ptr(),
+            input_row_stride=u.stride(0),
+            d=d_h.data_ptr(),
+            d_row_stride=d_h.stride(0),
+            d_w_ih=self.d_w_hr.data_ptr(),
+            panels=panels.data_ptr(),
+        )
+        self.library.add_to_weights(ctypes.byref(args))
+
+
+def _sequences(block: Block) -> int:
+    """Number of sequences in a block."""
+    return block.h_after.size(1) if block.packed is None else block.packed.batch
+
+
 def _addresses(panels: tuple[Tensor, ...]) -> dict[str, int]:
-    """The arguments for the panels of W_ih and W_hh."""
-    return dict(zip(("w_ih_panels", "w_hh_panels"), map(Tensor.data_ptr, panels), strict=True))
+    """The arguments for the panels of W_ih, W_hh and, with a projection, W_hr."""
+    names = ("w_ih_panels", "w_hh_panels", "w_hr_panels")
+    return dict(zip(names, map(Tensor.data_ptr, panels), strict=False))
 
 
 def _contiguous_rows(x: Tensor) -> Tensor:
@@ -314,5 +382,6 @@ KERNELS: dict[str, type[CellKernel]] = {
     "rnn_relu": CRNNReLUKernel,
     "gru": CGRUKernel,
     "lstm": CLSTMKernel,
+    "lstm_projected": CProjectedLSTMKernel,
 }
 """Kind of cell -> the kernel of this backend."""

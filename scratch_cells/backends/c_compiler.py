@@ -42,7 +42,7 @@ class SequenceArgs(ctypes.Structure):
     """The C structure of the same name, with pointers as addresses."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("T", "B", "I", "H", "G", "gradient_count")),
+        *((name, ctypes.c_int64) for name in ("T", "B", "I", "H", "P", "G", "gradient_count")),
         *((name, ctypes.c_int64) for name in ("reverse", "threads")),
         ("offsets", ctypes.c_void_p),
         ("needs_backward", ctypes.c_int64),
@@ -60,6 +60,7 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
         *((name, ctypes.c_void_p) for name in ("d_input", "dh", "dc", "d_w_ih", "d_w_hh")),
         ("panels", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("w_hr", "w_hr_panels", "u", "du", "d_h")),
     )
 
 
@@ -87,11 +88,14 @@ class _Field(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("offset", ctypes.c_int64))
 
 
+KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm", "lstm_projected")
+"""The kinds of cells. For the last one there is no call of a whole sequence."""
+
 FUNCTIONS = (
-    *(f"{kind}_forward" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
-    *(f"{kind}_backward" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
-    *(f"{kind}_forward_call" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
-    *(f"{kind}_backward_call" for kind in ("rnn_tanh", "rnn_relu", "gru", "lstm")),
+    *(f"{kind}_forward" for kind in KINDS),
+    *(f"{kind}_backward" for kind in KINDS),
+    *(f"{kind}_forward_call" for kind in KINDS[:-1]),
+    *(f"{kind}_backward_call" for kind in KINDS[:-1]),
     "pack_for_forward",
     "pack_for_backward",
     "add_to_weights",

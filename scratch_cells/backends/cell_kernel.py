@@ -6,7 +6,7 @@ to X.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -37,6 +37,7 @@ class CellLayout:
         has_cell_state: whether the state is (h, c) instead of h alone.
         gates_are_states: whether the only gate is h itself, so that one buffer holds both.
         saves_extra: whether one more value is saved for backward: m, or tanh(c) in the LSTM.
+        has_projection: whether h = W_hr u with u = o ⊙ tanh(c), and h has P units instead of H.
     """
 
     gate_count: int
@@ -44,6 +45,7 @@ class CellLayout:
     has_cell_state: bool = False
     gates_are_states: bool = False
     saves_extra: bool = False
+    has_projection: bool = False
 
     @property
     def gradient_count(self) -> int:
@@ -54,6 +56,7 @@ class CellLayout:
 RNN_LAYOUT = CellLayout(gate_count=1, gates_are_states=True)
 GRU_LAYOUT = CellLayout(gate_count=3, resets_candidate=True, saves_extra=True)
 LSTM_LAYOUT = CellLayout(gate_count=4, has_cell_state=True, saves_extra=True)
+PROJECTED_LSTM_LAYOUT = replace(LSTM_LAYOUT, has_projection=True)
 
 
 Steps = tuple[Tensor, ...]
@@ -72,7 +75,8 @@ class Block:
         input: x, (steps, B, I).
         d_input: output buffer for the gradient of x, (steps, B, I), or None.
         gates: (steps, B, G*H). The gates after their activation.
-        h_before, h_after: the hidden state before and after each step, (steps, B, H).
+        h_before, h_after: the hidden state before and after each step, (steps, B, H); with a
+            projection (steps, B, P).
         c_before, c_after: the cell state before and after each step; empty without one.
         extra: one more value of each step, (steps, B, H); empty without ``saves_extra``.
         needs_backward: whether a backward pass may follow.
@@ -133,10 +137,11 @@ class CellKernel(ABC):
 
     Args:
         w_ih: (G*H, I).
-        w_hh: (G*H, H).
+        w_hh: (G*H, H), or (G*H, P).
         b_ih, b_hh: (G*H,), or None without a bias. Only the forward pass needs them.
         time: number of time steps of the whole sequence.
         precision: the dtypes of the call, if not all tensors are of one dtype.
+        w_hr: (P, H) with a projection, else None.
     """
 
     layout: ClassVar[CellLayout]
@@ -152,13 +157,20 @@ class CellKernel(ABC):
         b_hh: Tensor | None,
         time: int,
         precision: Precision | None = None,
+        w_hr: Tensor | None = None,
     ) -> None:
         self.precision = precision
         self.w_ih = w_ih
         self.w_hh = w_hh
+        self.w_hr = w_hr
         self.time = time
         self.b_ih = b_ih
         self.b_hh = b_hh
+
+    @property
+    def hidden_size(self) -> int:
+        """Number of units, H."""
+        return self.w_hh.size(0) // self.layout.gate_count
 
     @classmethod
     def precision_for(cls, rounded: torch.dtype) -> Precision | None:
@@ -202,8 +214,8 @@ class CellKernel(ABC):
 
         Args:
             block: as ``forward`` left it; its ``d_input`` is filled unless it is None.
-            d_outputs: gradient of the outputs, (steps, B, H), or None.
-            d_state: [dh] or [dh, dc], the gradient of the state after the block, (B, H) each.
+            d_outputs: gradient of the outputs, with the shape of ``block.h_after``, or None.
+            d_state: [dh] or [dh, dc], the gradient of the state after the block, (B, size) each.
                 Replaced by the gradient of the state before the block.
             d: filled with the gradients of every step, (steps, B, gradient_count*H).
         """
@@ -225,6 +237,12 @@ class CellKernel(ABC):
         return make_matmul(self.w_ih, self.time, self.projection_bias)
 
     # The gradients of the weights
+
+    @cached_property
+    def d_w_hr(self) -> Tensor:
+        """The gradient of W_hr, to which ``backward`` adds the part of each block."""
+        assert self.w_hr is not None
+        return self.w_hr.new_zeros(self.w_hr.shape)
 
     def new_accumulator(self, w: Tensor) -> Tensor:
         """Zeros in which the gradient of ``w`` is accumulated; transposed in memory if small."""

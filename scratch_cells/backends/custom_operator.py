@@ -46,18 +46,19 @@ number, it would run code that was compiled for an earlier version of the operat
 
 def operator_problem(cell: Cell, input: Tensor) -> str | None:
     """Why the operator does not compute what the reference loop computes, or None if it does."""
-    if kind_of(cell) is None:
-        return f"there is no kernel for {type(cell).__name__}"
+    kind = kind_of(cell)
+    if kind is None or LAYOUTS[kind].has_projection:
+        return f"there is no operator for {type(cell).__name__}"
     if torch.compiler.is_compiling():
         from scratch_cells.backends.compiler_constants import (
             constant_cell_problem,
             constant_forward_ad_problem,
         )
 
-        problem: str | None = constant_cell_problem(cell, kind_of(cell))
+        problem: str | None = constant_cell_problem(cell, kind)
         problem = problem or constant_forward_ad_problem()
     else:
-        problem = cell_problem(cell, kind_of(cell)) or forward_ad_problem()
+        problem = cell_problem(cell, kind) or forward_ad_problem()
     if problem is not None:
         return problem
     if input.device.type != "cpu" or input.dtype not in torch_backend.DTYPES:
@@ -161,6 +162,8 @@ def _check_operands(name: str, kind: str, operands: Operands) -> None:
         RuntimeError: an operand does not fit, or forward-mode differentiation is active.
     """
     problem = operand_problem(kind, operands) or forward_ad_problem()
+    if LAYOUTS[kind].has_projection:
+        problem = "there is no operator for an LSTM with a projection"
     input = operands[0]
     if problem is None and input is not None and input.dtype not in torch_backend.DTYPES:
         problem = f"the operator is for float32 and float64, and the input is {input.dtype}"

@@ -18,7 +18,13 @@ from torch.nn.modules import module as torch_module
 from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import _disable_current_modes
 
-from scratch_cells.backends.cell_kernel import GRU_LAYOUT, LSTM_LAYOUT, RNN_LAYOUT, CellLayout
+from scratch_cells.backends.cell_kernel import (
+    GRU_LAYOUT,
+    LSTM_LAYOUT,
+    PROJECTED_LSTM_LAYOUT,
+    RNN_LAYOUT,
+    CellLayout,
+)
 from scratch_cells.cell import Cell, parts
 from scratch_cells.gru import GRUCell
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
@@ -27,7 +33,7 @@ from scratch_cells.rnn import RNNCell
 from shared_interface import State
 
 CELL_CLASSES = (RNNCell, GRUCell, LSTMCell, ProjectedLSTMCell)
-"""This package's classes of cells. The last one has no kernel."""
+"""This package's classes of cells."""
 
 NOT_RUN = (
     "__init__",
@@ -54,9 +60,10 @@ METHODS = {
 }
 """The attributes of a class that a step of a cell or a call of an ``nn.Linear`` may use."""
 
-PARTS: dict[type, tuple[str, str]] = {
+PARTS: dict[type, tuple[str, ...]] = {
     nn.Linear: ("weight", "bias"),
     **dict.fromkeys(list[type](CELL_CLASSES), ("input_to_hidden", "hidden_to_hidden")),
+    ProjectedLSTMCell: ("input_to_hidden", "hidden_to_hidden", "hidden_to_projection"),
 }
 """Submodules and parameters. An attribute of the class or the instance would hide them."""
 
@@ -108,6 +115,7 @@ LAYOUTS = {
     "rnn_relu": RNN_LAYOUT,
     "gru": GRU_LAYOUT,
     "lstm": LSTM_LAYOUT,
+    "lstm_projected": PROJECTED_LSTM_LAYOUT,
 }
 """The kinds of cells that have kernels."""
 
@@ -119,8 +127,9 @@ NAMES = (
     "hidden_to_hidden.bias",
     "the hidden state",
     "the cell state",
+    "hidden_to_projection.weight",
 )
-"""The operands by name, in their order."""
+"""The operands by name, in their order. Only some cells have the last two."""
 
 Operands = list[Tensor | None]
 
@@ -136,20 +145,33 @@ def batch_sizes_problem(batch_sizes: tuple[int, ...] | None) -> str | None:
     return None
 
 
+KINDS: dict[type, str] = {
+    GRUCell: "gru",
+    LSTMCell: "lstm",
+    ProjectedLSTMCell: "lstm_projected",
+}
+
+
 def kind_of(cell: Cell) -> str | None:
     """The kind of a cell of exactly one of this package's classes, else None."""
     if type(cell) is RNNCell:
         kind = f"rnn_{cell.nonlinearity}"
         return kind if kind in LAYOUTS else None
-    return {GRUCell: "gru", LSTMCell: "lstm"}.get(type(cell))
+    return KINDS.get(type(cell))
 
 
 def operands_of(cell: Cell, input: Tensor, state: State | None) -> Operands:
-    """x, W_ih, W_hh, b_ih, b_hh and the parts of the state, each None if it is zeros."""
+    """x, W_ih, W_hh, b_ih, b_hh, the parts of the state and, with a projection, W_hr.
+
+    A part of the state is None if it is zeros.
+    """
     w_ih, b_ih = _weight_and_bias(submodule(cell, "input_to_hidden"))
     w_hh, b_hh = _weight_and_bias(submodule(cell, "hidden_to_hidden"))
     state_parts = [None] * len(cell.state_names) if state is None else parts(state)
-    return [input, w_ih, w_hh, b_ih, b_hh, *state_parts]
+    operands = [input, w_ih, w_hh, b_ih, b_hh, *state_parts]
+    if type(cell) is ProjectedLSTMCell:
+        operands.append(_weight_and_bias(submodule(cell, "hidden_to_projection"))[0])
+    return operands
 
 
 def _weight_and_bias(linear: Any) -> tuple[Any, Any]:
@@ -170,16 +192,19 @@ def cell_problem(cell: Cell, kind: str | None) -> str | None:
 
 def modification(cell: Cell) -> str | None:
     """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
-    for name in ("input_to_hidden", "hidden_to_hidden"):
+    for name in PARTS[type(cell)]:
         linear = submodule(cell, name)
         if type(linear) is not nn.Linear:  # a parametrization also makes it another class
             return f"{name} is a {type(linear).__name__}, not exactly an nn.Linear"
         if problem := _instance_problem(linear, name):
             return problem
+        if name == "hidden_to_projection" and linear.bias is not None:
+            return f"{name} has a bias"
     return (
         _instance_problem(cell, "the cell")
         or _class_problem(nn.Linear)
         or _class_problem(type(cell))
+        or (_class_problem(LSTMCell) if type(cell) is ProjectedLSTMCell else None)
         or _function_problem()
     )
 
@@ -290,7 +315,8 @@ def operand_problem(
     """
     input, w_ih, w_hh, *_ = operands
     assert input is not None
-    if w_ih is None or w_hh is None:
+    no_projection = LAYOUTS[kind].has_projection and operands[-1] is None
+    if w_ih is None or w_hh is None or no_projection:
         return "a weight is None"
     if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
         shapes = _expected_shapes(LAYOUTS[kind], input, w_hh, batch_sizes)
@@ -353,17 +379,18 @@ def _expected_shapes(
     else:
         time, batch, input_size = input_shape if len(input_shape) == 3 else (0, 0, 0)
         lead = (time, batch)
-    hidden_size = w_hh_shape[1] if len(w_hh_shape) == 2 else 0
+    rows, output_size = w_hh_shape if len(w_hh_shape) == 2 else (0, 0)
+    hidden_size = rows // layout.gate_count if layout.has_projection else output_size
     rows = layout.gate_count * hidden_size
-    state = (batch, hidden_size)
     return (
         (*lead, input_size),
         (rows, input_size),
-        (rows, hidden_size),
+        (rows, output_size),
         (rows,),
         (rows,),
-        state,
-        *([state] if layout.has_cell_state else []),
+        (batch, output_size),
+        *([(batch, hidden_size)] if layout.has_cell_state else []),
+        *([(output_size, hidden_size)] if layout.has_projection else []),
     )
 
 

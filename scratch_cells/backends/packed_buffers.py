@@ -33,13 +33,13 @@ class PackedBuffers(SequenceBuffers):
         cls,
         kernel_class: type[CellKernel],
         input: Tensor,
-        h_0: Tensor,
+        state: Sequence[Tensor],
         needs_backward: bool,
         reverse: bool,
         batch_sizes: tuple[int, ...],
     ) -> Self:
-        """Buffers for the forward pass, uninitialized."""
-        layout, size = kernel_class.layout, h_0.size(1)
+        """Buffers for the forward pass from an initial ``state``, uninitialized."""
+        layout, h_0, size = kernel_class.layout, state[0], state[-1].size(1)
         rows = packed_rows(batch_sizes)
         steps = steps_of_a_block(kernel_class, rows.total, 1, size)
         of_a_block = rows.in_largest_span(steps)
@@ -49,7 +49,7 @@ class PackedBuffers(SequenceBuffers):
         def buffer(rows: int, count: int = 1) -> Tensor:
             return BUFFER_POOL.empty(rows, count * size, like=h_0)
 
-        h = buffer(states)
+        h = BUFFER_POOL.empty(states, h_0.size(1), like=h_0)
         return cls(
             input=input,
             d_input=None,
@@ -72,7 +72,7 @@ class PackedBuffers(SequenceBuffers):
                 buffer[: self.rows.batch] = part
 
     def outputs(self, dtype: torch.dtype | None = None) -> Tensor:
-        """h after each step, (ΣT, H), in memory that nothing else uses and not as a view."""
+        """h after each step, (ΣT, size), in memory that nothing else uses and not as a view."""
         outputs = empty_for_caller(self.rows.total, self.h.size(1), like=self.h, dtype=dtype)
         if self.reverse:
             earlier = torch.from_numpy(self.rows.earlier_rows)
@@ -82,7 +82,7 @@ class PackedBuffers(SequenceBuffers):
         return outputs.copy_(self.h[self.rows.batch :])
 
     def final_state(self) -> list[Tensor]:
-        """The state of every sequence after its last step of the forward pass, (B, H) each part."""
+        """The state of every sequence after its last step of the forward pass, (B, size) each."""
         return [self._final(buffer) for buffer in (self.h, self.c) if len(buffer)]
 
     def _final(self, buffer: Tensor) -> Tensor:

@@ -30,11 +30,23 @@ def _as_defined(cell_class: type[Cell], **attributes: Any) -> type:
     return type(cell_class.__name__, (), equations | attributes)
 
 
+_LSTM = _as_defined(LSTMCell)
+
+
+class _ProjectedLSTM(_LSTM):  # type: ignore[misc, valid-type]  # made by a function
+    """h = W_hr (o ⊙ tanh(c)), as in ``ProjectedLSTMCell``."""
+
+    def update(self, gates: Any, state: Any) -> Any:
+        u, c = super().update(gates, state)
+        return self.hidden_to_projection(u), c
+
+
 CELLS = {
     "rnn_tanh": _as_defined(RNNCell, nonlinearity="tanh"),
     "rnn_relu": _as_defined(RNNCell, nonlinearity="relu"),
     "gru": _as_defined(GRUCell),
-    "lstm": _as_defined(LSTMCell),
+    "lstm": _LSTM,
+    "lstm_projected": _ProjectedLSTM,
 }
 """The kinds of cells that have kernels, as they were when this module was imported."""
 
@@ -47,17 +59,18 @@ def gradient_by_reference_loop(
     computed: Sequence[Tensor],
     d_returned: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
-    """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state.
+    """The gradients of x, W_ih, W_hh, b_ih, b_hh, the parts of the state and W_hr.
 
     Args:
         ctx: the context of ``BPTTFunction``.
-        saved: x, W_ih, W_hh and the parts of the state as they were in the forward pass;
+        saved: x, W_ih, W_hh, the parts of the state and W_hr as they were in the forward pass;
             without the parts if they were zeros that no tensor held.
         computed: the operands of the indices ``ctx.computed``.
         d_returned: gradients of the outputs and of the parts of the final state.
     """
     input, w_ih, w_hh, *state = saved
-    size = 1 + ctx.kernel_class.layout.has_cell_state
+    layout = ctx.kernel_class.layout
+    size = 1 + layout.has_cell_state + layout.has_projection
     needed = ctx.needs_input_grad[-5 - size :]
     device = input.device.type
     with (
@@ -76,6 +89,9 @@ def gradient_by_reference_loop(
         cell = CELLS[ctx.kind]()
         cell.input_to_hidden = partial(linear, weight=w_ih, bias=b_ih)
         cell.hidden_to_hidden = partial(linear, weight=w_hh, bias=b_hh)
+        if layout.has_projection:
+            *state, w_hr = state
+            cell.hidden_to_projection = partial(linear, weight=w_hr)
         if state[0] is None:
             state = [input.new_zeros(input.size(1), w_hh.size(1)) for _ in state]
         outputs, final = unroll(cell, input, whole(state), ctx.batch_sizes, ctx.reverse)

@@ -27,7 +27,7 @@ class SequenceBuffers:
     Attributes:
         input: x, (T, B, I).
         d_input: output buffer for the gradient of x, (T, B, I), or None.
-        h, c: the state before the first step and after each step, (T+1, B, H); c is empty for a
+        h, c: the state before the first step and after each step, (T+1, B, size); c is empty for a
             cell without a cell state. With ``reverse``, the first step is the last of the sequence.
         gates, extra: see ``Block``.
         steps: number of time steps in a block.
@@ -50,14 +50,15 @@ class SequenceBuffers:
         cls,
         kernel_class: type[CellKernel],
         input: Tensor,
-        h_0: Tensor,
+        state: Sequence[Tensor],
         needs_backward: bool,
         reverse: bool,
     ) -> Self:
-        """Buffers for the forward pass, uninitialized."""
+        """Buffers for the forward pass from an initial ``state``, uninitialized."""
         layout = kernel_class.layout
         time = len(input)
-        batch, size = h_0.shape
+        h_0 = state[0]
+        batch, size = state[-1].shape  # with a projection, h has another size
         steps = steps_of_a_block(kernel_class, time, batch, size)
         rows = time if needs_backward else steps
 
@@ -67,7 +68,7 @@ class SequenceBuffers:
         def buffer_for_backward(rows: int) -> Tensor:
             return buffer(rows) if needs_backward else buffer(1).expand(rows, -1, -1)
 
-        h = buffer(time + 1)
+        h = BUFFER_POOL.empty(time + 1, *h_0.shape, like=h_0)
         return cls(
             input=input,
             d_input=None,
@@ -88,7 +89,7 @@ class SequenceBuffers:
             buffer[-1 if self.reverse else 0] = part
 
     def outputs(self, dtype: torch.dtype | None = None) -> Tensor:
-        """h after each step, (T, B, H), in memory that nothing else uses and not as a view.
+        """h after each step, (T, B, size), in memory that nothing else uses and not as a view.
 
         Its dtype is ``dtype``, by default that of the buffers. A caller may change, resize or
         detach it in place, and the gradient needs h.
@@ -97,7 +98,7 @@ class SequenceBuffers:
         return empty_for_caller(*outputs.shape, like=outputs, dtype=dtype).copy_(outputs)
 
     def final_state(self) -> list[Tensor]:
-        """The state after the last step of the forward pass, (B, H) each part."""
+        """The state after the last step of the forward pass, (B, size) each part."""
         last = 0 if self.reverse else -1
         return [buffer[last].clone() for buffer in (self.h, self.c) if len(buffer)]
 

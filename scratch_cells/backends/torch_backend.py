@@ -17,6 +17,7 @@ from torch import Tensor
 from scratch_cells.backends.cell_kernel import (
     GRU_LAYOUT,
     LSTM_LAYOUT,
+    PROJECTED_LSTM_LAYOUT,
     RNN_LAYOUT,
     Block,
     CellKernel,
@@ -210,7 +211,7 @@ class LSTMKernel(TorchKernel):
             tanh(g[t], out=g[t])
             o[t].sigmoid_()
             torch.mul(f[t], c_before[t], out=c_after[t]).addcmul_(i[t], g[t])
-            torch.mul(o[t], tanh(c_after[t], out=tanh_c[t]), out=h_after[t])
+            self.output(o[t], tanh(c_after[t], out=tanh_c[t]), out=h_after[t])
 
     def loop_backward(
         self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
@@ -231,11 +232,51 @@ class LSTMKernel(TorchKernel):
         for t in reversed(block.order):
             if d_outputs_t is not None:
                 dh[t].add_(d_outputs_t[t])
-            dc[t].addcmul_(dh[t], dc_dh[t])
+            du = self.output_backward(t, dh[t])
+            dc[t].addcmul_(du, dc_dh[t])
             di_df_dg[t].mul_(dc[t].unsqueeze(1))  # i, f and g are scaled by dc, o by dh
-            do_t[t].mul_(dh[t])
+            do_t[t].mul_(du)
             dc[t].mul_(f_t[t])
             recurrent_backward.write(d_t[t], out=dh[t])
+
+    def output(self, o: Tensor, tanh_c: Tensor, out: Tensor) -> None:
+        """h = o ⊙ tanh(c)"""
+        torch.mul(o, tanh_c, out=out)
+
+    def output_backward(self, t: int, dh: Tensor) -> Tensor:
+        """The gradient of o ⊙ tanh(c) at step t."""
+        return dh
+
+
+class ProjectedLSTMKernel(LSTMKernel):
+    """The LSTM with a projection.
+
+    u_t  = o_t ⊙ tanh(c_t)
+    h_t  = W_hr u_t
+
+    du_t = dh_t W_hr      takes the place of dh_t in the equations of the LSTM
+    dW_hr = Σ dh_tᵀ u_t
+    """
+
+    layout = PROJECTED_LSTM_LAYOUT
+
+    def output(self, o: Tensor, tanh_c: Tensor, out: Tensor) -> None:
+        assert self.w_hr is not None
+        torch.mm(o * tanh_c, self.w_hr.t(), out=out)
+
+    def output_backward(self, t: int, dh: Tensor) -> Tensor:
+        assert self.w_hr is not None
+        self.d_h[t].copy_(dh)
+        return torch.mm(dh, self.w_hr, out=self.du[t])  # autocast ignores a product with ``out``
+
+    def loop_backward(
+        self, block: Block, d_outputs: Tensor | None, d_state: list[Tensor], d: Tensor
+    ) -> None:
+        u = block.gates.chunk(4, dim=-1)[3] * block.extra
+        d_h, du = d.new_empty(*d.shape[:-1], self.w_hh.size(1)), torch.empty_like(u)
+        self.d_h, self.du = block.steps(d_h), block.steps(du)
+        super().loop_backward(block, d_outputs, d_state, d)
+        self.d_w_hr.addmm_(d_h.flatten(0, -2).t(), u.flatten(0, -2))
 
 
 def tanh(a: Tensor, out: Tensor) -> Tensor:
@@ -258,6 +299,7 @@ KERNELS: dict[str, type[CellKernel]] = {
     "rnn_relu": RNNReLUKernel,
     "gru": GRUKernel,
     "lstm": LSTMKernel,
+    "lstm_projected": ProjectedLSTMKernel,
 }
 """Kind of cell -> the kernel of this backend."""
 

@@ -97,8 +97,9 @@ class TritonKernel(CellKernel):
         b_hh: Tensor | None,
         time: int,
         precision: Precision | None = None,
+        w_hr: Tensor | None = None,
     ) -> None:
-        super().__init__(w_ih, w_hh.contiguous(), b_ih, b_hh, time, precision)
+        super().__init__(w_ih, w_hh.contiguous(), b_ih, b_hh, time, precision, w_hr)
 
     def forward(self, block: Block) -> None:
         self.project(block)

@@ -15,21 +15,34 @@ from scratch_cells.backends.bptt import BPTTFunction
 from scratch_cells.backends.c_call import CallFunction
 from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.cell import Cell, whole
+from scratch_cells.lstm import ProjectedLSTMCell
 from shared_interface import State
 from tests.helpers.strategies import KINDS
 
 Sizes = tuple[int, ...]
 """The batch sizes of packed sequences."""
 
+
+def projected_lstm_cell(input_size: int, hidden_size: int, **options: Any) -> Cell:
+    """An LSTM cell whose projection has about a third of the units."""
+    return ProjectedLSTMCell(input_size, hidden_size, proj_size=-(-hidden_size // 3), **options)
+
+
 CELLS: dict[str, Callable[..., Cell]] = {
     "RNN": scratch_cells.RNNCell,
     "RNN relu": partial(scratch_cells.RNNCell, nonlinearity="relu"),
     "GRU": scratch_cells.GRUCell,
     "LSTM": scratch_cells.LSTMCell,
+    "LSTM projected": projected_lstm_cell,
 }
 """The cells that have kernels."""
 
 each_kind = pytest.mark.parametrize("kind", CELLS)
+
+each_unprojected_kind = pytest.mark.parametrize(
+    "kind", [kind for kind in CELLS if kind != "LSTM projected"]
+)
+"""For what is not built for an LSTM with a projection."""
 
 
 def draw(cell: Cell, time: int, batch: int, seed: int = 0) -> tuple[Tensor, Any]:

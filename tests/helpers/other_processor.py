@@ -127,10 +127,25 @@ def library_of(compiler: list[str], run: list[str], folder: Path) -> Iterator[Re
             process.stdin.close()
 
 
-def missing(*programs: str) -> str:
-    """The programs that are not installed, as the reason of a skipped test; else empty."""
-    names = [name for name in programs if shutil.which(name) is None]
-    return f"not installed: {', '.join(names)}" if names else ""
+def problem_of(compiler: list[str], run: list[str], folder: Path) -> str:
+    """Why a program with OpenMP cannot be compiled and run there, else empty.
+
+    Args:
+        compiler, run, folder: as for ``library_of``.
+    """
+    names = [command[0] for command in (compiler, run) if command]
+    if absent := [name for name in names if shutil.which(name) is None]:
+        return f"not installed: {', '.join(absent)}"
+    program = folder / "program"
+    source = b"int omp_get_max_threads(void); int main(void) { return omp_get_max_threads() < 1; }"
+    for command in (
+        [*compiler, "-fopenmp", "-x", "c", "-", "-o", str(program)],
+        [*run, str(program)],
+    ):
+        done = subprocess.run(command, input=source, capture_output=True)
+        if done.returncode:
+            return f"{command[0]} fails: {done.stderr.decode(errors='replace').splitlines()[:1]}"
+    return ""
 
 
 def _number(value: int) -> bytes:

@@ -53,7 +53,8 @@ static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_b
     real *gates = c + c_steps * step;
     int64_t all_gates = layout.gates_are_states ? 0 : rows * layout.gate_count * call->H;
     return (SequenceArgs){
-        .T = call->T, .B = call->B, .I = call->I, .H = call->H, .G = layout.gate_count,
+        .T = call->T, .B = call->B, .I = call->I, .H = call->H, .P = call->H,
+        .G = layout.gate_count,
         .gradient_count = layout.gate_count + layout.resets_candidate,
         .reverse = call->reverse, .threads = call->threads, .needs_backward = needs_backward,
         .first_infinite = __builtin_inf(),

@@ -56,7 +56,7 @@ INLINE void gru_backward_row(const SequenceArgs *args, Tile tile)
     store_factors(d + H, tile.n, dr);
     store_factors(d + 2 * H, tile.n, dz);
     store_factors(d + 3 * H, tile.n, dn);
-    store(row_ptr(args->dh, args, tile, 0), tile.n, z * dh);
+    store(dh_ptr(args, tile, 0), tile.n, z * dh);
 }
 
 void gru_forward(const SequenceArgs *args)

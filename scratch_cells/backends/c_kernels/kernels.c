@@ -25,6 +25,7 @@
  *     weight_gradients.h    dW_ih and dW_hh
  *     passes.h              loops over time
  *     rnn.h gru.h lstm.h    the cells
+ *     projection.h          the LSTM with a projection
  *     calls.h               a whole sequence in one call
  *
  * The headers hold all of the code, in one translation unit: the functions of the inner loops are
@@ -37,13 +38,14 @@
 #include "gru.h"
 #include "lstm.h"
 #include "panels.h"
+#include "projection.h"
 #include "rnn.h"
 #include "weight_gradients.h"
 
 /* For the panels, which c_backend.py packs and allocates. */
 const int64_t lanes = LANES, group = GROUP;
 
-/* Pack both weights for the forward pass, or for the backward pass. Each thread packs some panels. */
+/* Pack the weights for the forward pass, or for the backward pass. Each thread packs some panels. */
 void pack_for_forward(const SequenceArgs *args)
 {
     _Pragma("omp parallel num_threads(args->threads)")
@@ -54,9 +56,11 @@ void pack_for_forward(const SequenceArgs *args)
         else
             pack_columns(args->w_ih, G * H, args->I, args->w_ih_panels);
         if (G == 1)
-            pack_columns(args->w_hh, H, H, args->w_hh_panels);
+            pack_columns(args->w_hh, H, args->P, args->w_hh_panels);
         else
-            pack_gates(args->w_hh, G, H, H, args->w_hh_panels);
+            pack_gates(args->w_hh, G, H, args->P, args->w_hh_panels);
+        if (args->w_hr)
+            pack_columns(args->w_hr, args->P, H, args->w_hr_panels);
     }
 }
 
@@ -67,7 +71,9 @@ void pack_for_backward(const SequenceArgs *args)
         int64_t H = args->H, depth = args->G * H;
         int64_t first = args->gradient_count > args->G ? 2 * H : 0;  /* m, r, z of r, z, m */
         pack_rows(args->w_ih, depth, args->I, 0, args->w_ih_panels);
-        pack_rows(args->w_hh, depth, H, first, args->w_hh_panels);
+        pack_rows(args->w_hh, depth, args->P, first, args->w_hh_panels);
+        if (args->w_hr)
+            pack_rows(args->w_hr, args->P, H, 0, args->w_hr_panels);
     }
 }
 
@@ -79,14 +85,15 @@ typedef struct {
 
 #define FIELD(name) {#name, offsetof(SequenceArgs, name)}
 const Field sequence_args_fields[] = {
-    FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(G), FIELD(gradient_count), FIELD(reverse),
-    FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(share_units), FIELD(w_ih),
-    FIELD(w_hh), FIELD(w_ih_panels), FIELD(w_hh_panels), FIELD(b), FIELD(b_hn), FIELD(input),
-    FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates),
-    FIELD(h_before), FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite),
-    FIELD(c_before), FIELD(c_after), FIELD(d), FIELD(d_row_stride), FIELD(d_outputs),
-    FIELD(d_outputs_step_stride), FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh),
-    FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh), FIELD(panels), {"", sizeof(SequenceArgs)},
+    FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(P), FIELD(G), FIELD(gradient_count),
+    FIELD(reverse), FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(share_units),
+    FIELD(w_ih), FIELD(w_hh), FIELD(w_ih_panels), FIELD(w_hh_panels), FIELD(b), FIELD(b_hn),
+    FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates), FIELD(h_before),
+    FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite), FIELD(c_before),
+    FIELD(c_after), FIELD(d), FIELD(d_row_stride), FIELD(d_outputs), FIELD(d_outputs_step_stride),
+    FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh),
+    FIELD(panels), FIELD(w_hr), FIELD(w_hr_panels), FIELD(u), FIELD(du), FIELD(d_h),
+    {"", sizeof(SequenceArgs)},
 };
 
 /* The same of CallArgs. */

@@ -5,6 +5,12 @@
 #include "activations.h"
 #include "passes.h"
 
+/* Pointer to row r of the tile in u, (B, H). */
+INLINE stored *u_ptr(const SequenceArgs *args, Tile tile, int r)
+{
+    return args->u + (tile.row + r) * args->H + tile.unit;
+}
+
 /* Pointer to row r of the tile in c_before. */
 INLINE real *c_before_ptr(const SequenceArgs *args, Tile tile, int r)
 {
@@ -20,8 +26,9 @@ INLINE real *c_after_ptr(const SequenceArgs *args, Tile tile, int r)
 }
 
 /* i, f, o = σ(W_ih x + W_hh h + b), g = tanh(W_ih x + W_hh h + b), each with its own rows of the
- * weights; c = f ⊙ c + i ⊙ g, h = o ⊙ tanh(c). */
-INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
+ * weights; c = f ⊙ c + i ⊙ g, u = o ⊙ tanh(c). With a projection u is stored in u,
+ * else it is h. */
+INLINE void lstm_forward_cell(const SequenceArgs *args, Tile tile, int rows, const int projected)
 {
     int64_t H = args->H;
     Sums a;
@@ -36,7 +43,10 @@ INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
         c = f * c + i * g;
         vector tanh_c = tanh_of(c);
         store(c_after_ptr(args, tile, r), tile.n, c);
-        store_h(args, tile, r, 0, o * tanh_c);
+        if (projected)
+            store_factors(u_ptr(args, tile, r), tile.n, o * tanh_c);
+        else
+            store_h(args, tile, r, 0, o * tanh_c);
         if (args->needs_backward) {
             real *gates = element_ptr(args->gates, args, tile, r, 4);
             store(gates, tile.n, i);
@@ -48,8 +58,13 @@ INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
     }
 }
 
-/* di, df, dg, do, and dc_{t-1}. */
-INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
+INLINE void lstm_forward_tile(const SequenceArgs *args, Tile tile, int rows)
+{
+    lstm_forward_cell(args, tile, rows, 0);
+}
+
+/* di, df, dg, do, and dc_{t-1} from du. */
+INLINE void lstm_backward_cell(const SequenceArgs *args, Tile tile, vector du)
 {
     int64_t H = args->H;
     const real *gates = element_ptr(args->gates, args, tile, 0, 4);
@@ -60,15 +75,19 @@ INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
     vector o = load(gates + 3 * H, tile.n);
     vector tanh_c = load(element_ptr(args->extra, args, tile, 0, 1), tile.n);
     vector c_before = load(c_before_ptr(args, tile, 0), tile.n);
-    vector dh = load_dh(args, tile);
     vector dc = load(row_ptr(args->dc, args, tile, 0), tile.n);
-    dc += o * (1 - tanh_c * tanh_c) * dh;
+    dc += o * (1 - tanh_c * tanh_c) * du;
     store_factors(d, tile.n, g * i * (1 - i) * dc);
     store_factors(d + H, tile.n, c_before * f * (1 - f) * dc);
     store_factors(d + 2 * H, tile.n, i * (1 - g * g) * dc);
-    store_factors(d + 3 * H, tile.n, tanh_c * o * (1 - o) * dh);
+    store_factors(d + 3 * H, tile.n, tanh_c * o * (1 - o) * du);
     store(row_ptr(args->dc, args, tile, 0), tile.n, f * dc);
-    store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
+}
+
+INLINE void lstm_backward_row(const SequenceArgs *args, Tile tile)
+{
+    lstm_backward_cell(args, tile, load_dh(args, tile));
+    store(dh_ptr(args, tile, 0), tile.n, broadcast(0));
 }
 
 void lstm_forward(const SequenceArgs *args)

@@ -73,12 +73,12 @@ INLINE void load_projection(const SequenceArgs *args, Tile tile, int rows, const
 INLINE void multiply_h(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
     if (is_in_place(args)) {
-        multiply_in_place(args, tile, rows, vectors, h_factors(args, tile), args->H, args->H,
+        multiply_in_place(args, tile, rows, vectors, h_factors(args, tile), args->P, args->P,
                           args->w_hh, sums);
         return;
     }
-    const stored *panel = args->w_hh_panels + tile.unit * args->G * padded(args->H);
-    multiply(rows, vectors, h_factors(args, tile), args->H, 1, args->H, panel, sums);
+    const stored *panel = args->w_hh_panels + tile.unit * args->G * padded(args->P);
+    multiply(rows, vectors, h_factors(args, tile), args->P, 1, args->P, panel, sums);
 }
 
 /* Call the kernel for the share of step t, in tiles of ``max_units``. */
@@ -129,27 +129,39 @@ INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, Share shar
     }
 }
 
+/* Call the kernel for the share of step t row by row, in vectors of the ``size`` units. */
+INLINE void for_each_row(RowKernel kernel, const SequenceArgs *args, Share share, int64_t t,
+                         int64_t size)
+{
+    int64_t end = share.from + rows_of_share(args, share, t);
+    for (int64_t row = share.from; row < end; row++)
+        FOR_EACH_PANEL(column, share, size, UNITS)
+            for (int64_t unit = column; unit < min(column + UNITS, size); unit += LANES)
+                kernel(args, make_tile(t, row, unit, LANES, size));
+}
+
 /* dh += d W_hh in step t. */
 static void add_to_dh(const SequenceArgs *args, Share share, int64_t t)
 {
-    int64_t H = args->H, depth = args->G * H;
+    int64_t P = args->P, depth = args->G * args->H;
     const stored *d = args->d + (first_row(args, t) + share.from) * args->d_row_stride;
-    FOR_EACH_PANEL(column, share, H, UNITS) {
-        real *dh = args->dh + share.from * H + column;
+    FOR_EACH_PANEL(column, share, P, UNITS) {
+        real *dh = args->dh + share.from * P + column;
         int64_t rows = rows_of_share(args, share, t);
         if (is_in_place(args)) {
-            add_in_place(args, rows, d, first_of_hh(args), args->w_hh, H, column, dh, H);
+            add_in_place(args, rows, d, first_of_hh(args), args->w_hh, P, column, dh, P);
             continue;
         }
         multiply_panel(rows, d, args->d_row_stride, depth,
-                       args->w_hh_panels + column * padded(depth), H - column, dh, H, dh, H);
+                       args->w_hh_panels + column * padded(depth), P - column, dh, P, dh, P);
     }
 }
+
+static const real zeros[UNITS] = {0};
 
 /* dx = d W_ih for the steps from ``first`` to ``end``. */
 static void write_d_input(const SequenceArgs *args, Share share, int64_t first, int64_t end)
 {
-    static const real zeros[UNITS] = {0};
     int64_t I = args->I, depth = args->G * args->H, stride = args->d_row_stride;
     int joined = share.to - share.from == args->B;
     FOR_EACH_PANEL(column, share, I, UNITS)
@@ -176,11 +188,8 @@ INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, Share shar
 {
     int small = weights_are_small(args);
     for (int64_t step = args->T - 1; step >= 0; step--) {
-        int64_t t = time_of(args, step), end = share.from + rows_of_share(args, share, t);
-        for (int64_t row = share.from; row < end; row++)
-            FOR_EACH_PANEL(column, share, args->H, UNITS)
-                for (int64_t unit = column; unit < min(column + UNITS, args->H); unit += LANES)
-                    kernel(args, make_tile(t, row, unit, LANES, args->H));
+        int64_t t = time_of(args, step);
+        for_each_row(kernel, args, share, t, args->H);
         wait_for_threads(share);
         add_to_dh(args, share, t);
         if (args->d_input && small)
@@ -193,7 +202,7 @@ INLINE void backward_pass(RowKernel kernel, const SequenceArgs *args, Share shar
 /* dh plus the gradient of the output of this step. */
 INLINE vector load_dh(const SequenceArgs *args, Tile tile)
 {
-    vector dh = load(row_ptr(args->dh, args, tile, 0), tile.n);
+    vector dh = load(dh_ptr(args, tile, 0), tile.n);
     if (!args->d_outputs)
         return dh;
     int64_t row = args->offsets ? first_row(args, tile.t) + tile.row : tile.row;

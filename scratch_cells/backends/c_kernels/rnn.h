@@ -38,7 +38,7 @@ INLINE void rnn_backward_row(const SequenceArgs *args, Tile tile, int relu)
     vector dh = load_dh(args, tile);
     vector da = relu ? blend(h > 0, dh, broadcast(0)) : (1 - h * h) * dh;
     store_factors(d_ptr(args, tile), tile.n, da);
-    store(row_ptr(args->dh, args, tile, 0), tile.n, broadcast(0));
+    store(dh_ptr(args, tile, 0), tile.n, broadcast(0));
 }
 
 INLINE void rnn_tanh_forward_tile(const SequenceArgs *args, Tile tile, int rows)

@@ -50,13 +50,13 @@ INLINE const stored *x_row(const SequenceArgs *args, int64_t t, int64_t b)
 /* Row b of h before step t. */
 INLINE const real *h_row(const SequenceArgs *args, int64_t t, int64_t b)
 {
-    return args->h_before + (row_before(args, t) + b) * args->H;
+    return args->h_before + (row_before(args, t) + b) * args->P;
 }
 
 /* Whether both weights fit in a core's own cache, 1 MiB. */
 INLINE int weights_are_small(const SequenceArgs *args)
 {
-    return args->G * args->H * (args->I + args->H) * sizeof(stored) <= 1 << 20;
+    return args->G * args->H * (args->I + args->P) * sizeof(stored) <= 1 << 20;
 }
 
 /* Tile coordinates: time step, first batch row, first unit, number of units. */
@@ -79,19 +79,25 @@ INLINE real *element_ptr(real *buffer, const SequenceArgs *args, Tile tile, int 
 /* Pointer to row r of the tile in h_before. */
 INLINE real *before_ptr(const SequenceArgs *args, Tile tile, int r)
 {
-    return args->h_before + (row_before(args, tile.t) + tile.row + r) * args->H + tile.unit;
+    return args->h_before + (row_before(args, tile.t) + tile.row + r) * args->P + tile.unit;
 }
 
 /* Pointer to row r of the tile in h_after. */
 INLINE real *after_ptr(const SequenceArgs *args, Tile tile, int r)
 {
-    return args->h_after + (row_after(args, tile.t) + tile.row + r) * args->H + tile.unit;
+    return args->h_after + (row_after(args, tile.t) + tile.row + r) * args->P + tile.unit;
 }
 
 /* Pointer to row r of the tile in a buffer (B, H). */
 INLINE real *row_ptr(real *buffer, const SequenceArgs *args, Tile tile, int r)
 {
     return buffer + (tile.row + r) * args->H + tile.unit;
+}
+
+/* Pointer to row r of the tile in dh, (B, P). */
+INLINE real *dh_ptr(const SequenceArgs *args, Tile tile, int r)
+{
+    return args->dh + (tile.row + r) * args->P + tile.unit;
 }
 
 /* Pointer to a row of the tile in d. */
@@ -105,7 +111,7 @@ INLINE stored *d_ptr(const SequenceArgs *args, Tile tile)
 INLINE const stored *h_factors(const SequenceArgs *args, Tile tile)
 {
 #ifdef BFLOAT16
-    return args->h_factors + (tile.t % 2 * args->B + tile.row) * args->H;
+    return args->h_factors + (tile.t % 2 * args->B + tile.row) * args->P;
 #else
     return h_row(args, tile.t, tile.row);
 #endif
@@ -118,7 +124,7 @@ INLINE void store_h(const SequenceArgs *args, Tile tile, int r, int v, vector h)
     store(after_ptr(args, tile, r) + v * LANES, n, h);
 #ifdef BFLOAT16
     int64_t row = (tile.t + 1) % 2 * args->B + tile.row + r;
-    store_factors(args->h_factors + row * args->H + tile.unit + v * LANES, n, h);
+    store_factors(args->h_factors + row * args->P + tile.unit + v * LANES, n, h);
 #endif
 }
 
@@ -126,9 +132,9 @@ INLINE void store_h(const SequenceArgs *args, Tile tile, int r, int v, vector h)
 INLINE void make_first_factors(const SequenceArgs *args, int64_t t, int64_t from, int64_t to)
 {
 #ifdef BFLOAT16
-    int64_t n = (to - from) * args->H;
+    int64_t n = (to - from) * args->P;
     const real *h = h_row(args, t, from);
-    stored *factors = args->h_factors + (t % 2 * args->B + from) * args->H;
+    stored *factors = args->h_factors + (t % 2 * args->B + from) * args->P;
     for (int64_t i = 0; i < n; i += LANES)
         store_factors(factors + i, n - i, load(h + i, n - i));
 #else

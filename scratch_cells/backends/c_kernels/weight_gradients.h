@@ -116,16 +116,18 @@ int64_t panel_elements(int64_t columns)
     return PANEL_ROWS * (whole(columns) + MAX_ROWS);
 }
 
-/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1} over all steps; each thread computes some of the rows. */
+/* d_w_ih += dᵀ x and d_w_hh += dᵀ h_{t-1}, if it is not null, over all steps; each thread computes
+ * some of the rows. */
 void add_to_weights(const SequenceArgs *args)
 {
     int64_t H = args->H, rows = args->G * H, projection = (args->gradient_count - args->G) * H;
     _Pragma("omp parallel for num_threads(args->threads) schedule(static)")
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
-        stored *panels = args->panels + i * panel_elements(max(args->I, H));
+        stored *panels = args->panels + i * panel_elements(max(args->I, args->P));
         add_weight_products(args, from, to, projection, load_x, args->I, panels, args->d_w_ih);
-        add_weight_products(args, from, to, 0, load_h, H, panels, args->d_w_hh);
+        if (args->d_w_hh)
+            add_weight_products(args, from, to, 0, load_h, args->P, panels, args->d_w_hh);
     }
 }
 

@@ -197,9 +197,10 @@ def test_outputs_changed_in_place_keep_the_gradients(backend: str, kind: str) ->
     cell = CELLS[kind](4, 4)
     x, state = draw(cell, 5, 2)
     output, _ = unroll_with(backend, cell, x, state)
-    expected = torch.autograd.grad(output.sum(), x)[0] + 1
+    expected = torch.autograd.grad(output.sum(), x)[0]
+    expected[..., : cell.output_size] += 1
     output, final = unroll_with(backend, cell, x, state)
-    output += x
+    output += x[..., : cell.output_size]
     parts(final)[0].mul_(2)
     torch.testing.assert_close(torch.autograd.grad(output.sum(), x)[0], expected)
 
@@ -225,8 +226,7 @@ def test_small_states_have_the_same_relative_error_as_large_ones(
     torch.manual_seed(0)
     cell = CELLS[kind](8, 32, bias=False)
     x = torch.randn(28, 5, 8) * scale
-    h = torch.zeros(5, 32)
-    state = (h, h) if kind == "LSTM" else h
+    state = cell.zero_state(x[0])
     got, expected = (unroll_with(name, cell, x, state)[0] for name in (backend, "plain"))
     assert (got - expected).abs().max() <= 1e-6 * expected.abs().max()
 
@@ -234,17 +234,19 @@ def test_small_states_have_the_same_relative_error_as_large_ones(
 @each_kind
 def test_inference_and_rnns_allocate_no_buffers_that_nothing_reads(kind: str) -> None:
     """An RNN's gates are its states; without a backward pass one step of c is reused."""
-    kernel_class = KERNELS["bptt", kind_of(CELLS[kind](3, 4))]
+    cell = CELLS[kind](3, 4)
+    kernel_class = KERNELS["bptt", kind_of(cell)]
     layout = kernel_class.layout
-    x, h = torch.zeros(10, 2, 3), torch.zeros(2, 4)
+    x = torch.zeros(10, 2, 3)
+    state = parts(cell.zero_state(x[0]))
     for needs_backward, rows in ((True, 11), (False, 1)):
-        buffers = SequenceBuffers.allocate(kernel_class, x, h, needs_backward, reverse=False)
+        buffers = SequenceBuffers.allocate(kernel_class, x, state, needs_backward, False)
         gates, states = buffers.gates.untyped_storage(), buffers.h.untyped_storage()
         assert (gates.data_ptr() == states.data_ptr()) == kind.startswith("RNN")
         if layout.has_cell_state:
-            assert buffers.c.untyped_storage().nbytes() == rows * h.nbytes
+            assert buffers.c.untyped_storage().nbytes() == rows * state[1].nbytes
             assert buffers.c.shape == (11, 2, 4)
         if layout.saves_extra:
-            assert buffers.extra.untyped_storage().nbytes() == max(1, rows - 1) * h.nbytes
+            assert buffers.extra.untyped_storage().nbytes() == max(1, rows - 1) * state[-1].nbytes
         else:
             assert len(buffers.extra) == 0

@@ -19,7 +19,7 @@ from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.backends.cell_kernel import Block, CellKernel
 from scratch_cells.backends.eligibility import kind_of, operands_of
 from scratch_cells.backends.sequence_buffers import SequenceBuffers
-from scratch_cells.cell import parts
+from scratch_cells.cell import parts, whole
 from tests.helpers.backends import (
     CELLS,
     backend_of,
@@ -62,12 +62,12 @@ def avx2_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def one_block(kind: str, x: Tensor, size: int) -> tuple[CellKernel, Block]:
     """A kernel with random weights, and a block whose initial state is zero."""
     cell = CELLS[kind](x.size(2), size, dtype=x.dtype).requires_grad_(False)
-    _, w_ih, w_hh, b_ih, b_hh, *state = operands_of(cell, x, cell.zero_state(x[0]))
-    kernel = KERNELS["c", kind_of(cell)](w_ih, w_hh, b_ih, b_hh, len(x))
-    buffers = SequenceBuffers.allocate(
-        type(kernel), x, state[0], needs_backward=True, reverse=False
-    )
-    buffers.set_initial_state(tuple(state))
+    state = parts(cell.zero_state(x[0]))
+    _, *weights = operands_of(cell, x, whole(state))
+    w_hr = weights[-1] if kind == "LSTM projected" else None
+    kernel = KERNELS["c", kind_of(cell)](*weights[:4], len(x), w_hr=w_hr)
+    buffers = SequenceBuffers.allocate(type(kernel), x, state, needs_backward=True, reverse=False)
+    buffers.set_initial_state(state)
     ((_, block),) = buffers.blocks()
     return kernel, block
 
@@ -139,13 +139,16 @@ def test_results_are_bit_exact_for_any_number_of_threads(kind: str) -> None:
         torch.manual_seed(0)
         kernel, block = one_block(kind, torch.randn(7, 23, 3), 40)
         kernel.forward(block)
-        d_state = [torch.randn(23, 40) for _ in range(2 if kind == "LSTM" else 1)]
+        outputs = block.h_after.shape
+        d_state = [torch.randn(outputs[1:])]
+        d_state += [torch.randn(23, 40)] if kind.startswith("LSTM") else []
         d = torch.empty(7, 23, kernel.layout.gradient_count * 40)
         d_input, d_w_ih, d_w_hh = map(torch.zeros_like, (block.input, kernel.w_ih, kernel.w_hh))
         block = dataclasses.replace(block, d_input=d_input)
-        kernel.backward(block, torch.randn(7, 23, 40), d_state, d)
+        kernel.backward(block, torch.randn(outputs), d_state, d)
         kernel.add_to_weights(block, d, d_w_ih, d_w_hh)
         gradients = [d, *d_state, d_input, d_w_ih, d_w_hh]
+        gradients += [kernel.d_w_hr] if kernel.w_hr is not None else []
         seen.append([block.gates, block.h_after, *gradients])
     for other in seen[1:]:
         assert all(map(torch.equal, seen[0], other))
@@ -157,10 +160,11 @@ def test_output_gradients_of_any_layout_are_supported(kind: str, layout: str) ->
     torch.manual_seed(0)
     cell = CELLS[kind](3, 20, dtype=torch.float64)
     x, state = draw(cell, 6, 5)
+    size = cell.output_size
     d = {
-        "expanded": torch.randn(6, 1, 1, dtype=torch.float64).expand(6, 5, 20),
-        "batch first": torch.randn(5, 6, 20, dtype=torch.float64).transpose(0, 1),
-        "every other": torch.randn(6, 5, 40, dtype=torch.float64)[..., ::2],
+        "expanded": torch.randn(6, 1, 1, dtype=torch.float64).expand(6, 5, size),
+        "batch first": torch.randn(5, 6, size, dtype=torch.float64).transpose(0, 1),
+        "every other": torch.randn(6, 5, 2 * size, dtype=torch.float64)[..., ::2],
         "none": None,
     }[layout]
     seen = []

@@ -16,7 +16,14 @@ from torch.autograd import gradcheck, gradgradcheck
 import scratch_cells
 from scratch_cells.backends import c_backend, c_call
 from scratch_cells.cell import parts
-from tests.helpers.backends import CELLS, backend_of, draw, each_kind, needs_c, unroll_with
+from tests.helpers.backends import (
+    CELLS,
+    backend_of,
+    draw,
+    each_unprojected_kind,
+    needs_c,
+    unroll_with,
+)
 
 pytestmark = needs_c
 
@@ -45,7 +52,7 @@ def results(
     return [*returned, *torch.autograd.grad(loss, [x, *parts(state), *cell.parameters()])]
 
 
-@each_kind
+@each_unprojected_kind
 @given(
     time=st.integers(1, 5),
     batch=st.integers(1, 9),
@@ -65,7 +72,7 @@ def test_weights_in_place_give_what_panels_give(
         torch.testing.assert_close(got, expected, rtol=0, atol=bound)
 
 
-@each_kind
+@each_unprojected_kind
 @each_way
 @pytest.mark.parametrize("share_units", [False, True])
 @pytest.mark.usefixtures("threads")

@@ -25,6 +25,7 @@ from scratch_cells.backends import select_backend
 from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.backends.eligibility import is_plain_tensor
 from scratch_cells.cell import Cell, parts
+from scratch_cells.lstm import ProjectedLSTMCell
 from tests.helpers.backends import (
     CELLS,
     backend_of,
@@ -159,15 +160,18 @@ class ScaledCell(scratch_cells.GRUCell):
         return super().update(gates, h) / 2
 
 
+class ScaledProjectedCell(ProjectedLSTMCell):
+    def update(self, gates: Any, state: Any) -> Any:
+        h, c = super().update(gates, state)
+        return h / 2, c
+
+
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
         (ScaledCell(3, 4), "there is no kernel for ScaledCell"),
         (MinimalGatedCell(3, 4), "there is no kernel for MinimalGatedCell"),
-        (
-            scratch_cells.LSTM(3, 4, proj_size=2).cells[0],
-            "there is no kernel for ProjectedLSTMCell",
-        ),
+        (ScaledProjectedCell(3, 4, proj_size=2), "there is no kernel for ScaledProjectedCell"),
     ],
 )
 def test_other_cells_run_the_reference_loop(cell: Cell, reason: str) -> None:
@@ -208,6 +212,52 @@ def test_patched_methods_of_a_cell_run(
     after = assert_reference_loop_runs(call, f"^{method} of {name} is replaced$")
     if method in ("project", "gates", "update"):  # the others are not part of the loop
         assert_differs(after, before)
+
+
+DEVIATIONS_OF_A_PROJECTION: dict[str, Callable[[Any], Any]] = {
+    "hidden_to_projection has a bias": lambda linear: setattr(
+        linear, "bias", nn.Parameter(torch.ones(2, dtype=torch.float64))
+    ),
+    "a forward hook is registered on hidden_to_projection": lambda linear: (
+        linear.register_forward_hook(lambda module, input, output: 2 * output)
+    ),
+    "forward of hidden_to_projection is replaced": lambda linear: setattr(
+        linear, "forward", doubled(linear.forward)
+    ),
+    "hidden_to_projection is a ParametrizedLinear": nn.utils.parametrizations.weight_norm,
+    "hidden_to_projection.weight is a Doubling": lambda linear: linear._parameters.update(
+        weight=linear.weight.detach().as_subclass(Doubling)
+    ),
+    r"hidden_to_projection.weight has shape \(2, 1\)": lambda linear: linear._parameters.update(
+        weight=linear.weight.detach()[:, :1]
+    ),
+    "a weight is None": lambda linear: linear._parameters.update(weight=None),
+}
+
+
+@pytest.mark.parametrize("reason", DEVIATIONS_OF_A_PROJECTION)
+def test_a_changed_projection_runs_the_reference_loop(reason: str) -> None:
+    call = make_call("LSTM projected")
+    assert_fast_backend_runs(call)
+    DEVIATIONS_OF_A_PROJECTION[reason](call[0].hidden_to_projection)
+    assert_reference_loop_runs(call, f"^{reason}")
+
+
+def test_a_patched_method_of_the_base_class_of_a_projected_cell_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``ProjectedLSTMCell.update`` calls it."""
+    call = make_call("LSTM projected")
+    before = outcome("plain", call)
+    update = scratch_cells.LSTMCell.update
+
+    def halved(*args: Any) -> Any:
+        h, c = update(*args)
+        return h / 2, c
+
+    monkeypatch.setattr(scratch_cells.LSTMCell, "update", halved)
+    after = assert_reference_loop_runs(call, "^update of LSTMCell is replaced$")
+    assert_differs(after, before)
 
 
 @pytest.mark.parametrize("linear", ["input_to_hidden", "hidden_to_hidden"])
@@ -348,7 +398,8 @@ def test_operations_can_be_counted(backend: str, kind: str) -> None:
     x, state = draw(cell, 6, 5)
     with FlopCounterMode(display=False) as counter:
         unroll_with(backend, cell, x, state)
-    assert counter.get_total_flops() == 2 * 6 * 5 * cell.hidden_to_hidden.weight.size(0) * 23
+    weights = (weight for weight in cell.parameters() if weight.dim() == 2)
+    assert counter.get_total_flops() == 2 * 6 * 5 * sum(weight.numel() for weight in weights)
 
 
 @each_kind
@@ -566,7 +617,7 @@ def test_the_meta_device_runs_the_reference_loop(backend: str, kind: str) -> Non
     output, _ = unroll_with(backend, cell, x, cell.zero_state(x[0]))
     output.sum().backward()
     assert backend_of(output) == "plain"
-    assert output.shape == (5, 2, 4)
+    assert output.shape == (5, 2, cell.output_size)
     assert cell.hidden_to_hidden.weight.grad.shape == cell.hidden_to_hidden.weight.shape
 
 
@@ -579,7 +630,7 @@ def test_fake_tensors_run_the_reference_loop(kind: str) -> None:
         fake = mode.from_tensor(x)
         output, _ = unroll_with("auto", cell, fake, state)
         assert "dispatch mode" in select_backend(cell, fake, state).reason
-    assert output.shape == (5, 2, 4)
+    assert output.shape == (5, 2, cell.output_size)
     assert "FakeTensor" in select_backend(cell, fake, state).reason
 
 
@@ -590,7 +641,7 @@ def test_an_empty_batch_has_zero_weight_gradients(backend: str, kind: str) -> No
     x = torch.randn(5, 0, 3, requires_grad=True)
     output, _ = unroll_with(backend, cell, x, cell.zero_state(x[0]))
     output.sum().backward()
-    assert output.shape == (5, 0, 4)
+    assert output.shape == (5, 0, cell.output_size)
     assert cell.hidden_to_hidden.weight.grad.abs().max() == 0
 
 

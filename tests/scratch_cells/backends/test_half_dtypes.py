@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 import scratch_cells
 from scratch_cells.cell import Cell, parts, whole
-from tests.helpers.backends import CELLS, backend_of, draw, each_kind, needs_c, unroll_with
+from tests.helpers.backends import (
+    CELLS,
+    backend_of,
+    draw,
+    each_unprojected_kind,
+    needs_c,
+    unroll_with,
+)
 from tests.helpers.half_precision import HALF, autocast_to, each_half, each_mode
 
 pytestmark = needs_c
@@ -38,7 +45,7 @@ def outcome(backend: str, cell: Cell, x: Tensor, state: list[Tensor]) -> Any:
         return type(error), str(error)
 
 
-@each_kind
+@each_unprojected_kind
 @pytest.mark.parametrize("weights", DTYPES, ids=str)
 @pytest.mark.parametrize("inputs", DTYPES, ids=str)
 def test_autocast_gives_the_dtypes_and_exceptions_of_the_loop(
@@ -134,7 +141,7 @@ def test_each_context_is_recognized(context: str) -> None:
     torch.testing.assert_close(output, expected, rtol=0, atol=1e-2)
 
 
-@each_kind
+@each_unprojected_kind
 @each_half
 def test_a_backward_pass_under_autocast_does_not_change_the_gradient(
     kind: str, half: torch.dtype
@@ -155,7 +162,7 @@ def test_a_backward_pass_under_autocast_does_not_change_the_gradient(
         assert a is None or torch.equal(a, b)
 
 
-@each_kind
+@each_unprojected_kind
 @each_half
 @each_mode
 def test_a_second_derivative_is_that_of_the_loop(
@@ -230,7 +237,7 @@ def test_overflow_gives_infinity_as_in_the_loop(half: torch.dtype, autocast: boo
         assert torch.equal(got, expected)
 
 
-@each_kind
+@each_unprojected_kind
 def test_infinite_and_nan_inputs_stay_in_their_row(kind: str) -> None:
     cell = CELLS[kind](3, 20, dtype=torch.bfloat16)
     x, state = draw(cell, 4, 8)

@@ -20,7 +20,14 @@ from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.backends.eligibility import kind_of, operands_of
 from scratch_cells.backends.precision import Precision
 from scratch_cells.cell import parts, whole
-from tests.helpers.backends import CELLS, backend_of, draw, each_kind, needs_c, unroll_with
+from tests.helpers.backends import (
+    CELLS,
+    backend_of,
+    draw,
+    each_unprojected_kind,
+    needs_c,
+    unroll_with,
+)
 from tests.helpers.half_precision import autocast_to, each_half, each_mode
 from tests.helpers.strategies import Configuration, configurations
 
@@ -217,7 +224,7 @@ def compare_with_the_reference_loop(
         torch.testing.assert_close(got.float(), expected, rtol=0, atol=bound)
 
 
-@each_kind
+@each_unprojected_kind
 @each_half
 @pytest.mark.usefixtures("always_parallel")
 @given(
@@ -235,7 +242,7 @@ def test_every_size_and_thread_count_equals_the_loop(
     compare_with_the_reference_loop(kind, sizes, batch_sizes, half)
 
 
-@each_kind
+@each_unprojected_kind
 @each_mode
 @pytest.mark.usefixtures("always_parallel")
 def test_results_are_bit_exact_for_any_number_of_threads(kind: str, autocast: bool) -> None:

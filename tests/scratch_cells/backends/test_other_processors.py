@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from scratch_cells.backends import c_backend, c_call
 from tests.helpers import other_processor
-from tests.helpers.backends import each_kind, layers_with, needs_c
+from tests.helpers.backends import each_unprojected_kind, layers_with, needs_c
 from tests.helpers.oracles import assert_same
-from tests.helpers.other_processor import RemoteLibrary, library_of, missing
+from tests.helpers.other_processor import RemoteLibrary, library_of, problem_of
 from tests.helpers.strategies import Configuration, configurations
 from tests.scratch_cells.backends.test_c_backend import (
     BATCHES,
@@ -37,9 +37,9 @@ def libraries(
 ) -> Iterator[dict[torch.dtype, RemoteLibrary]]:
     """The library of each dtype elsewhere."""
     compiler, run = ELSEWHERE[request.param]
-    if reason := missing(compiler[0], *run[:1]):
-        pytest.skip(reason)
     folders = [tmp_path_factory.mktemp(request.param) for _ in range(2)]
+    if reason := problem_of(compiler, run, folders[0]):
+        pytest.skip(reason)
     with (
         library_of(compiler, run, folders[0]) as of_float,
         library_of([*compiler, "-DDOUBLE"], run, folders[1]) as of_double,
@@ -55,7 +55,7 @@ def elsewhere(libraries: dict[torch.dtype, RemoteLibrary], monkeypatch: pytest.M
     monkeypatch.setattr(c_backend, "MIN_PARALLEL_MULTIPLY_ADDS", 0)
 
 
-@each_kind
+@each_unprojected_kind
 @pytest.mark.usefixtures("elsewhere")
 @given(
     time=st.integers(1, 3), batch=BATCHES, size=st.integers(1, 40), threads=st.sampled_from([1, 3])

@@ -173,10 +173,12 @@ def test_spoilt_buffers_and_replaced_gradients_do_what_the_loop_does(
 @each_kind
 @pytest.mark.parametrize("needs_backward", [False, True])
 def test_no_buffer_has_rows_for_padding(kind: str, needs_backward: bool) -> None:
-    kernel_class = KERNELS["bptt", kind_of(CELLS[kind](3, 4))]
-    batch_sizes = (5, 2, 1, 1)
-    x, h = torch.zeros(9, 3), torch.zeros(5, 4)
-    buffers = PackedBuffers.allocate_packed(kernel_class, x, h, needs_backward, False, batch_sizes)
+    cell = CELLS[kind](3, 4)
+    kernel_class = KERNELS["bptt", kind_of(cell)]
+    x, state, batch_sizes = draw_packed(cell, [4, 2, 1, 1, 1])
+    buffers = PackedBuffers.allocate_packed(
+        kernel_class, x, parts(state), needs_backward, False, batch_sizes
+    )
     assert len(buffers.h) == 5 + 9
     assert len(buffers.gates) == 9
     if kernel_class.layout.has_cell_state:

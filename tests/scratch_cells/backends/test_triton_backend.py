@@ -26,7 +26,14 @@ import scratch_cells
 from scratch_cells.backends import triton_backend
 from scratch_cells.backends.triton_backend import OTHER_SHARED_BYTES, TritonRNNTanhKernel
 from scratch_cells.cell import Cell, parts
-from tests.helpers.backends import CELLS, backend_of, draw, each_kind, layers_with, unroll_with
+from tests.helpers.backends import (
+    CELLS,
+    backend_of,
+    draw,
+    each_unprojected_kind,
+    layers_with,
+    unroll_with,
+)
 from tests.helpers.oracles import assert_same, differences, observe
 from tests.helpers.paths import ROOT
 from tests.helpers.strategies import KINDS, Configuration, configurations
@@ -79,7 +86,7 @@ def test_values_and_gradients_equal_torch_nn(configuration: Configuration) -> No
     assert len(names) == expected
 
 
-@each_kind
+@each_unprojected_kind
 def test_bfloat16_equals_float32_within_its_rounding(kind: str) -> None:
     """Compared with float32 on the same values, rounded to bfloat16.
 
@@ -113,7 +120,7 @@ def test_bfloat16_equals_float32_within_its_rounding(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
-@each_kind
+@each_unprojected_kind
 def test_values_and_gradients_equal_the_reference_loop(kind: str, reverse: bool) -> None:
     """With two programs for the rows, padded units, and two tiles of units."""
     torch.manual_seed(0)
@@ -138,7 +145,7 @@ def test_values_and_gradients_equal_the_reference_loop(kind: str, reverse: bool)
     assert all(map(torch.equal, parts(inference[1]), parts(final)))
 
 
-@each_kind
+@each_unprojected_kind
 def test_bfloat16_in_tiles_equals_bfloat16_on_chip(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +162,7 @@ def test_bfloat16_in_tiles_equals_bfloat16_on_chip(
 
 
 @pytest.mark.parametrize("loss_of", ["last output", "final state"])
-@each_kind
+@each_unprojected_kind
 def test_frozen_weights_and_unused_results_keep_the_other_gradients(
     kind: str, loss_of: str
 ) -> None:
@@ -172,7 +179,7 @@ def test_frozen_weights_and_unused_results_keep_the_other_gradients(
     assert_close(*seen)
 
 
-@each_kind
+@each_unprojected_kind
 def test_outputs_changed_in_place_keep_the_gradients(kind: str) -> None:
     cell = CELLS[kind](3, 4)
     x, state = draw(cell, 3, 2)
@@ -183,7 +190,7 @@ def test_outputs_changed_in_place_keep_the_gradients(kind: str) -> None:
     torch.testing.assert_close(torch.autograd.grad(output.sum(), x)[0], expected)
 
 
-@each_kind
+@each_unprojected_kind
 def test_autocast_equals_a_bfloat16_cell(kind: str) -> None:
     """The gradients of the weights have the dtype of the weights."""
     torch.manual_seed(0)
@@ -255,7 +262,7 @@ def falls_back(cell: Cell, x: Tensor, **given: Any) -> bool:
     return not names
 
 
-@each_kind
+@each_unprojected_kind
 def test_hooks_force_the_reference_loop(kind: str) -> None:
     x = torch.randn(3, 2, 3)
     assert not falls_back(CELLS[kind](3, 4), x)
@@ -271,7 +278,7 @@ def test_hooks_force_the_reference_loop(kind: str) -> None:
     assert falls_back(cell, x)
 
 
-@each_kind
+@each_unprojected_kind
 def test_unsupported_inputs_run_the_reference_loop(kind: str) -> None:
     cell, x = CELLS[kind](3, 4), torch.randn(3, 2, 3)
     assert not falls_back(cell, x)
@@ -282,7 +289,7 @@ def test_unsupported_inputs_run_the_reference_loop(kind: str) -> None:
     assert falls_back(CELLS[kind](3, 257), x)
 
 
-@each_kind
+@each_unprojected_kind
 def test_the_meta_device_runs_the_reference_loop(kind: str) -> None:
     cell, x = CELLS[kind](3, 4, device="meta"), torch.empty(3, 2, 3, device="meta")
     with launches() as names:
@@ -328,7 +335,7 @@ def test_without_triton_or_a_gpu_the_reference_loop_runs(
         torch.testing.assert_close(output, plain(x)[0])
 
 
-@each_kind
+@each_unprojected_kind
 def test_transforms_and_second_derivatives_equal_the_reference_loop(kind: str) -> None:
     cell = CELLS[kind](3, 4)
     x, state = draw(cell, 3, 2)
