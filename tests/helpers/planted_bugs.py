@@ -265,8 +265,9 @@ class DirectionLayerState(RecurrentStack):
 class FirstLayerInput(RecurrentStack):
     """A later layer reads the input of the first layer, if the feature sizes are equal."""
 
-    def run(self, input: Any, hx: Any, unroll: Any) -> Any:
+    def run(self, input: Any, hx: Any, unroll: Any = None) -> Any:
         inputs = []
+        unroll = unroll or self._run_cell
 
         def with_first_input(cell: Cell, data: Tensor, *arguments: Any, **options: Any) -> Any:
             inputs.append(data)

@@ -121,6 +121,7 @@ def test_an_exported_layer_accepts_another_batch_size(kind: str) -> None:
 @KINDS
 def test_compile_has_no_graph_break(kind: str) -> None:
     """Dynamo captures the whole layer in one graph, and its forward and backward run unchanged."""
+    torch.compiler.reset()  # a code object is compiled at most eight times in a process
     layer = make(kind, num_layers=2, bidirectional=True)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)

@@ -11,20 +11,6 @@ INLINE int is_in_place(const SequenceArgs *args)
     return !args->w_ih_panels;
 }
 
-#define UNROLLED_LANES _Pragma("GCC unroll 16") for
-
-/* For two vectors: the indices of the first or the second half of every group of 2 * width lanes, of
- * the first vector and then of the second. */
-INLINE integers halves(int width, int second)
-{
-    integers lanes;
-    UNROLLED_LANES (int lane = 0; lane < LANES; lane++) {
-        int group = lane / (2 * width) * 2 * width, place = lane - group;
-        lanes[lane] = group + place % width + second * width + (place < width ? 0 : LANES);
-    }
-    return lanes;
-}
-
 /* The sum of the lanes of each vector, a sum in each lane. */
 INLINE vector sum_lanes(vector *a)
 {

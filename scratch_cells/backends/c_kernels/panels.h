@@ -8,8 +8,8 @@
 #include "products.h"
 
 /* Copy n rows of w, ``depth`` elements each, as one vector of a panel with ``vectors``. */
-INLINE void copy_transposed(const stored *w, int64_t row_stride, int64_t n, int64_t depth,
-                            int64_t vectors, stored *panel)
+static void copy_transposed(const stored *w, int64_t row_stride, int64_t n, int64_t depth,
+                            int vectors, stored *panel)
 {
     for (int64_t lane = 0; lane < n; lane++)
         for (int64_t k = 0; k < depth; k++)
@@ -17,20 +17,32 @@ INLINE void copy_transposed(const stored *w, int64_t row_stride, int64_t n, int6
                 = w[lane * row_stride + k];
 }
 
+/* The same for LANES rows of LANES groups. */
+static void copy_transposed_block(const stored *w, int64_t row_stride, int vectors, stored *panel)
+{
+    vector a[LANES];
+    UNROLLED_LANES (int lane = 0; lane < LANES; lane++)
+        memcpy(&a[lane], w + lane * row_stride, BYTES);
+    transpose(a);
+    UNROLLED_LANES (int i = 0; i < LANES; i++)
+        memcpy(panel + i * vectors * LANES * GROUP, &a[i], BYTES);
+}
+
 /* Pack the first LANES of the n rows of w, (n, depth), as one vector of a panel with ``vectors``. If
  * there are fewer rows, the other lanes are 0. */
 static void pack_transposed(const stored *w, int64_t n, int64_t depth, int vectors, stored *panel)
 {
+    const int block = LANES * GROUP;
     n = min(n, LANES);
     if (n < LANES || depth % GROUP)
         for (int64_t k = 0; k < padded(depth); k += GROUP)
             memset(panel + k * vectors * LANES, 0, BYTES);
-    for (int64_t k = 0; k < depth; k += LANES) {
+    for (int64_t k = 0; k < depth; k += block) {
         stored *to = panel + k * vectors * LANES;
-        if (n == LANES && k + LANES <= depth)       /* a constant size is faster */
-            copy_transposed(w + k, depth, LANES, LANES, vectors, to);
+        if (n == LANES && k + block <= depth)
+            copy_transposed_block(w + k, depth, vectors, to);
         else
-            copy_transposed(w + k, depth, n, min(LANES, depth - k), vectors, to);
+            copy_transposed(w + k, depth, n, min(block, depth - k), vectors, to);
     }
 }
 

@@ -66,6 +66,10 @@ INLINE void load_projection(const SequenceArgs *args, Tile tile, int rows, const
     for (int r = 0; r < rows; r++)
         for (int gate = 0; gate < gates; gate++)
             sums[r][gate] = load(projection_ptr(args, tile, r, gates) + gate * args->H, tile.n);
+    if (!projects_in_steps(args))           /* the next tile's, while this one is multiplied */
+        for (int r = 0; r < rows; r++)
+            for (int gate = 0; gate < gates; gate++)
+                __builtin_prefetch(projection_ptr(args, tile, r, gates) + gate * args->H + LANES);
     multiply_x(args, tile, rows, gates, sums);
 }
 

@@ -12,13 +12,22 @@
 enum { MAX_ROWS = 8 * ROWS, UNITS = VECTORS * LANES, DEPTH = 128 };
 typedef vector Sums[MAX_ROWS][VECTORS];
 
+/* x, which the compiler must keep in a register: it would load a weight again for every row. */
+INLINE factors kept(factors x)
+{
+#ifdef __AVX2__
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+
 /* sums += x W for a few rows of x and one group of ``n`` factors. */
 INLINE void multiply_group(const int rows, const int vectors, const stored *x, int64_t x_row_stride,
                            const int n, const stored *panel, vector (*sums)[VECTORS])
 {
     factors w[VECTORS];
     UNROLLED (int v = 0; v < vectors; v++)
-        w[v] = load_groups(panel + v * LANES * GROUP);
+        w[v] = kept(load_groups(panel + v * LANES * GROUP));
     UNROLLED (int r = 0; r < rows; r++) {
         factors group = broadcast_group(x + r * x_row_stride, n);
         UNROLLED (int v = 0; v < vectors; v++)

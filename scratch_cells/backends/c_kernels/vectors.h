@@ -39,10 +39,13 @@ typedef integer integers __attribute__((vector_size(BYTES)));
 /* Load min(n, LANES) elements; the other lanes are 0. */
 INLINE vector load(const real *from, int64_t n)
 {
+    if (n >= LANES) {                       /* a variable of its own stays in a register */
+        vector whole;
+        memcpy(&whole, from, BYTES);
+        return whole;
+    }
     vector x = {0};
-    if (n >= LANES)
-        memcpy(&x, from, BYTES);
-    else if (n > 0)
+    if (n > 0)
         memcpy(&x, from, n * sizeof(real));
     return x;
 }
@@ -83,6 +86,32 @@ INLINE vector shuffle(vector a, vector b, integers lanes)
 #else
     return __builtin_shuffle(a, b, lanes);
 #endif
+}
+
+#define UNROLLED_LANES _Pragma("GCC unroll 16") for
+
+/* For two vectors: the indices of the first or the second half of every group of 2 * width lanes, of
+ * the first vector and then of the second. */
+INLINE integers halves(int width, int second)
+{
+    integers lanes;
+    UNROLLED_LANES (int lane = 0; lane < LANES; lane++) {
+        int group = lane / (2 * width) * 2 * width, place = lane - group;
+        lanes[lane] = group + place % width + second * width + (place < width ? 0 : LANES);
+    }
+    return lanes;
+}
+
+/* Transpose LANES vectors: swap the halves of ever wider groups of lanes between two vectors. */
+INLINE void transpose(vector *a)
+{
+    UNROLLED (int width = 1; width < LANES; width *= 2)
+        UNROLLED_LANES (int i = 0; i < LANES; i++)
+            if (!(i & width)) {
+                vector first = shuffle(a[i], a[i + width], halves(width, 0));
+                a[i + width] = shuffle(a[i], a[i + width], halves(width, 1));
+                a[i] = first;
+            }
 }
 
 /* a where the mask is ones, b where it is zeros. */
