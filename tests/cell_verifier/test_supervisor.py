@@ -110,6 +110,12 @@ def test_a_verdict_is_given_whatever_the_cell_does_to_its_process(
     assert not any(map(alive, processes(tmp_path)))
 
 
+def reset_signals() -> None:
+    """Background processes of a shell ignore Ctrl-C, those of nohup a hang-up; so do children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL, signal.SIGINT])
 def test_no_process_outlives_the_command(number: int, tmp_path: Path) -> None:
@@ -124,8 +130,7 @@ def test_no_process_outlives_the_command(number: int, tmp_path: Path) -> None:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # A shell's background processes ignore Ctrl-C, and their children would do so too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=reset_signals,
     )
     while len(processes(tmp_path)) < 2:
         time.sleep(0.05)
