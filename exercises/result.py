@@ -17,7 +17,7 @@ class Result:
         exercise: the exercise's name.
         status: ``passed``; ``failed``: the code runs and is wrong; ``unwritten``: a part of the
             file is still to be written; ``error``: the code cannot be run to its end; ``missing``:
-            there is no file.
+            the file does not exist.
         message: one line; empty if passed.
         file: the learner's file.
         line: the line concerned, counted from 1; 0 if there is none.
