@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratch_cells.backends import c_backend, torch_backend
+from scratch_cells.backends import c_cells, torch_backend
 from scratch_cells.backends.bptt import NUM_OPTIONS, backward_by_kernel, forward_by_kernel
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.cell_kernel import CellKernel
@@ -328,7 +328,7 @@ def _kernel_class(kernel: str, operands: Operands) -> type[CellKernel]:
     time, batch, _ = input.shape
     if backend == "auto" and c_is_slower(w_ih.numel() + w_hh.numel(), time, time * batch):
         return torch_backend.KERNELS[kind]
-    return c_backend.KERNELS[kind]
+    return c_cells.KERNELS[kind]
 
 
 def _save_for_gradient(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
