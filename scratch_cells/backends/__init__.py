@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from scratch_cells.backends import c_backend, torch_backend, triton_backend
+from scratch_cells.backends import c_cells, torch_backend, triton_backend
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.c_call import apply_call, is_one_call
@@ -44,7 +44,7 @@ KERNELS: dict[tuple[str, str], type[CellKernel]] = {
     (name, kind): kernel
     for name, kernels in (
         ("bptt", torch_backend.KERNELS),
-        ("c", c_backend.KERNELS),
+        ("c", c_cells.KERNELS),
         ("triton", triton_backend.KERNELS),
     )
     for kind, kernel in kernels.items()

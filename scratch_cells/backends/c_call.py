@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scratch_cells.backends import c_backend, sequence_buffers
-from scratch_cells.backends.bptt import needs_gradient, run_backward, save_for_backward
+from scratch_cells.backends.bptt import needs_gradient
 from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
 from scratch_cells.backends.c_backend import (
     CORE_CACHE_ELEMENTS,
@@ -23,6 +23,7 @@ from scratch_cells.backends.c_backend import (
 from scratch_cells.backends.c_compiler import CallArgs, load_library
 from scratch_cells.backends.eligibility import Operands
 from scratch_cells.backends.precision import HALF
+from scratch_cells.backends.saved_tensors import run_backward, save_for_backward
 from scratch_cells.cell import whole
 from shared_interface import State
 

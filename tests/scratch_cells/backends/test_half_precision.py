@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import scratch_cells
-from scratch_cells.backends import KERNELS, c_backend, c_compiler
+from scratch_cells.backends import KERNELS, c_backend, c_cells, c_compiler
 from scratch_cells.backends.bptt import forward_by_kernel
 from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.backends.eligibility import kind_of, operands_of
@@ -176,7 +176,7 @@ def test_a_less_exact_backend_is_found(bug: str, monkeypatch: pytest.MonkeyPatch
             ),
         )
     else:
-        kernel = c_backend.CLSTMKernel
+        kernel = c_cells.CLSTMKernel
         add = kernel.add_to_weights
         monkeypatch.setattr(
             kernel,
