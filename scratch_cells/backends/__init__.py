@@ -22,7 +22,6 @@ from scratch_cells.backends.custom_operator import (
     operator_problem,
 )
 from scratch_cells.backends.eligibility import (
-    CELL_CLASSES,
     LAYOUTS,
     Operands,
     autocast_is_on,
@@ -30,10 +29,10 @@ from scratch_cells.backends.eligibility import (
     cell_problem,
     context_problem,
     kind_of,
-    modification,
     operand_problem,
     operands_of,
 )
+from scratch_cells.backends.modifications import CELL_CLASSES, modification
 from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
