@@ -82,7 +82,10 @@ def test_the_recipes_of_long_sequences(sequence: str) -> None:
         found = Config(sequence=sequence, **options).resolved(dataset, "cpu")
         return found.init, found.learning_rate, found.batch_size, found.epochs
 
-    assert recipe() == recipe("fashion-mnist") == ("uniform-gate", 2e-3, 100, 20)
+    lstm = 2e-3 if sequence == "pixels" else 5e-3
+    assert recipe(cell="lstm") == ("uniform-gate", lstm, 100, 20)
+    assert recipe(cell="lstm") == recipe("fashion-mnist", cell="lstm")
+    assert recipe(cell="gru") == ("uniform-gate", 5e-3, 100, 20)
     assert recipe(cell="rnn") == ("uniform-gate", 1e-3, 100, 20)
     assert recipe(recipe="tutorial") == ("torch", 1e-3, 100, 20)
     assert recipe("digits") == ("orthogonal", 5e-3, 50, 40)  # 64 steps
