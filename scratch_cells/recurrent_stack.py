@@ -269,7 +269,7 @@ class RecurrentStack(StackedCells, RecurrentLayer):
             check_state(tuple(map(sequence.take_state, given)), sizes)
         weight = resident_weight(submodule(first, "hidden_to_hidden"))
         check_devices(sequence.data, given or (), () if weight is None else (weight,))
-        check_time(sequence.data.size(0))
+        check_time(len(sequence.data))
         if given is not None:
             check_state_dtype(given, sequence.data)
         return given

@@ -45,7 +45,10 @@ class StackedCells(TorchNamedModule):
 
     def share_weights(self) -> bool:
         cells = self._cells()
-        if self._are_the_same() and all(cell._are_the_same() for cell in cells):
+        for module in (self, *cells):
+            if not module._are_the_same():
+                break
+        else:  # in every call, except for the first one after a change
             return True
         were_the_same = [cell.share_weights() for cell in cells]
         provided = len(self._provided)

@@ -84,9 +84,10 @@ def shares_units(batch: int, weights: int, recurrent: int) -> bool:
         batch: number of rows.
         weights, recurrent: number of elements of both weights, and of W_hh.
     """
+    if batch * recurrent < MIN_SHARED_STEP:
+        return False
     few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
-    large_step = batch * recurrent >= MIN_SHARED_STEP
-    return large_step and (few_rows or weights > CORE_CACHE_ELEMENTS)
+    return few_rows or weights > CORE_CACHE_ELEMENTS
 
 
 class CKernel(CellKernel):

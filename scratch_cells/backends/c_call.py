@@ -77,54 +77,61 @@ def _forward(
     """Outputs and final state; for the backward pass, its buffer and the sums of the biases."""
     input, w_ih, w_hh, b_ih, b_hh, *state = _contiguous(operands)
     args = _call_args(input, w_hh, reverse)
-    weights = _weights(args, kernel_class, w_ih, w_hh, "forward_panels")
-    returned = [input.new_empty(args.T, args.B, args.H)]
-    returned += [input.new_empty(args.B, args.H) for _ in state]
-    args.outputs = returned[0].data_ptr()
+    time, batch, _ = input.shape
+    rows, size = w_hh.shape
+    weights = _set_weights(args, time * batch, time, kernel_class, w_ih, w_hh, "forward_panels")
+    outputs, h_n = input.new_empty(time, batch, size), input.new_empty(batch, size)
+    returned = [outputs, h_n]
+    args.outputs, args.h_n = outputs.data_ptr(), h_n.data_ptr()
     if b_ih is not None:
         args.b_ih = b_ih.data_ptr()
     if b_hh is not None:
         args.b_hh = b_hh.data_ptr()
-    h_0, *c_0 = state
-    if h_0 is not None:
-        args.h_0 = h_0.data_ptr()
-    args.h_n = returned[1].data_ptr()
-    if c_0:
-        if c_0[0] is not None:
-            args.c_0 = c_0[0].data_ptr()
+    if state[0] is not None:
+        args.h_0 = state[0].data_ptr()
+    if len(state) > 1:
+        if state[1] is not None:
+            args.c_0 = state[1].data_ptr()
+        returned.append(input.new_empty(batch, size))
         args.c_n = returned[2].data_ptr()
     buffer = biases = None
     if needs_backward:
-        buffer = BUFFER_POOL.empty(_saved_elements(kernel_class, args), like=input)
-        biases = input.new_empty(w_hh.shape[0] + args.H)
+        buffer = BUFFER_POOL.empty(_saved_elements(kernel_class, time, batch, size), like=input)
+        biases = input.new_empty(rows + size)
         args.saved, args.biases = buffer.data_ptr(), biases.data_ptr()
     _call(kernel_class, "forward", input.dtype, args)
     del weights  # their memory is used until here
     return returned, buffer, biases
 
 
-def _weights(
-    args: CallArgs, kernel_class: type[CKernel], w_ih: Tensor, w_hh: Tensor, panels: str
-) -> tuple[Tensor, Tensor]:
+def _set_weights(
+    args: CallArgs,
+    rows: int,
+    time: int,
+    kernel_class: type[CKernel],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    panels: str,
+) -> tuple[Tensor, ...]:
     """Set the arguments for the weights and threads; return the memory that they refer to."""
-    rows, elements = args.T * args.B, w_ih.numel() + w_hh.numel()
+    recurrent = w_hh.numel()
+    elements = w_ih.numel() + recurrent
     args.threads = c_backend.thread_count(rows, elements)
-    args.share_units = c_backend.shares_units(args.B, elements, w_hh.numel())
+    args.share_units = c_backend.shares_units(rows // time, elements, recurrent)
     args.w_ih, args.w_hh = w_ih.data_ptr(), w_hh.data_ptr()
-    if rows <= MAX_IN_PLACE_ROWS and (args.T == 1 or elements <= CORE_CACHE_ELEMENTS):
+    if rows <= MAX_IN_PLACE_ROWS and (time == 1 or elements <= CORE_CACHE_ELEMENTS):
         return w_ih, w_hh
-    packed: tuple[Tensor, Tensor] = getattr(kernel_class(w_ih, w_hh, None, None, args.T), panels)
+    packed: tuple[Tensor, Tensor] = getattr(kernel_class(w_ih, w_hh, None, None, time), panels)
     args.w_ih_panels, args.w_hh_panels = packed[0].data_ptr(), packed[1].data_ptr()
     return packed
 
 
-def _saved_elements(kernel_class: type[CKernel], args: CallArgs) -> int:
+def _saved_elements(kernel_class: type[CKernel], time: int, batch: int, size: int) -> int:
     """Elements of the buffer: see ``use_buffers`` in ``calls.h``."""
     layout = kernel_class.layout
     states = 1 + layout.has_cell_state
     others = layout.saves_extra + (0 if layout.gates_are_states else layout.gate_count)
-    elements: int = args.B * args.H * (states * (args.T + 1) + others * args.T)
-    return elements
+    return batch * size * (states * (time + 1) + others * time)
 
 
 def _backward(
@@ -135,7 +142,11 @@ def _backward(
     d_outputs, *d_final = _contiguous(d_returned)
     needs = ctx.needs_input_grad[3:]
     args = _call_args(input, w_hh, ctx.reverse)
-    weights = _weights(args, ctx.kernel_class, w_ih, w_hh, "backward_panels")
+    time, batch, _ = input.shape
+    rows, size = w_hh.shape
+    weights = _set_weights(
+        args, time * batch, time, ctx.kernel_class, w_ih, w_hh, "backward_panels"
+    )
     args.saved = buffer.data_ptr()
     if d_outputs is not None:
         args.d_outputs = d_outputs.data_ptr()
@@ -149,13 +160,13 @@ def _backward(
         args.d_w_ih, args.d_w_hh = d_w_ih.data_ptr(), d_w_hh.data_ptr()
         for index, name in ((3, "d_b_ih"), (4, "d_b_hh")):
             if needs[index]:
-                gradients[index] = d_b = w_hh.new_empty(w_hh.shape[0])
+                gradients[index] = d_b = w_hh.new_empty(rows)
                 setattr(args, name, d_b.data_ptr())
     for index, (part, d_part) in enumerate(zip("hc", d_final, strict=False)):
         if d_part is not None:
             setattr(args, f"d_{part}_n", d_part.data_ptr())
         if needs[5 + index]:
-            gradients[5 + index] = d_initial = w_hh.new_empty((args.B, args.H))
+            gradients[5 + index] = d_initial = w_hh.new_empty(batch, size)
             setattr(args, f"d_{part}_0", d_initial.data_ptr())
     _call(ctx.kernel_class, "backward", input.dtype, args)
     del weights  # their memory is used until here
@@ -164,13 +175,14 @@ def _backward(
 
 def _call_args(input: Tensor, w_hh: Tensor, reverse: bool) -> CallArgs:
     args = CallArgs()
-    args.T, args.B, args.I = input.shape
+    args.T, args.B, args.I = shape = input.shape
     args.H = w_hh.shape[1]
     args.reverse = reverse
     args.input = input.data_ptr()
-    args.input_step_stride, args.input_row_stride, _ = input.stride()
-    if args.B == 1:
-        args.input_row_stride = args.input_step_stride  # steps are rows of one product
+    step_stride, row_stride, _ = input.stride()
+    args.input_step_stride = step_stride
+    # With one row in each step, the steps are the rows of one product.
+    args.input_row_stride = step_stride if shape[1] == 1 else row_stride
     return args
 
 

@@ -24,6 +24,7 @@ from scratch_cells.backends.cell_kernel import (
     CellLayout,
 )
 from scratch_cells.backends.modifications import modification
+from scratch_cells.backends.tensor_forms import TensorForms
 from scratch_cells.cell import Cell, parts
 from scratch_cells.gru import GRUCell
 from scratch_cells.linears import submodule
@@ -163,25 +164,26 @@ def operand_problem(
     """
     input, w_ih, w_hh, *_ = operands
     assert input is not None
-    no_projection = LAYOUTS[kind].has_projection and operands[-1] is None
-    if w_ih is None or w_hh is None or no_projection:
+    if w_ih is None or w_hh is None or (operands[-1] is None and LAYOUTS[kind].has_projection):
         return "a weight is None"
-    if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
-        shapes = _expected_shapes(LAYOUTS[kind], input, w_hh, batch_sizes)
-        dtype = input.dtype
-        if len(operands) == len(shapes) and input.shape[0]:
-            for tensor, shape in zip(operands, shapes, strict=True):
-                if tensor is None:
-                    continue
-                if autocast is not None:
-                    dtype = tensor.dtype
-                if not is_plain_cpu_tensor(tensor, shape, dtype):
-                    break
-                if autocast is not None and dtype not in AUTOCAST_DTYPES:
-                    break
-            else:
-                return None
-    return _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
+    if type(input) not in PLAIN_TYPES or type(w_hh) not in PLAIN_TYPES:
+        return _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
+    present = [tensor for tensor in operands if tensor is not None]
+    # The form of the tensors and the first four of these determine all that is checked.
+    key = (
+        *(kind, batch_sizes, autocast, tuple(map(type, operands))),
+        *(input.shape, w_hh.shape, input.dtype, input.requires_grad),
+    )
+    if OPERAND_FORMS.has_form_of(key, present):
+        return None
+    problem = _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
+    if problem is None:
+        OPERAND_FORMS.add(key, present)
+    return problem
+
+
+OPERAND_FORMS = TensorForms()
+"""The forms of operands without a problem."""
 
 
 def _operand_problem_in_detail(

@@ -73,8 +73,8 @@ INSTANCE_PATCHES: dict[type, tuple[str, ...]] = {
 }
 """Attributes of an instance that replace a method. ``Module.compile`` sets the last one."""
 
-NOT_OF_AN_INSTANCE: dict[type, tuple[str, ...]] = {
-    cls: (*patches, *PARTS[cls]) for cls, patches in INSTANCE_PATCHES.items()
+NOT_OF_AN_INSTANCE: dict[type, frozenset[str]] = {
+    cls: frozenset(patches).union(PARTS[cls]) for cls, patches in INSTANCE_PATCHES.items()
 }
 """Names that no attribute of an instance has, if nothing of it is replaced or hidden."""
 
@@ -88,6 +88,28 @@ FUNCTIONS: list[tuple[str, Any, tuple[str, ...]]] = [
 FUNCTION_GETTERS = [(owner, attrgetter(*names)) for _, owner, names in FUNCTIONS]
 ORIGINAL_FUNCTIONS = [getter(owner) for owner, getter in FUNCTION_GETTERS]
 
+BASES: dict[type, tuple[type, ...]] = {
+    **{cls: (nn.Linear, cls) for cls in CELL_CLASSES},
+    ProjectedLSTMCell: (nn.Linear, ProjectedLSTMCell, LSTMCell),
+}
+"""The classes whose methods a cell of this class runs."""
+
+USED: dict[type, list[tuple[Any, Callable[[Any], Any], Any]]] = {
+    cls: [
+        *((base, GETTERS[base], ORIGINALS[base]) for base in bases),
+        *((*each, found) for each, found in zip(FUNCTION_GETTERS, ORIGINAL_FUNCTIONS, strict=True)),
+    ]
+    for cls, bases in BASES.items()
+}
+"""What a cell of this class runs: an owner, a function that returns all of its methods or functions
+that are used, and what it returned when this package was imported."""
+
+HIDDEN: dict[type, Any] = {
+    cls: tuple(zip(*((base, part) for base in bases for part in PARTS[base]), strict=True))
+    for cls, bases in BASES.items()
+}
+"""The classes and the names of attributes of them that would hide a part."""
+
 HOOKS = {
     "_forward_pre_hooks": "forward pre-hook",
     "_forward_hooks": "forward hook",
@@ -99,28 +121,31 @@ HOOKS = {
 
 def modification(cell: Cell) -> str | None:
     """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
-    for name in PARTS[type(cell)]:
+    cls = type(cell)
+    for name in PARTS[cls]:
         linear = submodule(cell, name)
         if type(linear) is not nn.Linear:  # a parametrization also makes it another class
             return f"{name} is a {type(linear).__name__}, not exactly an nn.Linear"
-        if problem := _instance_problem(linear, name):
+        if problem := _instance_problem(linear, nn.Linear, name):
             return problem
         if name == "hidden_to_projection" and linear.bias is not None:
             return f"{name} has a bias"
-    return (
-        _instance_problem(cell, "the cell")
-        or _class_problem(nn.Linear)
-        or _class_problem(type(cell))
-        or (_class_problem(LSTMCell) if type(cell) is ProjectedLSTMCell else None)
-        or _function_problem()
-    )
+    if problem := _instance_problem(cell, cls, "the cell"):
+        return problem
+    for owner, getter, originals in USED[cls]:
+        found = getter(owner)
+        if found != originals and (problem := _replacement(owner, found, originals)):
+            return problem
+    if any(map(hasattr, *HIDDEN[cls])):
+        base, part = next(pair for pair in zip(*HIDDEN[cls], strict=True) if hasattr(*pair))
+        return f"an attribute hides {part} of {base.__name__}"
+    return None
 
 
-def _instance_problem(module: nn.Module, name: str) -> str | None:
+def _instance_problem(module: nn.Module, cls: type, name: str) -> str | None:
     """An attribute of the module that replaces a method or hides a part, or a hook on it."""
-    cls: type = type(module)
     attributes = vars(module)
-    if not attributes.keys().isdisjoint(NOT_OF_AN_INSTANCE[cls]):
+    if not NOT_OF_AN_INSTANCE[cls].isdisjoint(attributes):
         for method in INSTANCE_PATCHES[cls]:
             if method in attributes:
                 compiled = method == "_compiled_call_impl"
@@ -139,16 +164,14 @@ def _instance_problem(module: nn.Module, name: str) -> str | None:
     return None
 
 
-def _class_problem(cls: type) -> str | None:
-    """A method of a class that is replaced, or an attribute of it that hides a part."""
-    methods = GETTERS[cls](cls)
-    if methods != ORIGINALS[cls]:
-        for method, now, original in zip(METHODS_OF[cls], methods, ORIGINALS[cls], strict=True):
-            if now != original and not _is_replaced_by_export(method, now):
-                return f"{method} of {cls.__name__} is replaced"
-    for part in PARTS[cls]:
-        if getattr(cls, part, None) is not None:
-            return f"an attribute hides {part} of {cls.__name__}"
+def _replacement(owner: Any, found: Any, originals: Any) -> str | None:
+    """The first method of a class or function of torch that is replaced."""
+    if owner not in METHODS_OF:
+        name = next(name for name, value, _ in FUNCTIONS if value is owner)
+        return f"a function of {name} is replaced"
+    for method, now, original in zip(METHODS_OF[owner], found, originals, strict=True):
+        if now != original and not _is_replaced_by_export(method, now):
+            return f"{method} of {owner.__name__} is replaced"
     return None
 
 
@@ -159,12 +182,3 @@ def _is_replaced_by_export(method: str, now: Any) -> bool:
         and torch.compiler.is_exporting()
         and str(getattr(now, "__module__", "")).startswith("torch.")
     )
-
-
-def _function_problem() -> str | None:
-    """A function of torch that is replaced."""
-    for (owner, getter), originals in zip(FUNCTION_GETTERS, ORIGINAL_FUNCTIONS, strict=True):
-        if getter(owner) != originals:
-            name = next(name for name, value, _ in FUNCTIONS if value is owner)
-            return f"a function of {name} is replaced"
-    return None
