@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scratch_cells.backends import c_cells, torch_backend, triton_backend
+from scratch_cells.backends.autocast_cache import apply_autocast
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.c_call import apply_call, is_one_call
@@ -161,7 +162,10 @@ def _run(
     if name == "plain" or kind is None:
         return _run_loop(cell, input, state, batch_sizes, reverse)
     operands[5 : 5 + len(parts(state))] = parts(state)
-    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, autocast, reverse)
+    cast = None if autocast is None else apply_autocast(LAYOUTS[kind], operands, autocast)
+    if autocast is not None and cast is None:
+        return _run_loop(cell, input, state, batch_sizes, reverse)
+    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, cast, reverse)
 
 
 def _run_loop(

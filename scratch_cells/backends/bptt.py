@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scratch_cells.backends.autocast_cache import Autocast
 from scratch_cells.backends.buffer_pool import empty_for_caller
 from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.eligibility import Operands
@@ -34,7 +35,7 @@ def apply_bptt(
     kernel_class: type[CellKernel],
     operands: Operands,
     batch_sizes: tuple[int, ...] | None,
-    autocast: torch.dtype | None,
+    autocast: Autocast | None,
     reverse: bool,
 ) -> tuple[Tensor, State]:
     """Run a cell over a sequence as one node of the autograd graph.
@@ -44,22 +45,28 @@ def apply_bptt(
         kernel_class: a kernel that supports the operands.
         operands: x, W_ih, W_hh, b_ih, b_hh, the parts of the state and, with a projection, W_hr.
         batch_sizes, reverse: see ``unroll``.
-        autocast: the dtype of autocast, if the kernel is to apply it.
+        autocast: what autocast makes of the operands, if it is on.
 
     Returns:
         What ``unroll`` returns.
     """
+    operands, values = _for_graph_and_kernel(operands, autocast)
     if needs_gradient(operands):
         outputs, *final = BPTTFunction.apply(
             kind, kernel_class, batch_sizes, autocast, reverse, *operands
         )
     else:
-        precision = _precision(kernel_class, operands, autocast)
-        _, buffers = forward_by_kernel(
-            kernel_class, operands, False, reverse, batch_sizes, precision
-        )
-        outputs, *final = _returned(buffers, kernel_class, operands, precision)
+        precision = _precision(kernel_class, values)
+        _, buffers = forward_by_kernel(kernel_class, values, False, reverse, batch_sizes, precision)
+        outputs, *final = _returned(buffers, kernel_class, values, precision)
     return outputs, whole(final)
+
+
+def _for_graph_and_kernel(
+    operands: Operands, autocast: Autocast | None
+) -> tuple[Operands, Operands]:
+    """The operands for the graph of autograd, and those for the kernel."""
+    return (operands, operands) if autocast is None else (autocast.operands, autocast.values)
 
 
 def needs_gradient(operands: Operands) -> bool:
@@ -104,11 +111,9 @@ def state_and_projection(
     return (rest[:-1], rest[-1]) if kernel_class.layout.has_projection else (rest, None)
 
 
-def _precision(
-    kernel_class: type[CellKernel], operands: Operands, autocast: torch.dtype | None
-) -> Precision | None:
+def _precision(kernel_class: type[CellKernel], values: Operands) -> Precision | None:
     """The dtypes of a call, or None if all tensors are of one dtype."""
-    dtype = autocast or operands[0].dtype  # type: ignore[union-attr]  # x is given
+    dtype = values[0].dtype  # type: ignore[union-attr]  # x is given
     return kernel_class.precision_for(dtype) if dtype in HALF else None
 
 
@@ -130,7 +135,8 @@ class BPTTFunction(torch.autograd.Function):
 
     What is saved for the backward pass, in this order:
 
-    - x, W_ih, W_hh, the parts of the state and W_hr as they are now. These are aliases: assigning
+    - x, W_ih, W_hh, the parts of the state and W_hr as they are now; under autocast x and the
+      weights as it rounds them. Without autocast these are aliases: assigning
       to ``weight.data``, as ``module.double()`` does, changes a saved parameter, and the reference
       loop computes the gradient with the values of the forward pass.
     - h, c, gates and extra: see ``SequenceBuffers``; None where the cell has none.
@@ -144,24 +150,25 @@ class BPTTFunction(torch.autograd.Function):
         kind: str,
         kernel_class: type[CellKernel],
         batch_sizes: tuple[int, ...] | None,
-        autocast: torch.dtype | None,
+        autocast: Autocast | None,
         reverse: bool,
         *operands: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        ctx.precision = precision = _precision(kernel_class, list(operands), autocast)
+        _, values = _for_graph_and_kernel(list(operands), autocast)
+        ctx.precision = precision = _precision(kernel_class, values)
         kernel, buffers = forward_by_kernel(
-            kernel_class, list(operands), True, reverse, batch_sizes, precision
+            kernel_class, values, True, reverse, batch_sizes, precision
         )
-        returned = _returned(buffers, kernel_class, list(operands), precision)
+        returned = _returned(buffers, kernel_class, values, precision)
         layout = kernel_class.layout
         ctx.kind, ctx.kernel_class = kind, kernel_class
         ctx.batch_sizes, ctx.reverse, ctx.steps = batch_sizes, reverse, buffers.steps
-        ctx.autocast = autocast
+        ctx.autocast = None if autocast is None else autocast.dtype
         with without_autocast(precision):
             ctx.biases = torch.cat([kernel.projection_bias, kernel.b_hn])
         of_cell = [buffers.h, buffers.c if layout.has_cell_state else None]
         of_cell += [buffers.gates, buffers.extra if layout.saves_extra else None]
-        save_for_backward(ctx, operands, of_cell, returned)
+        save_for_backward(ctx, operands, values, of_cell, returned)
         return tuple(returned)
 
     @staticmethod
@@ -205,7 +212,7 @@ def backward_by_kernel(
         if needs_weights:
             kernel.add_to_weights(block, d, d_w_ih, d_w_hh)
             d_b += kernel.sum_rows(d)
-    has_b_ih, has_b_hh = (dtype is not None for dtype in ctx.bias_dtypes)
+    has_b_ih, has_b_hh = (dtype is not None for dtype in ctx.dtypes[3:5])
     gradients = [
         buffers.d_input,
         _row_major(d_w_ih),
@@ -217,9 +224,9 @@ def backward_by_kernel(
     ]
     if precision is None:
         return gradients
-    x_as, w_ih_as, w_hh_as, *state_as = (each.dtype for each in saved[:-4])
-    dtypes = x_as, w_ih_as, w_hh_as, *ctx.bias_dtypes, *state_as
-    return [None if d is None else d.to(dtype) for d, dtype in zip(gradients, dtypes, strict=True)]
+    return [
+        None if d is None else d.to(dtype) for d, dtype in zip(gradients, ctx.dtypes, strict=True)
+    ]
 
 
 def _saved_buffers(

@@ -63,7 +63,7 @@ class CallFunction(torch.autograd.Function):
         ctx.kind, ctx.kernel_class, ctx.reverse = kind, kernel_class, reverse
         ctx.batch_sizes = ctx.autocast = ctx.precision = None
         ctx.biases = biases
-        save_for_backward(ctx, operands, [buffer], returned)
+        save_for_backward(ctx, operands, operands, [buffer], returned)
         return tuple(returned)
 
     @staticmethod

@@ -224,7 +224,7 @@ def sequence_gradient(
         reverse=reverse,
         steps=steps_of_a_block(kernel_class, len(input), *state[0].shape),
         precision=None,
-        bias_dtypes=[None if bias is None else bias.dtype for bias in (b_ih, b_hh)],
+        dtypes=[None if operand is None else operand.dtype for operand in operands],
         needs_input_grad=[needs_input] * (NUM_OPTIONS + 1) + [True] * (len(operands) - 1),
     )
     everything = (input, w_ih, w_hh, *state, h, c, gates, extra)

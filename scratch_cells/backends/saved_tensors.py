@@ -26,6 +26,7 @@ Backward = Callable[[Any, tuple[Any, ...], tuple[Tensor | None, ...]], list[Tens
 def save_for_backward(
     ctx: Any,
     operands: Sequence[Tensor | None],
+    values: Sequence[Tensor | None],
     buffers: list[Tensor | None],
     returned: list[Tensor],
 ) -> None:
@@ -34,15 +35,16 @@ def save_for_backward(
     Args:
         ctx: the context of the autograd function.
         operands: its operands.
+        values: what its kernel has read for each of them.
         buffers: what its kernel has saved.
         returned: what it returns.
     """
-    ctx.bias_dtypes = [None if bias is None else bias.dtype for bias in operands[3:5]]
+    ctx.dtypes = [None if operand is None else operand.dtype for operand in operands]
     ctx.set_materialize_grads(False)
     saved: list[Tensor | None] = [
-        operand.detach()
-        for index, operand in enumerate(operands)
-        if operand is not None and index not in BIASES
+        value.detach()
+        for index, value in enumerate(values)
+        if value is not None and index not in BIASES
     ]
     ctx.operand_count = len(saved)
     saved += buffers
