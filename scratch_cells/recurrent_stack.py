@@ -250,28 +250,24 @@ class RecurrentStack(StackedCells, RecurrentLayer):
     ) -> tuple[Tensor, ...] | None:
         """Validate the arguments of a call, and return the parts of ``hx`` if it is given."""
         cells = self._each_cell()
-        first = cells[0]
-        assert isinstance(first, Cell)
+        first: Any = cells[0]
+        data = sequence.data
         packed = sequence.batch_sizes is not None
         given = None
         if hx is not None:
             given = check_state_parts(type(self).__name__.lower(), hx, len(first.state_names))
             if not packed:
                 check_state_dim(input, given)  # type: ignore[arg-type]  # not packed: a Tensor
-        check_input(
-            sequence.data,
-            2 if packed else 3,
-            self.input_size,
-            dtype_of(submodule(first, "input_to_hidden")),
-        )
+        dtype = dtype_of(submodule(first, "input_to_hidden"))
+        check_input(data, 2 if packed else 3, self.input_size, dtype)
         if given is not None:
             sizes = [(len(cells), sequence.batch, size) for size in first.state_sizes]
             check_state(tuple(map(sequence.take_state, given)), sizes)
         weight = resident_weight(submodule(first, "hidden_to_hidden"))
-        check_devices(sequence.data, given or (), () if weight is None else (weight,))
-        check_time(len(sequence.data))
+        check_devices(data, given or (), () if weight is None else (weight,))
+        check_time(data.shape[0])
         if given is not None:
-            check_state_dtype(given, sequence.data)
+            check_state_dtype(given, data)
         return given
 
     def initial_state(self, sequence: Sequence, given: tuple[Tensor, ...] | None) -> State:

@@ -56,12 +56,14 @@ class StackedCells(TorchNamedModule):
         if len(self._provided) != provided:
             for cell in cells:
                 cell.share_weights()
-                cell.provider = (self,) if self._provided else ()
+                if isinstance(cell, Cell):
+                    cell.provider = (self,) if self._provided else ()
         return all(were_the_same)
 
-    def _cells(self) -> list[Cell]:
+    def _cells(self) -> list[TorchNamedModule]:
         """The cells, without modules that have replaced a cell."""
-        return [cell for cell in self._each_cell() if isinstance(cell, Cell)]
+        # Their base class, because the test for Cell, which is abstract, takes 0.3 µs.
+        return [cell for cell in self._each_cell() if isinstance(cell, TorchNamedModule)]
 
     def _each_cell(self) -> list[nn.Module]:
         """``list(self.cells)``, without the time for the lookup of the attribute."""

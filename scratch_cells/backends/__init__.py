@@ -250,8 +250,8 @@ def _backend_problem(
             return "the Triton backend does not support packed sequences"
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
     if name == "c":
-        time = len(input) if batch_sizes is None else len(batch_sizes)
-        rows = input.size(0) * input.size(1) if batch_sizes is None else len(input)
+        steps, batch, *_ = input.shape
+        time, rows = (steps, steps * batch) if batch_sizes is None else (len(batch_sizes), steps)
         weights = w_ih.numel() + w_hh.numel()
         dtype = autocast or input.dtype
         # With 16 bits the alternative is the reference loop.

@@ -50,7 +50,7 @@ def c_problem(input: Tensor, dtype: torch.dtype) -> str | None:
         input: x.
         dtype: the dtype of the products: that of x, or of autocast.
     """
-    if input.device.type != "cpu":
+    if not input.is_cpu:
         return f"the C backend needs tensors on the CPU, and the input is on {input.device}"
     if dtype not in FACTOR_DTYPES:
         supported = ", ".join(str(each).removeprefix("torch.") for each in FACTOR_DTYPES)

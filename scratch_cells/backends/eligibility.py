@@ -169,12 +169,10 @@ def operand_problem(
     if type(input) not in PLAIN_TYPES or type(w_hh) not in PLAIN_TYPES:
         return _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
     present = [tensor for tensor in operands if tensor is not None]
-    # The form of the tensors and the first four of these determine all that is checked.
-    key = (
-        *(kind, batch_sizes, autocast, tuple(map(type, operands))),
-        *(input.shape, w_hh.shape, input.dtype, input.requires_grad),
-    )
-    if OPERAND_FORMS.has_form_of(key, present):
+    # ``of_call`` and the form of the tensors determine all that is checked.
+    of_call = kind, batch_sizes, autocast, tuple(map(type, operands))
+    key = of_call, input.shape, w_hh.shape, input.dtype, input.requires_grad
+    if OPERAND_FORMS.match(key, present):
         return None
     problem = _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
     if problem is None:

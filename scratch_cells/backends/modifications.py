@@ -5,7 +5,7 @@ loop computes, so it is looked for in every call.
 """
 
 from collections.abc import Callable
-from operator import attrgetter
+from operator import attrgetter, contains
 from typing import Any
 
 import torch
@@ -55,7 +55,9 @@ PARTS: dict[type, tuple[str, ...]] = {
 
 METHODS_OF: dict[type, list[str]] = {
     cls: sorted(
-        name for name in METHODS | {"__getattr__", "__getattribute__"} if hasattr(cls, name)
+        name
+        for name in METHODS | {"__getattr__", "__getattribute__", "__mro__"}
+        if hasattr(cls, name)
     )
     for cls in (*CELL_CLASSES, nn.Linear)
 }
@@ -105,10 +107,13 @@ USED: dict[type, list[tuple[Any, Callable[[Any], Any], Any]]] = {
 that are used, and what it returned when this package was imported."""
 
 HIDDEN: dict[type, Any] = {
-    cls: tuple(zip(*((base, part) for base in bases for part in PARTS[base]), strict=True))
+    cls: [
+        [vars(each) for base in bases for each in base.__mro__ for _ in PARTS[base]],
+        [part for base in bases for _ in base.__mro__ for part in PARTS[base]],
+    ]
     for cls, bases in BASES.items()
 }
-"""The classes and the names of attributes of them that would hide a part."""
+"""The attributes of classes, which are views, and names that would hide a part if among them."""
 
 HOOKS = {
     "_forward_pre_hooks": "forward pre-hook",
@@ -122,46 +127,44 @@ HOOKS = {
 def modification(cell: Cell) -> str | None:
     """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
     cls = type(cell)
-    for name in PARTS[cls]:
-        linear = submodule(cell, name)
-        if type(linear) is not nn.Linear:  # a parametrization also makes it another class
-            return f"{name} is a {type(linear).__name__}, not exactly an nn.Linear"
-        if problem := _instance_problem(linear, nn.Linear, name):
+    modules: list[tuple[type, str, Any]] = [(cls, "the cell", cell)]
+    modules += [(nn.Linear, name, submodule(cell, name)) for name in PARTS[cls]]
+    for expected, name, module in modules:
+        if type(module) is not expected:  # a parametrization also makes it another class
+            return f"{name} is a {type(module).__name__}, not exactly an nn.Linear"
+        attributes = vars(module)
+        if (
+            attributes["_forward_hooks"]
+            or attributes["_forward_pre_hooks"]
+            or attributes["_backward_hooks"]
+            or attributes["_backward_pre_hooks"]
+            or not NOT_OF_AN_INSTANCE[expected].isdisjoint(attributes)
+        ) and (problem := _instance_problem(expected, attributes, name)):
             return problem
-        if name == "hidden_to_projection" and linear.bias is not None:
-            return f"{name} has a bias"
-    if problem := _instance_problem(cell, cls, "the cell"):
-        return problem
     for owner, getter, originals in USED[cls]:
         found = getter(owner)
         if found != originals and (problem := _replacement(owner, found, originals)):
             return problem
-    if any(map(hasattr, *HIDDEN[cls])):
-        base, part = next(pair for pair in zip(*HIDDEN[cls], strict=True) if hasattr(*pair))
-        return f"an attribute hides {part} of {base.__name__}"
+    if any(map(contains, *HIDDEN[cls])):
+        part = next(part for cls, part in zip(*HIDDEN[cls], strict=True) if part in cls)
+        return f"a class attribute hides {part}"
+    if cls is ProjectedLSTMCell and cell.hidden_to_projection.bias is not None:
+        return "hidden_to_projection has a bias"
     return None
 
 
-def _instance_problem(module: nn.Module, cls: type, name: str) -> str | None:
-    """An attribute of the module that replaces a method or hides a part, or a hook on it."""
-    attributes = vars(module)
-    if not NOT_OF_AN_INSTANCE[cls].isdisjoint(attributes):
-        for method in INSTANCE_PATCHES[cls]:
-            if method in attributes:
-                compiled = method == "_compiled_call_impl"
-                return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
-        for part in PARTS[cls]:
-            if part in attributes and (part in module._parameters or part in module._modules):
-                return f"an attribute hides {part} of {name}"
-    if (
-        attributes["_forward_hooks"]
-        or attributes["_forward_pre_hooks"]
-        or attributes["_backward_hooks"]
-        or attributes["_backward_pre_hooks"]
-    ):
-        kind = next(kind for hooks, kind in HOOKS.items() if attributes[hooks])
-        return f"a {kind} is registered on {name}"
-    return None
+def _instance_problem(cls: type, attributes: dict[str, Any], name: str) -> str | None:
+    """An attribute of a module that replaces a method or hides a part, or a hook on the module."""
+    for method in INSTANCE_PATCHES[cls]:
+        if method in attributes:
+            compiled = method == "_compiled_call_impl"
+            return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
+    for part in PARTS[cls]:
+        hidden = part in attributes["_parameters"] or part in attributes["_modules"]
+        if part in attributes and hidden:
+            return f"an attribute hides {part} of {name}"
+    kind = next((kind for hooks, kind in HOOKS.items() if attributes[hooks]), None)
+    return None if kind is None else f"a {kind} is registered on {name}"
 
 
 def _replacement(owner: Any, found: Any, originals: Any) -> str | None:

@@ -74,6 +74,8 @@ def run_backward(
     saved, computed = all_saved[: ctx.saved_count], all_saved[ctx.saved_count :]
     d_returned = tuple(d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned)
     if _is_exact_backward(ctx, saved, d_returned):
+        if ctx.precision is None:
+            return backward(ctx, saved, d_returned)
         with without_autocast(ctx.precision):
             return backward(ctx, saved, d_returned)
     operands = saved[: ctx.operand_count]
@@ -105,14 +107,14 @@ def _is_exact_backward(
 
 
 def _are_as_saved(tensors: list[Tensor], form: TensorForm) -> bool:
-    if form.is_form_of(tensors) and form.fits_the_storages_of(tensors):
+    if form.matches(tensors):
         return True
     return all(map(_is_as_expected, tensors, form.metadata))
 
 
 def _is_as_expected(tensor: Tensor, expected: Metadata) -> bool:
     shape, dtype, device = expected
-    if device.type == "cpu":
+    if tensor.is_cpu and device.type == "cpu":
         return is_plain_cpu_tensor(tensor, shape, dtype)
     return (
         is_plain_tensor(tensor)

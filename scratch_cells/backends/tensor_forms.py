@@ -53,15 +53,17 @@ class TensorForm:
         """Whether other tensors have this form; False also if it is not certain."""
         return (
             self._guards is not None
-            and len(tensors) == len(self.metadata)
+            and len(tensors) == len(self._bytes)
             and bool(self._guards.check(*tensors))
         )
 
-    def fits_the_storages_of(self, tensors: list[Tensor]) -> bool:
-        """Whether all elements of tensors of this form are in their storages.
+    def matches(self, tensors: list[Tensor]) -> bool:
+        """Whether other tensors have this form, and all of their elements are in their storages.
 
         A storage may have been resized, and then it no longer has all elements of its tensors.
         """
+        if not self.is_form_of(tensors):
+            return False
         for tensor, size in zip(tensors, self._bytes, strict=True):
             offset = tensor.storage_offset()
             end = size + offset * tensor.itemsize if offset else size
@@ -85,10 +87,10 @@ class TensorForms:
     def __init__(self) -> None:
         self._forms: dict[Hashable, TensorForm] = {}
 
-    def has_form_of(self, key: Hashable, tensors: list[Tensor]) -> bool:
-        """Whether the tensors have the form that was added last, and fit their storages."""
+    def match(self, key: Hashable, tensors: list[Tensor]) -> bool:
+        """Whether the tensors match the form that was added last with this key."""
         form = self._forms.get(key)
-        return form is not None and form.is_form_of(tensors) and form.fits_the_storages_of(tensors)
+        return form is not None and form.matches(tensors)
 
     def add(self, key: Hashable, tensors: list[Tensor]) -> TensorForm:
         """Add the form of plain tensors, in the place of another form with this key."""
