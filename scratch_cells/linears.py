@@ -32,7 +32,9 @@ def dtype_of(module: nn.Module) -> torch.dtype | None:
     In the place of an ``nn.Linear`` there may be a wrapper, such as a low-rank adapter, or a
     quantized module, whose ``weight`` is a method.
     """
-    weight = parameter(module, "weight")
+    weight = module._parameters.get("weight")
+    if weight is None:
+        weight = getattr(module, "weight", None)
     if isinstance(weight, Tensor):
         return weight.dtype
     dtypes = {each.dtype for each in module.parameters()}
@@ -61,9 +63,9 @@ def submodule(module: nn.Module, name: str) -> Any:
 
 
 def parameter(module: nn.Module, name: str) -> Any:
-    """``getattr(module, name, None)``, faster where no other attribute hides the parameter."""
+    """``getattr(module, name)``, faster where no other attribute hides the parameter."""
     parameters = module._parameters
-    return parameters[name] if name in parameters else getattr(module, name, None)
+    return parameters[name] if name in parameters else getattr(module, name)
 
 
 def draw_uniform(weight: Tensor | None, hidden_size: int) -> None:

@@ -212,30 +212,27 @@ class RecurrentStack(StackedCells, RecurrentLayer):
     ) -> tuple[Tensor | PackedSequence, State]:
         sequence = time_major(type(self).__name__, input, self.batch_first)
         given = self.given_state(sequence, input, hx)
+        data, batch_sizes = sequence.data, sequence.batch_sizes  # (T, B, I) or (ΣT, I)
         # A backend can do without a tensor of zeros.
-        zeros = given is None and unroll is None and not autocast_is_on(sequence.data)
+        zeros = given is None and unroll is None and not autocast_is_on(data)
         state = None if zeros else self.initial_state(sequence, given)
         unroll = unroll or self._run_cell
-        directions = 2 if self.bidirectional else 1
-        data = sequence.data  # (T, B, I) or (ΣT, I)
+        bidirectional, dropout = self.bidirectional, self.dropout
         cells = self._each_cell()
-        finals = []
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction in range(directions):
-                index = layer * directions + direction
-                output, final = unroll(
-                    cells[index],  # type: ignore[arg-type]  # a ModuleList of cells
-                    data,
-                    _state_of_cell(state, index),
-                    sequence.batch_sizes,
-                    reverse=direction == 1,
-                )
+        finals, outputs = [], []
+        for index, cell in enumerate(cells):
+            reverse = bidirectional and index % 2 == 1
+            part: Any = None if state is None else _state_of_cell(state, index)
+            output, final = unroll(cell, data, part, batch_sizes, reverse)
+            finals.append(final)
+            if bidirectional:
                 outputs.append(output)
-                finals.append(final)
-            data = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
-            if self.dropout and layer < self.num_layers - 1:
-                data = F.dropout(data, self.dropout, self.training)
+                if not reverse:
+                    continue
+                output, outputs = torch.cat(outputs, dim=-1), []
+            data = output
+            if dropout and index < len(cells) - 1:
+                data = F.dropout(data, dropout, self.training)
         return sequence.restore(data), self._final_state(sequence, finals)
 
     def _final_state(self, sequence: Sequence, finals: list[Any]) -> State:
@@ -313,7 +310,5 @@ class RecurrentStack(StackedCells, RecurrentLayer):
 
 
 def _state_of_cell(state: Any, index: int) -> Any:
-    """The part of one cell of a state, (L*D, B, size) -> (B, size) each part; None for None."""
-    if state is None:
-        return None
+    """The part of one cell of a state, (L*D, B, size) -> (B, size) each part."""
     return tuple(part[index] for part in state) if isinstance(state, tuple) else state[index]

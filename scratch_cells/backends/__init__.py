@@ -154,8 +154,13 @@ def _run(
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
     kind = kind_of(cell)
-    one_call = name == "c" and batch_sizes is None and autocast is None and is_one_call(operands)
-    if one_call and kind is not None and not LAYOUTS[kind].has_projection:
+    if (
+        name == "c"
+        and batch_sizes is None
+        and autocast is None
+        and kind is not None
+        and is_one_call(kind, operands)
+    ):
         return apply_call(kind, KERNELS[name, kind], operands, reverse)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
@@ -239,29 +244,30 @@ def _backend_problem(
     fastest: bool,
 ) -> str | None:
     """Why a backend cannot run these operands or, if ``fastest``, is not the fastest for them."""
-    input, w_ih, w_hh, *_ = operands
+    input, w_ih, w_hh = operands[:3]
     assert input is not None
     assert w_ih is not None
     assert w_hh is not None
+    if name == "c":
+        dtype = autocast or input.dtype
+        if dtype in HALF:
+            if LAYOUTS[kind].has_projection:
+                return f"the C backend supports a projection in float32 and float64, not in {dtype}"
+        elif autocast is not None:
+            return f"autocast is on with {autocast}"
+        elif fastest:  # with 16 bits the alternative is the reference loop
+            rows = input.shape[0]
+            time = rows if batch_sizes is None else len(batch_sizes)
+            rows = rows if batch_sizes is not None else rows * input.shape[1]
+            if c_is_slower(w_ih.numel() + w_hh.numel(), time, rows):
+                return "the weights are too large for the C backend to be faster with so few rows"
+        return c_problem(input, dtype)
     if name == "triton":
         if LAYOUTS[kind].has_projection:
             return "the Triton backend does not support a projection"
         if batch_sizes is not None:
             return "the Triton backend does not support packed sequences"
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
-    if name == "c":
-        steps, batch, *_ = input.shape
-        time, rows = (steps, steps * batch) if batch_sizes is None else (len(batch_sizes), steps)
-        weights = w_ih.numel() + w_hh.numel()
-        dtype = autocast or input.dtype
-        # With 16 bits the alternative is the reference loop.
-        if fastest and dtype not in HALF and c_is_slower(weights, time, rows):
-            return "the weights are too large for the C backend to be faster with so few rows"
-        if dtype in HALF and LAYOUTS[kind].has_projection:
-            return f"the C backend supports a projection in float32 and float64, not in {dtype}"
-        if autocast is not None and autocast not in HALF:
-            return f"autocast is on with {autocast}"
-        return c_problem(input, dtype)
     if autocast is not None:
         return "autocast is on, which only the C backend supports on a CPU"
     if input.dtype not in torch_backend.DTYPES:

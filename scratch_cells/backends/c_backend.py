@@ -36,8 +36,12 @@ MIN_SHARED_STEP = 2**19
 """Multiply-adds of the recurrent product of a step that threads share: waiting takes about 1 µs."""
 
 
-FACTOR_DTYPES = (torch.float32, torch.float64, *HALF)
-"""The dtypes of products."""
+FACTOR_DTYPES = {
+    torch.float32: torch.float32,
+    torch.float64: torch.float64,
+    **dict.fromkeys(HALF, torch.float32),
+}
+"""The dtypes of products -> the dtype of everything else."""
 
 FIRST_INFINITE = {torch.bfloat16: float.fromhex("0x1.FFp127"), torch.float16: 65520.0}
 """The lowest number that a dtype of 16 bits rounds to infinity."""
@@ -55,8 +59,7 @@ def c_problem(input: Tensor, dtype: torch.dtype) -> str | None:
     if dtype not in FACTOR_DTYPES:
         supported = ", ".join(str(each).removeprefix("torch.") for each in FACTOR_DTYPES)
         return f"the C backend supports {supported}, and the input is {dtype}"
-    _, reason = load_library(torch.float32 if dtype in HALF else dtype)
-    return reason or None
+    return load_library(FACTOR_DTYPES[dtype])[1] or None
 
 
 def c_is_slower(weights: int, time: int, rows: int) -> bool:

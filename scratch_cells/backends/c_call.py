@@ -21,24 +21,26 @@ from scratch_cells.backends.c_backend import (
     CKernel,
 )
 from scratch_cells.backends.c_compiler import CallArgs, load_library
-from scratch_cells.backends.eligibility import Operands
+from scratch_cells.backends.eligibility import LAYOUTS, Operands
 from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.saved_tensors import run_backward, save_for_backward
-from scratch_cells.cell import whole
 from shared_interface import State
 
 MAX_IN_PLACE_ROWS = 24
 """Rows of all time steps up to which the weights are not packed in panels."""
 
 
-def is_one_call(operands: Operands) -> bool:
+def is_one_call(kind: str, operands: Operands) -> bool:
     """Whether the kernels run these operands, not packed, as one call: they are one block."""
-    input, _, w_hh, *_ = operands
+    input, w_hh = operands[0], operands[2]
     assert input is not None
     assert w_hh is not None
     time, batch, _ = input.shape
-    rows: int = w_hh.shape[0]
-    return input.dtype not in HALF and time * batch * rows <= sequence_buffers.BLOCK_ELEMENTS
+    return (
+        time * batch * w_hh.shape[0] <= sequence_buffers.BLOCK_ELEMENTS
+        and input.dtype not in HALF
+        and not LAYOUTS[kind].has_projection
+    )
 
 
 def apply_call(
@@ -46,10 +48,10 @@ def apply_call(
 ) -> tuple[Tensor, State]:
     """As ``apply_bptt``, for a sequence for which ``is_one_call`` holds."""
     if needs_gradient(operands):
-        outputs, *final = CallFunction.apply(kind, kernel_class, reverse, *operands)
+        outputs, *final = _apply(kind, kernel_class, reverse, *operands)
     else:
-        (outputs, *final), *_ = _forward(kernel_class, operands, False, reverse)
-    return outputs, whole(final)
+        outputs, *final = _forward(kernel_class, operands, reverse)
+    return outputs, final[0] if len(final) == 1 else tuple(final)
 
 
 class CallFunction(torch.autograd.Function):
@@ -59,10 +61,11 @@ class CallFunction(torch.autograd.Function):
     def forward(
         ctx: Any, kind: str, kernel_class: type[CKernel], reverse: bool, *operands: Tensor | None
     ) -> tuple[Tensor, ...]:
-        returned, buffer, biases = _forward(kernel_class, list(operands), True, reverse)
         ctx.kind, ctx.kernel_class, ctx.reverse = kind, kernel_class, reverse
         ctx.batch_sizes = ctx.autocast = ctx.precision = None
-        ctx.biases = biases
+        saved: list[Tensor] = []
+        returned = _forward(kernel_class, operands, reverse, saved)
+        buffer, ctx.biases = saved
         save_for_backward(ctx, operands, operands, [buffer], returned)
         return tuple(returned)
 
@@ -71,59 +74,85 @@ class CallFunction(torch.autograd.Function):
         return None, None, None, *run_backward(ctx, d_returned, _backward)
 
 
+_apply = super(torch.autograd.Function, CallFunction).apply
+"""Without what ``Function.apply`` does for transforms, which are not active in a fast backend."""
+
+
 def _forward(
-    kernel_class: type[CKernel], operands: Operands, needs_backward: bool, reverse: bool
-) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
-    """Outputs and final state; for the backward pass, its buffer and the sums of the biases."""
+    kernel_class: type[CKernel],
+    operands: Sequence[Tensor | None],
+    reverse: bool,
+    saved: list[Tensor] | None = None,
+) -> list[Tensor]:
+    """Outputs and final state.
+
+    Args:
+        kernel_class, operands, reverse: see ``apply_call``.
+        saved: if a backward pass may follow, an empty list, to which are appended: the buffer for
+            it, and the sums of the biases.
+    """
     input, w_ih, w_hh, b_ih, b_hh, *state = _contiguous(operands)
-    args = _call_args(input, w_hh, reverse)
     time, batch, _ = input.shape
     rows, size = w_hh.shape
-    weights = _set_weights(args, time * batch, time, kernel_class, w_ih, w_hh, "forward_panels")
-    outputs, h_n = input.new_empty(time, batch, size), input.new_empty(batch, size)
-    returned = [outputs, h_n]
-    args.outputs, args.h_n = outputs.data_ptr(), h_n.data_ptr()
+    args, weights = _arguments(kernel_class, input, w_ih, w_hh, reverse, "forward_panels")
     if b_ih is not None:
         args.b_ih = b_ih.data_ptr()
     if b_hh is not None:
         args.b_hh = b_hh.data_ptr()
+    outputs, h_n = input.new_empty(time, batch, size), input.new_empty(batch, size)
+    args.outputs, args.h_n = outputs.data_ptr(), h_n.data_ptr()
+    returned = [outputs, h_n]
     if state[0] is not None:
         args.h_0 = state[0].data_ptr()
     if len(state) > 1:
+        returned.append(c_n := input.new_empty(batch, size))
+        args.c_n = c_n.data_ptr()
         if state[1] is not None:
             args.c_0 = state[1].data_ptr()
-        returned.append(input.new_empty(batch, size))
-        args.c_n = returned[2].data_ptr()
-    buffer = biases = None
-    if needs_backward:
+    if saved is not None:
         buffer = BUFFER_POOL.empty(_saved_elements(kernel_class, time, batch, size), like=input)
         biases = input.new_empty(rows + size)
         args.saved, args.biases = buffer.data_ptr(), biases.data_ptr()
+        saved += buffer, biases
     _call(kernel_class, "forward", input.dtype, args)
     del weights  # their memory is used until here
-    return returned, buffer, biases
+    return returned
 
 
-def _set_weights(
-    args: CallArgs,
-    rows: int,
-    time: int,
+def _arguments(
     kernel_class: type[CKernel],
+    input: Tensor,
     w_ih: Tensor,
     w_hh: Tensor,
+    reverse: bool,
     panels: str,
-) -> tuple[Tensor, ...]:
-    """Set the arguments for the weights and threads; return the memory that they refer to."""
-    recurrent = w_hh.numel()
+) -> tuple[CallArgs, tuple[Tensor, ...]]:
+    """The arguments that both passes have, and the memory of the weights, which they refer to.
+
+    Args:
+        kernel_class, reverse: see ``apply_call``.
+        input, w_ih, w_hh: contiguous.
+        panels: name of the kernel's attribute with the weights packed for this pass.
+    """
+    args = CallArgs()
+    args.T, args.B, args.I = time, batch, _ = input.shape
+    args.H = w_hh.shape[1]
+    args.reverse = reverse
+    args.input = input.data_ptr()
+    step_stride, row_stride, _ = input.stride()
+    args.input_step_stride = step_stride
+    # With one row in each step, the steps are the rows of one product.
+    args.input_row_stride = step_stride if batch == 1 else row_stride
+    rows, recurrent = time * batch, w_hh.numel()
     elements = w_ih.numel() + recurrent
     args.threads = c_backend.thread_count(rows, elements)
-    args.share_units = c_backend.shares_units(rows // time, elements, recurrent)
+    args.share_units = c_backend.shares_units(batch, elements, recurrent)
     args.w_ih, args.w_hh = w_ih.data_ptr(), w_hh.data_ptr()
     if rows <= MAX_IN_PLACE_ROWS and (time == 1 or elements <= CORE_CACHE_ELEMENTS):
-        return w_ih, w_hh
+        return args, (w_ih, w_hh)
     packed: tuple[Tensor, Tensor] = getattr(kernel_class(w_ih, w_hh, None, None, time), panels)
     args.w_ih_panels, args.w_hh_panels = packed[0].data_ptr(), packed[1].data_ptr()
-    return packed
+    return args, packed
 
 
 def _saved_elements(kernel_class: type[CKernel], time: int, batch: int, size: int) -> int:
@@ -141,12 +170,9 @@ def _backward(
     input, w_ih, w_hh, *_, buffer = _contiguous(saved)
     d_outputs, *d_final = _contiguous(d_returned)
     needs = ctx.needs_input_grad[3:]
-    args = _call_args(input, w_hh, ctx.reverse)
-    time, batch, _ = input.shape
+    _, batch, _ = input.shape
     rows, size = w_hh.shape
-    weights = _set_weights(
-        args, time * batch, time, ctx.kernel_class, w_ih, w_hh, "backward_panels"
-    )
+    args, weights = _arguments(ctx.kernel_class, input, w_ih, w_hh, ctx.reverse, "backward_panels")
     args.saved = buffer.data_ptr()
     if d_outputs is not None:
         args.d_outputs = d_outputs.data_ptr()
@@ -171,19 +197,6 @@ def _backward(
     _call(ctx.kernel_class, "backward", input.dtype, args)
     del weights  # their memory is used until here
     return gradients
-
-
-def _call_args(input: Tensor, w_hh: Tensor, reverse: bool) -> CallArgs:
-    args = CallArgs()
-    args.T, args.B, args.I = shape = input.shape
-    args.H = w_hh.shape[1]
-    args.reverse = reverse
-    args.input = input.data_ptr()
-    step_stride, row_stride, _ = input.stride()
-    args.input_step_stride = step_stride
-    # With one row in each step, the steps are the rows of one product.
-    args.input_row_stride = step_stride if shape[1] == 1 else row_stride
-    return args
 
 
 def _contiguous(tensors: Sequence[Any]) -> list[Any]:

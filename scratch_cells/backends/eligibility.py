@@ -24,10 +24,10 @@ from scratch_cells.backends.cell_kernel import (
     CellLayout,
 )
 from scratch_cells.backends.modifications import modification
-from scratch_cells.backends.tensor_forms import TensorForms
+from scratch_cells.backends.tensor_forms import Forms, add_form
 from scratch_cells.cell import Cell, parts
 from scratch_cells.gru import GRUCell
-from scratch_cells.linears import submodule
+from scratch_cells.linears import parameter, submodule
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
 from scratch_cells.rnn import RNNCell
 from shared_interface import State
@@ -87,20 +87,16 @@ def operands_of(cell: Cell, input: Tensor, state: State | None) -> Operands:
 
     A part of the state is None if it is zeros.
     """
-    w_ih, b_ih = _weight_and_bias(submodule(cell, "input_to_hidden"))
-    w_hh, b_hh = _weight_and_bias(submodule(cell, "hidden_to_hidden"))
-    state_parts = [None] * len(cell.state_names) if state is None else parts(state)
-    operands = [input, w_ih, w_hh, b_ih, b_hh, *state_parts]
+    of_input, of_hidden = submodule(cell, "input_to_hidden"), submodule(cell, "hidden_to_hidden")
+    operands = [
+        input,
+        *(parameter(of_input, "weight"), parameter(of_hidden, "weight")),
+        *(parameter(of_input, "bias"), parameter(of_hidden, "bias")),
+        *([None] * len(cell.state_names) if state is None else parts(state)),
+    ]
     if type(cell) is ProjectedLSTMCell:
-        operands.append(_weight_and_bias(submodule(cell, "hidden_to_projection"))[0])
+        operands.append(parameter(submodule(cell, "hidden_to_projection"), "weight"))
     return operands
-
-
-def _weight_and_bias(linear: Any) -> tuple[Any, Any]:
-    parameters = linear._parameters
-    if "weight" in parameters and "bias" in parameters:
-        return parameters["weight"], parameters["bias"]
-    return linear.weight, linear.bias
 
 
 def cell_problem(cell: Cell, kind: str | None) -> str | None:
@@ -172,15 +168,16 @@ def operand_problem(
     # ``of_call`` and the form of the tensors determine all that is checked.
     of_call = kind, batch_sizes, autocast, tuple(map(type, operands))
     key = of_call, input.shape, w_hh.shape, input.dtype, input.requires_grad
-    if OPERAND_FORMS.match(key, present):
+    form = OPERAND_FORMS.get(key)
+    if form is not None and form.matches(present):
         return None
     problem = _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
     if problem is None:
-        OPERAND_FORMS.add(key, present)
+        add_form(OPERAND_FORMS, key, present)
     return problem
 
 
-OPERAND_FORMS = TensorForms()
+OPERAND_FORMS: Forms = {}
 """The forms of operands without a problem."""
 
 

@@ -127,10 +127,10 @@ HOOKS = {
 def modification(cell: Cell) -> str | None:
     """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
     cls = type(cell)
-    modules: list[tuple[type, str, Any]] = [(cls, "the cell", cell)]
-    modules += [(nn.Linear, name, submodule(cell, name)) for name in PARTS[cls]]
-    for expected, name, module in modules:
+    for index, module in enumerate((cell, *[submodule(cell, name) for name in PARTS[cls]])):
+        expected = nn.Linear if index else cls
         if type(module) is not expected:  # a parametrization also makes it another class
+            name = PARTS[cls][index - 1]
             return f"{name} is a {type(module).__name__}, not exactly an nn.Linear"
         attributes = vars(module)
         if (
@@ -139,8 +139,10 @@ def modification(cell: Cell) -> str | None:
             or attributes["_backward_hooks"]
             or attributes["_backward_pre_hooks"]
             or not NOT_OF_AN_INSTANCE[expected].isdisjoint(attributes)
-        ) and (problem := _instance_problem(expected, attributes, name)):
-            return problem
+        ):
+            name = PARTS[cls][index - 1] if index else "the cell"
+            if problem := _instance_problem(expected, attributes, name):
+                return problem
     for owner, getter, originals in USED[cls]:
         found = getter(owner)
         if found != originals and (problem := _replacement(owner, found, originals)):

@@ -17,7 +17,7 @@ from scratch_cells.backends.eligibility import (
 )
 from scratch_cells.backends.precision import without_autocast
 from scratch_cells.backends.reference_gradient import gradient_by_reference_loop
-from scratch_cells.backends.tensor_forms import Metadata, TensorForm, TensorForms, metadata_of
+from scratch_cells.backends.tensor_forms import Forms, Metadata, TensorForm, form_of, metadata_of
 
 Backward = Callable[[Any, tuple[Any, ...], tuple[Tensor | None, ...]], list[Tensor | None]]
 """ctx, what was saved, the gradients of what was returned -> the gradients of the operands."""
@@ -39,30 +39,30 @@ def save_for_backward(
         buffers: what its kernel has saved.
         returned: what it returns.
     """
-    ctx.dtypes = [None if operand is None else operand.dtype for operand in operands]
     ctx.set_materialize_grads(False)
-    saved: list[Tensor | None] = [
-        value.detach()
-        for index, value in enumerate(values)
-        if value is not None and index not in BIASES
-    ]
-    ctx.operand_count = len(saved)
+    saved: list[Tensor | None] = []
+    dtypes: list[torch.dtype | None] = []
+    computed: list[int] = []
+    for index, (operand, value) in enumerate(zip(operands, values, strict=True)):
+        if operand is None or value is None:
+            dtypes.append(None)
+            continue
+        dtypes.append(operand.dtype)
+        if index not in BIASES:
+            saved.append(value.detach())
+        if operand.requires_grad and not operand.is_leaf:
+            computed.append(index)
+    ctx.dtypes, ctx.computed, ctx.operand_count = dtypes, computed, len(saved)
     saved += buffers
     ctx.saved_count = len(saved)
-    ctx.saved_as = SAVED_FORMS.form_of(
-        (ctx.kind, operands[0].shape, operands[2].shape),  # type: ignore[union-attr]  # x and W_hh
-        [tensor for tensor in saved if tensor is not None],
-    )
-    ctx.computed = [
-        index
-        for index, operand in enumerate(operands)
-        if operand is not None and operand.requires_grad and not operand.is_leaf
-    ]
-    ctx.save_for_backward(*saved, *(operands[index] for index in ctx.computed))
+    present = [tensor for tensor in saved if tensor is not None]
+    key = ctx.kind, len(present), saved[0].shape, saved[2].shape  # type: ignore[union-attr]  # x, W_hh
+    ctx.saved_as = form_of(SAVED_FORMS, key, present)
+    ctx.save_for_backward(*saved, *[operands[index] for index in computed])
     ctx.returned_as = [metadata_of(tensor) for tensor in returned]
 
 
-SAVED_FORMS = TensorForms()
+SAVED_FORMS: Forms = {}
 """The forms of saved tensors."""
 
 

@@ -6,7 +6,7 @@ takes about 0.1 to read from Python. torch has a test of many tensors in one cal
 call.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ def metadata_of(tensor: Tensor) -> Metadata:
     return tensor.shape, tensor.dtype, tensor.device
 
 
-def make_guards(tensors: list[Tensor]) -> Any:
+def guards_of(tensors: list[Tensor]) -> Any:
     """torch's test of other tensors by the form of these, or None if there is no such test."""
     try:
         from torch._C._dynamo.guards import TensorGuards
@@ -46,23 +46,17 @@ class TensorForm:
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.metadata = [metadata_of(tensor) for tensor in tensors]
-        self._guards = make_guards(tensors)
         self._bytes = [_spanned_bytes(tensor) for tensor in tensors]
-
-    def is_form_of(self, tensors: list[Tensor]) -> bool:
-        """Whether other tensors have this form; False also if it is not certain."""
-        return (
-            self._guards is not None
-            and len(tensors) == len(self._bytes)
-            and bool(self._guards.check(*tensors))
-        )
+        guards = guards_of(tensors)
+        self.is_form_of: Callable[..., bool] = _is_unknown if guards is None else guards.check
+        """Whether as many other tensors have this form; False also if that is not certain."""
 
     def matches(self, tensors: list[Tensor]) -> bool:
         """Whether other tensors have this form, and all of their elements are in their storages.
 
         A storage may have been resized, and then it no longer has all elements of its tensors.
         """
-        if not self.is_form_of(tensors):
+        if not self.is_form_of(*tensors):
             return False
         for tensor, size in zip(tensors, self._bytes, strict=True):
             offset = tensor.storage_offset()
@@ -70,6 +64,10 @@ class TensorForm:
             if end > tensor.untyped_storage().nbytes():
                 return False
         return True
+
+
+def _is_unknown(*tensors: Tensor) -> bool:
+    return False
 
 
 def _spanned_bytes(tensor: Tensor) -> int:
@@ -81,27 +79,21 @@ def _spanned_bytes(tensor: Tensor) -> int:
     return int(last + 1) * tensor.itemsize
 
 
-class TensorForms:
-    """Forms by keys of the caller, to find that of the last tensors again."""
+Forms = dict[Hashable, TensorForm]
+"""Forms by keys of the caller, each with the number of tensors. The last form of a key is kept."""
 
-    def __init__(self) -> None:
-        self._forms: dict[Hashable, TensorForm] = {}
 
-    def match(self, key: Hashable, tensors: list[Tensor]) -> bool:
-        """Whether the tensors match the form that was added last with this key."""
-        form = self._forms.get(key)
-        return form is not None and form.matches(tensors)
+def add_form(forms: Forms, key: Hashable, tensors: list[Tensor]) -> TensorForm:
+    """Add the form of plain tensors, in the place of another form with this key."""
+    if len(forms) >= MAX_FORMS:
+        forms.clear()
+    forms[key] = form = TensorForm(tensors)
+    return form
 
-    def add(self, key: Hashable, tensors: list[Tensor]) -> TensorForm:
-        """Add the form of plain tensors, in the place of another form with this key."""
-        if len(self._forms) >= MAX_FORMS:
-            self._forms.clear()
-        self._forms[key] = form = TensorForm(tensors)
-        return form
 
-    def form_of(self, key: Hashable, tensors: list[Tensor]) -> TensorForm:
-        """The form of plain tensors, added if necessary."""
-        form = self._forms.get(key)
-        if form is None or not form.is_form_of(tensors):
-            return self.add(key, tensors)
-        return form
+def form_of(forms: Forms, key: Hashable, tensors: list[Tensor]) -> TensorForm:
+    """The form of plain tensors, added if necessary."""
+    form = forms.get(key)
+    if form is None or not form.is_form_of(*tensors):
+        return add_form(forms, key, tensors)
+    return form
