@@ -216,14 +216,18 @@ class RecurrentStack(StackedCells, RecurrentLayer):
         # A backend can do without a tensor of zeros.
         zeros = given is None and unroll is None and not autocast_is_on(data)
         state = None if zeros else self.initial_state(sequence, given)
-        unroll = unroll or self._run_cell
-        bidirectional, dropout = self.bidirectional, self.dropout
+        bidirectional, dropout, backend = self.bidirectional, self.dropout, self.backend
         cells = self._each_cell()
+        alone = len(cells) == 1
         finals, outputs = [], []
         for index, cell in enumerate(cells):
             reverse = bidirectional and index % 2 == 1
             part: Any = None if state is None else _state_of_cell(state, index)
-            output, final = unroll(cell, data, part, batch_sizes, reverse)
+            output, final = (
+                run_cell(cell, data, part, batch_sizes, backend, reverse, alone)
+                if unroll is None
+                else unroll(cell, data, part, batch_sizes, reverse)
+            )
             finals.append(final)
             if bidirectional:
                 outputs.append(output)
@@ -238,9 +242,8 @@ class RecurrentStack(StackedCells, RecurrentLayer):
     def _final_state(self, sequence: Sequence, finals: list[Any]) -> State:
         """The final states of all cells as one, (L*D, B, size) each part, for the user."""
         if isinstance(finals[0], Tensor):
-            return sequence.give_state(torch.stack(finals))
-        each_part = zip(*finals, strict=True)
-        return tuple([sequence.give_state(torch.stack(part)) for part in each_part])
+            return sequence.give_state(_stacked(finals))
+        return tuple([sequence.give_state(_stacked(part)) for part in zip(*finals, strict=True)])
 
     def given_state(
         self, sequence: Sequence, input: Tensor | PackedSequence, hx: State | None
@@ -307,6 +310,11 @@ class RecurrentStack(StackedCells, RecurrentLayer):
         given = {name: getattr(self, name) for name in options}
         changed = [f"{name}={given[name]}" for name in options if given[name] != options[name]]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
+
+
+def _stacked(parts: Any) -> Tensor:
+    """The final states of the cells, (L*D, B, size); that of a single cell may be (1, B, size)."""
+    return parts[0] if parts[0].dim() == 3 else torch.stack(parts)
 
 
 def _state_of_cell(state: Any, index: int) -> Any:

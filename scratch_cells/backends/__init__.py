@@ -113,8 +113,8 @@ def select_backend(
         if problem is None:
             run = partial(apply_operator, cell, input, state, backend)
             return Selection("operator", "torch records the operations", run)
-    name, reason, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
-    run = partial(_run, name, cell, input, state, batch_sizes, operands, autocast)
+    name, reason, kind, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
+    run = partial(_run, name, kind, operands, autocast, cell, input, state, batch_sizes)
     return Selection(name, reason, run)
 
 
@@ -125,11 +125,14 @@ def run_cell(
     batch_sizes: tuple[int, ...] | None,
     backend: str,
     reverse: bool,
+    alone: bool = False,
 ) -> tuple[Tensor, State]:
     """Run one cell over one sequence with the backend that ``select_backend`` selects.
 
     Args:
         state: the initial state; zeros if None.
+        alone: whether the parts of the final state may have the shape (1, B, size), that of a
+            layer with no other cell.
         cell, input, batch_sizes, backend, reverse: see ``select_backend`` and ``unroll``.
 
     Returns:
@@ -138,33 +141,28 @@ def run_cell(
     if backend not in CANDIDATES or is_recorded():
         state = zero_state(cell, input, batch_sizes) if state is None else state
         return select_backend(cell, input, state, batch_sizes, backend).run(reverse)
-    name, _, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
-    return _run(name, cell, input, state, batch_sizes, operands, autocast, reverse)
+    name, _, kind, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
+    return _run(name, kind, operands, autocast, cell, input, state, batch_sizes, reverse, alone)
 
 
 def _run(
     name: str,
+    kind: str,
+    operands: Operands,
+    autocast: torch.dtype | None,
     cell: Cell,
     input: Tensor,
     state: State | None,
     batch_sizes: tuple[int, ...] | None,
-    operands: Operands,
-    autocast: torch.dtype | None,
     reverse: bool,
+    alone: bool = False,
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
-    kind = kind_of(cell)
-    if (
-        name == "c"
-        and batch_sizes is None
-        and autocast is None
-        and kind is not None
-        and is_one_call(kind, operands)
-    ):
-        return apply_call(kind, KERNELS[name, kind], operands, reverse)
+    if name == "c" and batch_sizes is None and autocast is None and is_one_call(kind, operands):
+        return apply_call(kind, KERNELS[name, kind], operands, reverse, alone)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
-    if name == "plain" or kind is None:
+    if name == "plain":
         return _run_loop(cell, input, state, batch_sizes, reverse)
     operands[5 : 5 + len(parts(state))] = parts(state)
     cast = None if autocast is None else apply_autocast(LAYOUTS[kind], operands, autocast)
@@ -200,14 +198,19 @@ def _decide(
     state: State | None,
     batch_sizes: tuple[int, ...] | None,
     backend: str,
-) -> tuple[str, str, Operands, torch.dtype | None]:
-    """The name of the backend, the reason, the operands for its kernel, and autocast's dtype."""
+) -> tuple[str, str, str, Operands, torch.dtype | None]:
+    """Decide which backend runs a call.
+
+    Returns:
+        Its name and the reason; and for its kernel the kind of cell, the operands and autocast's
+        dtype.
+    """
     if backend == "plain":
-        return "plain", REQUESTED, [], None
+        return "plain", REQUESTED, "", [], None
     kind = kind_of(cell)
     problem = context_problem() or cell_problem(cell, kind) or batch_sizes_problem(batch_sizes)
     if kind is None or problem is not None:
-        return "plain", str(problem), [], None
+        return "plain", str(problem), "", [], None
     operands = operands_of(cell, input, state)
     autocast = None
     if autocast_is_on(input):
@@ -216,7 +219,7 @@ def _decide(
             operands, autocast = _cast(operands, autocast), None
     problem = operand_problem(kind, operands, batch_sizes, autocast)
     if problem is not None:
-        return "plain", problem, [], None
+        return "plain", problem, kind, [], None
     problems: list[str] = []
     for candidate in CANDIDATES[backend]:
         problem = _backend_problem(
@@ -224,9 +227,9 @@ def _decide(
         )
         if problem is None:
             default = FASTEST if backend == "auto" else REQUESTED
-            return candidate, "; ".join(problems) or default, operands, autocast
+            return candidate, "; ".join(problems) or default, kind, operands, autocast
         problems.append(problem)
-    return "plain", problems[-1], [], None
+    return "plain", problems[-1], kind, [], None
 
 
 def _cast(operands: Operands, dtype: torch.dtype) -> Operands:

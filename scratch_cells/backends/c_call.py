@@ -26,6 +26,11 @@ from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.saved_tensors import run_backward, save_for_backward
 from shared_interface import State
 
+NO_MEMORY = "the C backend needs more memory than there is for the {} pass"
+
+NUM_OPTIONS = 4
+"""Arguments of ``CallFunction`` before the operands."""
+
 MAX_IN_PLACE_ROWS = 24
 """Rows of all time steps up to which the weights are not packed in panels."""
 
@@ -44,14 +49,20 @@ def is_one_call(kind: str, operands: Operands) -> bool:
 
 
 def apply_call(
-    kind: str, kernel_class: type[Any], operands: Operands, reverse: bool
+    kind: str, kernel_class: type[Any], operands: Operands, reverse: bool, alone: bool
 ) -> tuple[Tensor, State]:
-    """As ``apply_bptt``, for a sequence for which ``is_one_call`` holds."""
-    if needs_gradient(operands):
-        outputs, *final = _apply(kind, kernel_class, reverse, *operands)
-    else:
-        outputs, *final = _forward(kernel_class, operands, reverse)
-    return outputs, final[0] if len(final) == 1 else tuple(final)
+    """As ``apply_bptt``, for a sequence for which ``is_one_call`` holds.
+
+    Args:
+        kind, kernel_class, operands, reverse: see ``apply_bptt``.
+        alone: see ``run_cell``.
+    """
+    returned = (
+        _apply(kind, kernel_class, reverse, alone, *operands)
+        if needs_gradient(operands)
+        else _forward(kernel_class, operands, reverse, alone)
+    )
+    return returned[0], returned[1] if len(returned) == 2 else tuple(returned[1:])
 
 
 class CallFunction(torch.autograd.Function):
@@ -59,19 +70,24 @@ class CallFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, kind: str, kernel_class: type[CKernel], reverse: bool, *operands: Tensor | None
+        ctx: Any,
+        kind: str,
+        kernel_class: type[CKernel],
+        reverse: bool,
+        alone: bool,
+        *operands: Tensor | None,
     ) -> tuple[Tensor, ...]:
         ctx.kind, ctx.kernel_class, ctx.reverse = kind, kernel_class, reverse
         ctx.batch_sizes = ctx.autocast = ctx.precision = None
         saved: list[Tensor] = []
-        returned = _forward(kernel_class, operands, reverse, saved)
+        returned = _forward(kernel_class, operands, reverse, alone, saved)
         buffer, ctx.biases = saved
         save_for_backward(ctx, operands, operands, [buffer], returned)
         return tuple(returned)
 
     @staticmethod
     def backward(ctx: Any, *d_returned: Tensor | None) -> Any:
-        return None, None, None, *run_backward(ctx, d_returned, _backward)
+        return *[None] * NUM_OPTIONS, *run_backward(ctx, d_returned, _backward)
 
 
 _apply = super(torch.autograd.Function, CallFunction).apply
@@ -82,12 +98,13 @@ def _forward(
     kernel_class: type[CKernel],
     operands: Sequence[Tensor | None],
     reverse: bool,
+    alone: bool,
     saved: list[Tensor] | None = None,
 ) -> list[Tensor]:
     """Outputs and final state.
 
     Args:
-        kernel_class, operands, reverse: see ``apply_call``.
+        kernel_class, operands, reverse, alone: see ``apply_call``.
         saved: if a backward pass may follow, an empty list, to which are appended: the buffer for
             it, and the sums of the biases.
     """
@@ -99,13 +116,14 @@ def _forward(
         args.b_ih = b_ih.data_ptr()
     if b_hh is not None:
         args.b_hh = b_hh.data_ptr()
-    outputs, h_n = input.new_empty(time, batch, size), input.new_empty(batch, size)
+    part_shape = (1, batch, size) if alone else (batch, size)
+    outputs, h_n = input.new_empty(time, batch, size), input.new_empty(part_shape)
     args.outputs, args.h_n = outputs.data_ptr(), h_n.data_ptr()
     returned = [outputs, h_n]
     if state[0] is not None:
         args.h_0 = state[0].data_ptr()
     if len(state) > 1:
-        returned.append(c_n := input.new_empty(batch, size))
+        returned.append(c_n := input.new_empty(part_shape))
         args.c_n = c_n.data_ptr()
         if state[1] is not None:
             args.c_0 = state[1].data_ptr()
@@ -114,7 +132,8 @@ def _forward(
         biases = input.new_empty(rows + size)
         args.saved, args.biases = buffer.data_ptr(), biases.data_ptr()
         saved += buffer, biases
-    _call(kernel_class, "forward", input.dtype, args)
+    if _function(kernel_class.prefix, "forward", input.dtype)(ctypes.byref(args)):
+        raise RuntimeError(NO_MEMORY.format("forward"))
     del weights  # their memory is used until here
     return returned
 
@@ -169,7 +188,7 @@ def _backward(
     """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
     input, w_ih, w_hh, *_, buffer = _contiguous(saved)
     d_outputs, *d_final = _contiguous(d_returned)
-    needs = ctx.needs_input_grad[3:]
+    needs = ctx.needs_input_grad[NUM_OPTIONS:]
     _, batch, _ = input.shape
     rows, size = w_hh.shape
     args, weights = _arguments(ctx.kernel_class, input, w_ih, w_hh, ctx.reverse, "backward_panels")
@@ -194,18 +213,14 @@ def _backward(
         if needs[5 + index]:
             gradients[5 + index] = d_initial = w_hh.new_empty(batch, size)
             setattr(args, f"d_{part}_0", d_initial.data_ptr())
-    _call(ctx.kernel_class, "backward", input.dtype, args)
+    if _function(ctx.kernel_class.prefix, "backward", input.dtype)(ctypes.byref(args)):
+        raise RuntimeError(NO_MEMORY.format("backward"))
     del weights  # their memory is used until here
     return gradients
 
 
 def _contiguous(tensors: Sequence[Any]) -> list[Any]:
     return [t if t is None or t.is_contiguous() else t.contiguous() for t in tensors]
-
-
-def _call(kernel_class: type[CKernel], phase: str, dtype: torch.dtype, args: CallArgs) -> None:
-    if _function(kernel_class.prefix, phase, dtype)(ctypes.byref(args)):
-        raise RuntimeError(f"the C backend needs more memory than there is for the {phase} pass")
 
 
 def _function(prefix: str, phase: str, dtype: torch.dtype) -> Any:
