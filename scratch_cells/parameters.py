@@ -181,7 +181,8 @@ class TorchNamedModule(nn.Module):
     def named_modules(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Module]]:
         """Yield the modules, with the weights registered as they are at this moment."""
         self.share_weights()  # parameters(), named_parameters() and modules() call this method
-        yield from super().named_modules(*args, **kwargs)
+        modules: Iterator[tuple[str, nn.Module]] = super().named_modules(*args, **kwargs)
+        return modules
 
     def __getattr__(self, name: str) -> Any:
         modules = vars(self).get("_modules", ())

@@ -113,7 +113,9 @@ def select_backend(
         if problem is None:
             run = partial(apply_operator, cell, input, state, backend)
             return Selection("operator", "torch records the operations", run)
-    name, reason, kind, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
+    name, reason, kind, operands, autocast = _decide(
+        cell, input, state, batch_sizes, backend, context_problem()
+    )
     run = partial(_run, name, kind, operands, autocast, cell, input, state, batch_sizes)
     return Selection(name, reason, run)
 
@@ -138,10 +140,11 @@ def run_cell(
     Returns:
         What ``unroll`` returns.
     """
-    if backend not in CANDIDATES or is_recorded():
+    context = context_problem()  # also whether torch records the operations
+    if context is not None or backend not in CANDIDATES:
         state = zero_state(cell, input, batch_sizes) if state is None else state
         return select_backend(cell, input, state, batch_sizes, backend).run(reverse)
-    name, _, kind, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
+    name, _, kind, operands, autocast = _decide(cell, input, state, batch_sizes, backend, context)
     return _run(name, kind, operands, autocast, cell, input, state, batch_sizes, reverse, alone)
 
 
@@ -198,8 +201,13 @@ def _decide(
     state: State | None,
     batch_sizes: tuple[int, ...] | None,
     backend: str,
+    context: str | None,
 ) -> tuple[str, str, str, Operands, torch.dtype | None]:
     """Decide which backend runs a call.
+
+    Args:
+        cell, input, state, batch_sizes, backend: see ``select_backend``.
+        context: what ``context_problem`` returns.
 
     Returns:
         Its name and the reason; and for its kernel the kind of cell, the operands and autocast's
@@ -208,7 +216,9 @@ def _decide(
     if backend == "plain":
         return "plain", REQUESTED, "", [], None
     kind = kind_of(cell)
-    problem = context_problem() or cell_problem(cell, kind) or batch_sizes_problem(batch_sizes)
+    problem = context or cell_problem(cell, kind)
+    if problem is None and batch_sizes is not None:
+        problem = batch_sizes_problem(batch_sizes)
     if kind is None or problem is not None:
         return "plain", str(problem), "", [], None
     operands = operands_of(cell, input, state)

@@ -56,10 +56,8 @@ NAMES = (
 Operands = list[Tensor | None]
 
 
-def batch_sizes_problem(batch_sizes: tuple[int, ...] | None) -> str | None:
+def batch_sizes_problem(batch_sizes: tuple[int, ...]) -> str | None:
     """Batch sizes that are not those of sequences sorted by length."""
-    if batch_sizes is None:
-        return None
     if not batch_sizes or batch_sizes[-1] < 1:
         return "a time step of the packed sequences has no sequence"
     if any(size > before for before, size in pairwise(batch_sizes)):
