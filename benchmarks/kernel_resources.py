@@ -80,15 +80,15 @@ def resources(cell: str, direction: str, precision: str, arguments: Arguments) -
         name: "constexpr"
         if name in constants
         else "i32"
-        if name in ("T", "B", "c_step_stride")
+        if name in ("T", "B")
         else pointer
         for name in kernel.arg_names
     }
-    # As in a launch: tensors begin at a multiple of 16 bytes, and so does each step of c.
+    # As in a launch: tensors begin at a multiple of 16 bytes.
     aligned = {
         (index,): [["tt.divisibility", 16]]
         for index, name in enumerate(kernel.arg_names)
-        if signature[name] == pointer or name == "c_step_stride"
+        if signature[name] == pointer
     }
     compiled = triton.compile(
         ASTSource(kernel, signature, constants, aligned),

@@ -117,18 +117,18 @@ class TritonKernel(CellKernel):
     def launch(self, name: str, block: Block, **gradients: Tensor | None) -> None:
         """Run a function of ``triton_kernels`` with the arguments that it takes, by name.
 
-        All tensors are contiguous. Each program of the grid computes some rows of the batch.
+        All tensors are contiguous, and ``block`` is the whole sequence. Each program of the grid
+        computes some rows of the batch.
         """
         time, batch, size = block.h_after.shape
+        reverse = block.h_after.storage_offset() < block.h_before.storage_offset()
         arguments = {
             "gates": block.gates,
             "w_hh": self.w_hh,
             "b_hn": self.b_hn,
-            "h_before": block.h_before,
-            "h_after": block.h_after,
-            "c_before": block.c_before,
-            "c_after": block.c_after,
-            "c_step_stride": block.c_after.stride(0),  # 0 if one step's buffer is reused
+            # The earlier one in memory is the beginning of the buffer of time + 1 states.
+            "h_all": block.h_after if reverse else block.h_before,
+            "c_all": block.c_after if reverse else block.c_before,
             "extra": block.extra,
             **gradients,
             "T": time,
@@ -136,7 +136,7 @@ class TritonKernel(CellKernel):
             "H": size,
             "RELU": self.relu,
             "SAVE": block.needs_backward,
-            "REVERSE": block.order[0] > 0,
+            "REVERSE": reverse,
         }
         options = self.options()
         grid = (-(-batch // options["ROWS"]),)

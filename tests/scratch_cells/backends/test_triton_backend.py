@@ -388,8 +388,8 @@ BUGS = {
     "tanh(c) of the previous step": ("LSTM", "tanh_c = tanh(f * c + i * g)", "tanh_c = tanh(c)"),
     "h instead of c": (
         "LSTM",
-        "tl.store(c_after + t * c_step_stride + offsets, c",
-        "tl.store(c_after + t * c_step_stride + offsets, h",
+        "tl.store(at(c_all, after if SAVE else 0, first, B, H) + offsets, c",
+        "tl.store(at(c_all, after if SAVE else 0, first, B, H) + offsets, h",
     ),
     "a gate not saved": ("LSTM", "            tl.store(x + 3 * H, o, mask)\n", ""),
     "b_hn not multiplied by r": ("GRU", "m = b_n + product", "m = product"),
@@ -397,8 +397,8 @@ BUGS = {
     "dn instead of dm": ("GRU", "dm = dn * r", "dm = dn"),
     "W instead of its transpose": (
         "RNN",
-        "(h, h_row, w, row < B, True",
-        "(h, h_row, w, row < B, False",
+        "(h, h_before + row * H, w, row_mask, True",
+        "(h, h_before + row * H, w, row_mask, False",
     ),
     "derivative of tanh without the square": (
         "RNN",
@@ -407,13 +407,13 @@ BUGS = {
     ),
     "output gradient missing": (
         "RNN",
-        "dh += load(d_outputs + t * B * H + offsets, mask)\n        da",
+        "dh += load(at(d_outputs, t, first, B, H) + offsets, mask)\n        da",
         "dh += 0\n        da",
     ),
     "forward pass in one direction only": (
         "RNN",
-        "load(gates + t * B * H",
-        "load(gates + step * B * H",
+        "h_before = at(h_all, t + REVERSE, ",
+        "h_before = at(h_all, t, ",
     ),
     "backward pass in one direction only": (
         "RNN",
