@@ -10,11 +10,11 @@ The recurrent product h @ W_hh.T is computed in one of two ways. *On chip* (TILE
 of TILE units, h is read from where the previous step stored it, and W_hh from the nearest cache:
 for float32, whose matrices are twice as large and whose exact products need the registers.
 
-Letters: T time, B batch, H hidden_size. UNITS is H padded to a power of two. ``h_all`` and ``c_all``
-are the states before and after every step, (T+1, B, H). ``at`` is the address of the program's first
-row in one step of a buffer; ``offsets`` are those of its (ROWS, UNITS) elements from there in a
-buffer (T, B, H), ``gate_offsets`` those of the first gate in (T, B, G*H); each further gate is H
-elements further. ``mask`` is true for rows and units that exist.
+Letters: T time, B batch, H hidden_size. UNITS is H padded to a power of two. ``h_all`` and
+``c_all`` are the states before and after every step, (T+1, B, H). ``at`` is the address of the
+program's first row in one step of a buffer; ``offsets`` are those of its (ROWS, UNITS) elements
+from there in a buffer (T, B, H), ``gate_offsets`` those of the first gate in (T, B, G*H); each
+further gate is H elements further. ``mask`` is true for rows and units that exist.
 
 A kernel is compiled for each H and dtype, and not again for another T or B: they are not
 specialized, and every buffer is passed by its beginning, whose alignment does not depend on them.
@@ -267,15 +267,13 @@ def elements(B, H: tl.constexpr, G: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.
 
 @triton.jit
 def position(step, T, REVERSE: tl.constexpr):
-    """The position in the sequence of a step of the loop, 64 bits."""
+    """The position in the sequence of a step of the loop, 64 bits, as offsets may need them."""
     return tl.cast(T - 1 - step if REVERSE else step, tl.int64)
 
 
 @triton.jit
 def at(buffer, t, first, B, WIDTH: tl.constexpr):
-    """The address of the program's first row in step ``t`` of a buffer (T, B, WIDTH).
-
-    ``t`` or ``first`` may have 32 bits, not both: the offset may need 64."""
+    """The address of the program's first row in step ``t`` of a buffer (T, B, WIDTH)."""
     return buffer + (t * B + first) * WIDTH
 
 
