@@ -49,7 +49,7 @@ class Arguments:
     """Compile the Triton kernels for a GPU and report the resources that they use."""
 
     hidden_sizes: tuple[int, ...] = (128,)
-    """Numbers of hidden units of the layer."""
+    """Sizes of the hidden state of the layer."""
     cells: tuple[Literal["rnn", "gru", "lstm"], ...] = ("rnn", "gru", "lstm")
     """Cells whose kernels are compiled."""
     capability: int = 90

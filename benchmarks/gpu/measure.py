@@ -89,7 +89,7 @@ def build(name: str, layer: nn.RNNBase, x: Tensor, case: Case) -> Contender:
     Raises:
         RuntimeError: its backend does not run this case.
     """
-    base, _, way = name.rpartition(" ") if name.endswith(WAYS) else (name, "", "")
+    base, _, way = name.rpartition(" ") if name.endswith(SUFFIXES) else (name, "", "")
     model = _model(base, layer, case.kind)
     if base not in (CUDNN, CELL_LOOP) and model.backend_for(x).name != base:
         raise RuntimeError(str(model.backend_for(x)))
@@ -103,7 +103,7 @@ def build(name: str, layer: nn.RNNBase, x: Tensor, case: Case) -> Contender:
 
 
 CELL_LOOP = "cell loop"
-WAYS = (" graph", " compiled")
+SUFFIXES = (" graph", " compiled")
 
 
 def _model(base: str, layer: nn.RNNBase, kind: str) -> Any:

@@ -1,6 +1,6 @@
 """Install the wheels that a machine without network lacks. It needs nothing but Python and pip.
 
-    python -m benchmarks.gpu.offline offline/wheels offline/site
+    python -m benchmarks.gpu.offline offline/wheels offline/.site
 
 Prints the wheels that are installed. A package that the machine has already is left out, whatever
 its version.

@@ -105,7 +105,7 @@ def timing_table(rows: list[Record]) -> str:
         table.append([*key, *times, f"{train['difference']:.0e}", memory])
     settings = {row["task"]: row["setting"] for row in rows if "setting" in row}
     text = "; ".join(f"{task}: {setting}" for task, setting in settings.items())
-    return f"{text}.\n\n{_with_end(table, rows)}"
+    return (f"{text}.\n\n" if text else "") + _with_end(table, rows)
 
 
 def _times(row: Record | None) -> list[str]:

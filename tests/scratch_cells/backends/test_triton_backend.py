@@ -19,6 +19,7 @@ from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import scratch_cells
+from scratch_cells import backends
 from scratch_cells.backends import triton_backend
 from scratch_cells.backends.triton_backend import OTHER_SHARED_BYTES, TritonRNNTanhKernel
 from scratch_cells.cell import Cell, parts
@@ -304,6 +305,26 @@ def test_the_meta_device_runs_the_reference_loop(kind: str) -> None:
         output, _ = unroll_with("triton", cell, x, cell.zero_state(x[0]))
     assert not names
     assert output.shape == (3, 2, 4)
+
+
+def test_auto_selects_the_kernels_where_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def candidates(backend: str, dtype: torch.dtype, size: int, is_cuda: bool) -> tuple[str, ...]:
+        operands = [
+            SimpleNamespace(dtype=dtype, is_cuda=is_cuda),
+            None,
+            torch.empty(4 * size, size),
+        ]
+        return backends._candidates(backend, "lstm", operands)
+
+    monkeypatch.setitem(backends.TRITON_IS_FASTER, ("lstm", torch.float32), 128)
+    assert candidates("auto", torch.float32, 128, True) == ("triton", "c", "bptt")
+    for other in (
+        ("auto", torch.float32, 129, True),
+        ("auto", torch.bfloat16, 128, True),
+        ("auto", torch.float32, 128, False),
+        ("bptt", torch.float32, 128, True),
+    ):
+        assert candidates(*other) == backends.CANDIDATES[other[0]]
 
 
 def test_other_cells_run_the_reference_loop() -> None:
