@@ -154,18 +154,23 @@ def _run(
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
     kind = kind_of(cell)
-    one_call = name == "c" and batch_sizes is None and autocast is None and is_one_call(operands)
-    if one_call and kind is not None and not LAYOUTS[kind].has_projection:
-        return apply_call(kind, KERNELS[name, kind], operands, reverse)
+    kernel = None if kind is None else KERNELS.get((name, kind))
+    if state is None and autocast is not None:  # zeros of the dtype of x
+        state = zero_state(cell, input, batch_sizes)
+        operands[5 : 5 + len(parts(state))] = parts(state)
+    cast = None
+    if kernel is not None and autocast is not None:
+        cast = apply_autocast(kernel.layout, operands, autocast)
+    if kind is None or kernel is None or (cast is None) != (autocast is None):
+        state = zero_state(cell, input, batch_sizes) if state is None else state
+        return _run_loop(cell, input, state, batch_sizes, reverse)
+    dtype = autocast or input.dtype
+    if name == "c" and batch_sizes is None and is_one_call(kernel, operands, dtype):
+        return apply_call(kind, kernel, operands, cast, reverse)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
-    if name == "plain" or kind is None:
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    operands[5 : 5 + len(parts(state))] = parts(state)
-    cast = None if autocast is None else apply_autocast(LAYOUTS[kind], operands, autocast)
-    if autocast is not None and cast is None:
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, cast, reverse)
+        operands[5 : 5 + len(parts(state))] = parts(state)
+    return apply_bptt(kind, kernel, operands, batch_sizes, cast, reverse)
 
 
 def _run_loop(
