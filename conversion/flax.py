@@ -23,7 +23,7 @@ from conversion.spec import (
     layer_of_spec,
     spec_of,
 )
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 
 Params = Mapping[str, Any]
 """The parameters of one cell: ``{"ii": {"kernel": ...}, "hi": {"kernel": ..., "bias": ...}}``."""

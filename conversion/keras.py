@@ -24,7 +24,7 @@ from conversion.spec import (
     spec_of,
     with_both_biases,
 )
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 
 KERAS_GATES = {"rnn": "n", "gru": "zrn", "lstm": "ifgo"}
 """The order of the gates in Keras's columns, with torch.nn's letters."""

@@ -27,7 +27,7 @@ from conversion.spec import (
     reordered,
     spec_of,
 )
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 
 ONNX_GATES = {"rnn": "n", "gru": "zrn", "lstm": "iofg"}
 """The order of the gates in ONNX's rows, with torch.nn's letters."""

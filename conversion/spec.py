@@ -14,7 +14,7 @@ from cell_verifier.errors import CannotCheckError
 from cell_verifier.formats.verify import verify_program
 from cell_verifier.reference.kinds import KINDS
 from cell_verifier.report import Report
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 
 Array = NDArray[Any]
 

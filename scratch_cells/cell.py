@@ -1,7 +1,7 @@
 """The base class of all cells: project the input, compute the gates, update the state.
 
-A cell computes one time step. ``unroll.py`` applies it to a sequence; ``layers.py`` combines cells
-into layers and directions.
+A cell computes one time step. ``unroll.py`` applies it to a sequence; ``recurrent_stack.py``
+combines cells into layers and directions.
 
 Letters in shapes: T time, B batch, I input_size, H hidden_size, G number of gates.
 """
@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from scratch_cells.parameters import TorchNamedModule, draw_uniform, linear
+from scratch_cells.linears import draw_uniform, linear
+from scratch_cells.parameters import TorchNamedModule
 from scratch_cells.validation import check_cell_call
 from shared_interface import State
 

@@ -19,9 +19,10 @@ from torch.nn.utils.parametrize import (
 
 from scratch_cells.cell import Cell
 from scratch_cells.gru import GRUCell
-from scratch_cells.layers import GRU, LSTM, RNN, RecurrentStack
+from scratch_cells.layers import GRU, LSTM, RNN
 from scratch_cells.lstm import LSTMCell
 from scratch_cells.parameters import TorchNamedModule, remove_second_names
+from scratch_cells.recurrent_stack import RecurrentStack
 from scratch_cells.rnn import RNNCell
 
 SCRATCH_CLASSES: dict[type[nn.Module], type[TorchNamedModule]] = {

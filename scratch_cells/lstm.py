@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scratch_cells.cell import Cell
-from scratch_cells.parameters import linear
+from scratch_cells.linears import linear
 
 
 class LSTMCell(Cell):

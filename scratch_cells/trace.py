@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from scratch_cells.backends import check_cell_devices
 from scratch_cells.cell import Cell, hidden, parts
 from scratch_cells.convert import from_torch
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 from scratch_cells.sequence import time_major
 from scratch_cells.unroll import iterate_steps, join_steps
 from shared_interface import State

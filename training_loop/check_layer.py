@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from command_line.errors import own_line, own_place
 from scratch_cells import Cell
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 from shared_interface import ImplementationError
 
 BATCH, TIME = 2, 3

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from scratch_cells import GRUCell, LSTMCell, RNNCell
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 
 # Gates of torch.nn's layers, by their class names. scratch_cells has the same order of weight rows.
 GATES = {"LSTM": LSTMCell.Gates, "GRU": GRUCell.Gates, "RNN": RNNCell.Gates}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from command_line.errors import ConfigError, own_line
 from command_line.load_object import load_object
 from scratch_cells import Cell, layer_of
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 from shared_interface import (
     ImplementationError,
     SequenceClassifier,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from scratch_cells.cell import parts
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 from scratch_cells.trace import StepRecorder
 from shared_interface import final_hidden
 

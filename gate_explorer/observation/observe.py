@@ -11,7 +11,7 @@ from gate_explorer.errors import ExplorerError
 from gate_explorer.observation.gradients import gradient_norms
 from gate_explorer.observation.time_bins import Array, TimeBins
 from scratch_cells import Trace, from_torch, to_torch, trace
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 from sequenced_mnist import to_sequences
 from shared_interface import SequenceClassifier
 

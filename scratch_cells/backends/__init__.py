@@ -10,7 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from scratch_cells.backends import c_backend, torch_backend, triton_backend
+from scratch_cells.backends import c_cells, torch_backend, triton_backend
+from scratch_cells.backends.autocast_cache import apply_autocast
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.c_call import apply_call, is_one_call
@@ -21,7 +22,6 @@ from scratch_cells.backends.custom_operator import (
     operator_problem,
 )
 from scratch_cells.backends.eligibility import (
-    CELL_CLASSES,
     LAYOUTS,
     Operands,
     autocast_is_on,
@@ -29,10 +29,10 @@ from scratch_cells.backends.eligibility import (
     cell_problem,
     context_problem,
     kind_of,
-    modification,
     operand_problem,
     operands_of,
 )
+from scratch_cells.backends.modifications import CELL_CLASSES, modification
 from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.triton_backend import triton_problem
 from scratch_cells.cell import Cell, parts
@@ -45,7 +45,7 @@ KERNELS: dict[tuple[str, str], type[CellKernel]] = {
     (name, kind): kernel
     for name, kernels in (
         ("bptt", torch_backend.KERNELS),
-        ("c", c_backend.KERNELS),
+        ("c", c_cells.KERNELS),
         ("triton", triton_backend.KERNELS),
     )
     for kind, kernel in kernels.items()
@@ -159,15 +159,23 @@ def _run(
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
     kind = kind_of(cell)
-    one_call = name == "c" and batch_sizes is None and autocast is None and is_one_call(operands)
-    if one_call and kind is not None and not LAYOUTS[kind].has_projection:
-        return apply_call(kind, KERNELS[name, kind], operands, reverse)
+    kernel = None if kind is None else KERNELS.get((name, kind))
+    if state is None and autocast is not None:  # zeros of the dtype of x
+        state = zero_state(cell, input, batch_sizes)
+        operands[5 : 5 + len(parts(state))] = parts(state)
+    cast = None
+    if kernel is not None and autocast is not None:
+        cast = apply_autocast(kernel.layout, operands, autocast)
+    if kind is None or kernel is None or (cast is None) != (autocast is None):
+        state = zero_state(cell, input, batch_sizes) if state is None else state
+        return _run_loop(cell, input, state, batch_sizes, reverse)
+    dtype = autocast or input.dtype
+    if name == "c" and batch_sizes is None and is_one_call(kernel, operands, dtype):
+        return apply_call(kind, kernel, operands, cast, reverse)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
-    if name == "plain" or kind is None:
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    operands[5 : 5 + len(parts(state))] = parts(state)
-    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, autocast, reverse)
+        operands[5 : 5 + len(parts(state))] = parts(state)
+    return apply_bptt(kind, kernel, operands, batch_sizes, cast, reverse)
 
 
 def _run_loop(

@@ -11,25 +11,20 @@ of the recurrent weight takes one matrix product for each block of steps instead
 Blocks are short, so that a block fits in the cache.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from scratch_cells.backends.autocast_cache import Autocast, for_graph_and_kernel
 from scratch_cells.backends.buffer_pool import empty_for_caller
 from scratch_cells.backends.cell_kernel import CellKernel
-from scratch_cells.backends.eligibility import (
-    Operands,
-    context_problem,
-    is_plain_cpu_tensor,
-    is_plain_tensor,
-)
+from scratch_cells.backends.eligibility import Operands
 from scratch_cells.backends.packed_buffers import PackedBuffers
 from scratch_cells.backends.packed_rows import packed_rows
-from scratch_cells.backends.precision import HALF, Precision
-from scratch_cells.backends.reference_gradient import gradient_by_reference_loop
+from scratch_cells.backends.precision import HALF, Precision, without_autocast
+from scratch_cells.backends.saved_tensors import run_backward, save_for_backward
 from scratch_cells.backends.sequence_buffers import SequenceBuffers
 from scratch_cells.cell import whole
 from shared_interface import State
@@ -40,7 +35,7 @@ def apply_bptt(
     kernel_class: type[CellKernel],
     operands: Operands,
     batch_sizes: tuple[int, ...] | None,
-    autocast: torch.dtype | None,
+    autocast: Autocast | None,
     reverse: bool,
 ) -> tuple[Tensor, State]:
     """Run a cell over a sequence as one node of the autograd graph.
@@ -50,21 +45,20 @@ def apply_bptt(
         kernel_class: a kernel that supports the operands.
         operands: x, W_ih, W_hh, b_ih, b_hh, the parts of the state and, with a projection, W_hr.
         batch_sizes, reverse: see ``unroll``.
-        autocast: the dtype of autocast, if the kernel is to apply it.
+        autocast: what autocast makes of the operands, if it is on.
 
     Returns:
         What ``unroll`` returns.
     """
+    operands, values = for_graph_and_kernel(operands, autocast)
     if needs_gradient(operands):
         outputs, *final = BPTTFunction.apply(
             kind, kernel_class, batch_sizes, autocast, reverse, *operands
         )
     else:
-        precision = _precision(kernel_class, operands, autocast)
-        _, buffers = forward_by_kernel(
-            kernel_class, operands, False, reverse, batch_sizes, precision
-        )
-        outputs, *final = _returned(buffers, kernel_class, operands, precision)
+        precision = precision_of(kernel_class, values)
+        _, buffers = forward_by_kernel(kernel_class, values, False, reverse, batch_sizes, precision)
+        outputs, *final = _returned(buffers, kernel_class, values, precision)
     return outputs, whole(final)
 
 
@@ -110,19 +104,10 @@ def state_and_projection(
     return (rest[:-1], rest[-1]) if kernel_class.layout.has_projection else (rest, None)
 
 
-def _precision(
-    kernel_class: type[CellKernel], operands: Operands, autocast: torch.dtype | None
-) -> Precision | None:
+def precision_of(kernel_class: type[CellKernel], values: Operands) -> Precision | None:
     """The dtypes of a call, or None if all tensors are of one dtype."""
-    dtype = autocast or operands[0].dtype  # type: ignore[union-attr]  # x is given
+    dtype = values[0].dtype  # type: ignore[union-attr]  # x is given
     return kernel_class.precision_for(dtype) if dtype in HALF else None
-
-
-def _without_autocast(precision: Precision | None) -> Any:
-    """Autocast off for the operations around a kernel: ``torch.cat`` is not for all its dtypes."""
-    if precision is None or not torch.is_autocast_enabled("cpu"):
-        return nullcontext()
-    return torch.autocast("cpu", enabled=False)
 
 
 def _returned(
@@ -138,16 +123,13 @@ def _returned(
     return [buffers.outputs(dtype), *(part.to(dtype) for part in buffers.final_state())]
 
 
-Backward = Callable[[Any, tuple[Any, ...], tuple[Tensor | None, ...]], list[Tensor | None]]
-"""ctx, what was saved, the gradients of what was returned -> the gradients of the operands."""
-
-
 class BPTTFunction(torch.autograd.Function):
     """A cell over a sequence, as one node of the autograd graph.
 
     What is saved for the backward pass, in this order:
 
-    - x, W_ih, W_hh, the parts of the state and W_hr as they are now. These are aliases: assigning
+    - x, W_ih, W_hh, the parts of the state and W_hr as they are now; under autocast x and the
+      weights as it rounds them. Without autocast these are aliases: assigning
       to ``weight.data``, as ``module.double()`` does, changes a saved parameter, and the reference
       loop computes the gradient with the values of the forward pass.
     - h, c, gates and extra: see ``SequenceBuffers``; None where the cell has none.
@@ -161,24 +143,25 @@ class BPTTFunction(torch.autograd.Function):
         kind: str,
         kernel_class: type[CellKernel],
         batch_sizes: tuple[int, ...] | None,
-        autocast: torch.dtype | None,
+        autocast: Autocast | None,
         reverse: bool,
         *operands: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        ctx.precision = precision = _precision(kernel_class, list(operands), autocast)
+        _, values = for_graph_and_kernel(list(operands), autocast)
+        ctx.precision = precision = precision_of(kernel_class, values)
         kernel, buffers = forward_by_kernel(
-            kernel_class, list(operands), True, reverse, batch_sizes, precision
+            kernel_class, values, True, reverse, batch_sizes, precision
         )
-        returned = _returned(buffers, kernel_class, list(operands), precision)
+        returned = _returned(buffers, kernel_class, values, precision)
         layout = kernel_class.layout
         ctx.kind, ctx.kernel_class = kind, kernel_class
         ctx.batch_sizes, ctx.reverse, ctx.steps = batch_sizes, reverse, buffers.steps
-        ctx.autocast = autocast
-        with _without_autocast(precision):
+        ctx.autocast = None if autocast is None else autocast.dtype
+        with without_autocast(precision):
             ctx.biases = torch.cat([kernel.projection_bias, kernel.b_hn])
         of_cell = [buffers.h, buffers.c if layout.has_cell_state else None]
         of_cell += [buffers.gates, buffers.extra if layout.saves_extra else None]
-        save_for_backward(ctx, operands, of_cell, returned)
+        save_for_backward(ctx, operands, values, of_cell, returned)
         return tuple(returned)
 
     @staticmethod
@@ -186,104 +169,8 @@ class BPTTFunction(torch.autograd.Function):
         return *[None] * NUM_OPTIONS, *run_backward(ctx, d_returned, backward_by_kernel)
 
 
-def save_for_backward(
-    ctx: Any,
-    operands: Sequence[Tensor | None],
-    buffers: list[Tensor | None],
-    returned: list[Tensor],
-) -> None:
-    """Save what ``run_backward`` needs.
-
-    Args:
-        ctx: the context of the autograd function.
-        operands: its operands.
-        buffers: what its kernel has saved.
-        returned: what it returns.
-    """
-    ctx.bias_dtypes = [None if bias is None else bias.dtype for bias in operands[3:5]]
-    ctx.set_materialize_grads(False)
-    saved: list[Tensor | None] = [
-        operand.detach()
-        for index, operand in enumerate(operands)
-        if operand is not None and index not in BIASES
-    ]
-    ctx.operand_count = len(saved)
-    saved += buffers
-    ctx.saved_as = [None if tensor is None else _metadata(tensor) for tensor in saved]
-    ctx.computed = [
-        index
-        for index, operand in enumerate(operands)
-        if operand is not None and operand.requires_grad and not operand.is_leaf
-    ]
-    ctx.save_for_backward(*saved, *(operands[index] for index in ctx.computed))
-    ctx.returned_as = [_metadata(tensor) for tensor in returned]
-
-
-def run_backward(
-    ctx: Any, d_returned: tuple[Tensor | None, ...], backward: Backward
-) -> list[Tensor | None]:
-    """The gradients of the operands: by ``backward`` if it is exact, else by the reference loop."""
-    all_saved = ctx.saved_tensors
-    saved, computed = all_saved[: len(ctx.saved_as)], all_saved[len(ctx.saved_as) :]
-    d_returned = tuple(d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned)
-    if _is_exact_backward(ctx, saved, d_returned):
-        with _without_autocast(ctx.precision):
-            return backward(ctx, saved, d_returned)
-    operands = saved[: ctx.operand_count]
-    _check_unpacked(ctx, operands)
-    return gradient_by_reference_loop(ctx, operands, computed, d_returned)
-
-
 NUM_OPTIONS = 5
 """Arguments of ``BPTTFunction`` before the operands."""
-
-BIASES = (3, 4)
-"""The indices of the biases among the operands. The gradient does not depend on their values."""
-
-Metadata = tuple[torch.Size, torch.dtype, torch.device]
-
-
-def _metadata(tensor: Tensor) -> Metadata:
-    return tensor.shape, tensor.dtype, tensor.device
-
-
-def _is_exact_backward(
-    ctx: Any, saved: tuple[Tensor | None, ...], d_returned: tuple[Tensor | None, ...]
-) -> bool:
-    """Whether the kernel computes the gradient that autograd computes for the reference loop.
-
-    It does not if the gradient is itself to be differentiated, if a mode or transform such as vmap
-    is active, or if a hook has replaced a saved tensor or a gradient with one of another kind.
-    """
-    return (
-        not torch.is_grad_enabled()
-        and context_problem() is None
-        and all(map(_is_as_expected, saved, ctx.saved_as))
-        and all(
-            d is None or (not _is_batched(d) and _is_as_expected(d, expected))
-            for d, expected in zip(d_returned, ctx.returned_as, strict=True)
-        )
-    )
-
-
-def _is_as_expected(tensor: Tensor | None, expected: Metadata | None) -> bool:
-    if tensor is None or expected is None:
-        return tensor is None and expected is None
-    shape, dtype, device = expected
-    if device.type == "cpu":
-        return is_plain_cpu_tensor(tensor, shape, dtype)
-    return (
-        is_plain_tensor(tensor)
-        and tensor.dtype is dtype
-        and tensor.shape == shape
-        and tensor.device == device
-    )
-
-
-def _is_batched(gradient: Tensor) -> bool:
-    """Whether vmap, of torch.func or of torch.autograd, runs the backward pass."""
-    functorch = torch._C._functorch
-    return functorch.is_legacy_batchedtensor(gradient) or functorch.is_batchedtensor(gradient)
 
 
 def backward_by_kernel(
@@ -318,7 +205,7 @@ def backward_by_kernel(
         if needs_weights:
             kernel.add_to_weights(block, d, d_w_ih, d_w_hh)
             d_b += kernel.sum_rows(d)
-    has_b_ih, has_b_hh = (dtype is not None for dtype in ctx.bias_dtypes)
+    has_b_ih, has_b_hh = (dtype is not None for dtype in ctx.dtypes[3:5])
     gradients = [
         buffers.d_input,
         _row_major(d_w_ih),
@@ -330,8 +217,13 @@ def backward_by_kernel(
     ]
     if precision is None:
         return gradients
-    x_as, w_ih_as, w_hh_as, *state_as = (each.dtype for each in saved[:-4])
-    dtypes = x_as, w_ih_as, w_hh_as, *ctx.bias_dtypes, *state_as
+    return converted(gradients, ctx.dtypes)
+
+
+def converted(
+    gradients: Sequence[Tensor | None], dtypes: Sequence[torch.dtype | None]
+) -> list[Tensor | None]:
+    """The gradients in the dtypes of the operands."""
     return [None if d is None else d.to(dtype) for d, dtype in zip(gradients, dtypes, strict=True)]
 
 
@@ -360,20 +252,3 @@ def _row_major(d_w: Tensor) -> Tensor:
     """``d_w`` in contiguous layout."""
     contiguous = d_w.stride() == (d_w.size(1), 1)
     return d_w if contiguous else d_w.clone(memory_format=torch.contiguous_format)
-
-
-def _check_unpacked(ctx: Any, operands: Sequence[Tensor | None]) -> None:
-    """Check that autograd returns the operands as they were saved.
-
-    Raises:
-        RuntimeError: a hook for saved tensors did not restore one of them.
-    """
-    for operand, expected in zip(operands, ctx.saved_as, strict=False):
-        assert operand is not None
-        if _metadata(operand) != expected:
-            shape, dtype, device = _metadata(operand)
-            raise RuntimeError(
-                f"a saved tensor was unpacked with shape {tuple(shape)}, {dtype}, {device}, but it "
-                f"was saved with shape {tuple(expected[0])}, {expected[1]}, {expected[2]}: "
-                "the hooks of torch.autograd.graph.saved_tensors_hooks must restore it"
-            )

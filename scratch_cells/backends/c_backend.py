@@ -17,14 +17,7 @@ from torch import Tensor
 
 from scratch_cells.backends.buffer_pool import BUFFER_POOL
 from scratch_cells.backends.c_compiler import SequenceArgs, load_library
-from scratch_cells.backends.cell_kernel import (
-    GRU_LAYOUT,
-    LSTM_LAYOUT,
-    PROJECTED_LSTM_LAYOUT,
-    RNN_LAYOUT,
-    Block,
-    CellKernel,
-)
+from scratch_cells.backends.cell_kernel import Block, CellKernel
 from scratch_cells.backends.precision import HALF, Precision
 
 CORE_CACHE_ELEMENTS = 2**18
@@ -233,7 +226,7 @@ class CKernel(CellKernel):
         input = _contiguous_rows(block.input)
         step_stride, row_stride, _ = _strides(input)
         packed = block.packed
-        batch = _sequences(block)
+        batch = sequence_count(block)
         if packed is None and batch == 1:
             row_stride = step_stride  # consecutive steps are rows of one product
         args = SequenceArgs(
@@ -266,7 +259,7 @@ class CKernel(CellKernel):
 
     def _h_factors(self, block: Block) -> Tensor:
         """Memory for h of two steps, as factors. The kernel keeps it as long as itself."""
-        batch = _sequences(block)
+        batch = sequence_count(block)
         if self._factors is None:
             self._factors = self.w_hh.new_empty(2, batch, self.w_hh.size(1))
         return self._factors
@@ -279,83 +272,7 @@ class CKernel(CellKernel):
         return ctypes.c_int64.in_dll(self.library, name).value
 
 
-class CRNNTanhKernel(CKernel):
-    """The RNN with tanh."""
-
-    layout = RNN_LAYOUT
-    prefix = "rnn_tanh"
-
-
-class CRNNReLUKernel(CKernel):
-    """The RNN with ReLU."""
-
-    layout = RNN_LAYOUT
-    prefix = "rnn_relu"
-
-
-class CGRUKernel(CKernel):
-    """The GRU."""
-
-    layout = GRU_LAYOUT
-    prefix = "gru"
-
-
-class CLSTMKernel(CKernel):
-    """The LSTM."""
-
-    layout = LSTM_LAYOUT
-    prefix = "lstm"
-
-
-class CProjectedLSTMKernel(CKernel):
-    """The LSTM with a projection."""
-
-    layout = PROJECTED_LSTM_LAYOUT
-    prefix = "lstm_projected"
-
-    def forward(self, block: Block, **more: int) -> None:
-        u = self.w_hh.new_empty(_sequences(block), self.hidden_size)
-        super().forward(block, u=u.data_ptr())
-
-    def backward(
-        self,
-        block: Block,
-        d_outputs: Tensor | None,
-        d_state: list[Tensor],
-        d: Tensor,
-        **more: int,
-    ) -> None:
-        rows = d.flatten(0, -2).size(0)
-        du = block.h_after.new_empty(_sequences(block), self.hidden_size)
-        u = BUFFER_POOL.empty(rows, self.hidden_size, like=d)
-        d_h = BUFFER_POOL.empty(rows, self.w_hh.size(1), like=d)
-        addresses = {"du": du.data_ptr(), "u": u.data_ptr(), "d_h": d_h.data_ptr()}
-        super().backward(block, d_outputs, d_state, d, **addresses)
-        self._add_to_projection(u, d_h, self._threads(block))
-
-    def _add_to_projection(self, u: Tensor, d_h: Tensor, threads: int) -> None:
-        """dW_hr += d_hᵀ u, as the gradient of the weight of a layer of one gate and P units."""
-        panels = u.new_empty(threads * self.library.panel_elements(max(u.size(1), d_h.size(1))))
-        args = SequenceArgs(
-            T=1,
-            B=len(u),
-            I=u.size(1),
-            H=d_h.size(1),
-            P=d_h.size(1),
-            G=1,
-            gradient_count=1,
-            threads=threads,
-            input=u.data_ptr(),
-            input_row_stride=u.stride(0),
-            d=d_h.data_ptr(),
-            d_row_stride=d_h.stride(0),
-            d_w_ih=self.d_w_hr.data_ptr(),
-            panels=panels.data_ptr(),
-        )
-        self.library.add_to_weights(ctypes.byref(args))
-
-
-def _sequences(block: Block) -> int:
+def sequence_count(block: Block) -> int:
     """Number of sequences in a block."""
     return block.h_after.size(1) if block.packed is None else block.packed.batch
 
@@ -375,13 +292,3 @@ def _strides(x: Tensor) -> tuple[int, ...]:
     """The strides of x, (T, B, N); with 0 before them for packed sequences, (ΣT, N)."""
     strides = x.stride()
     return strides if len(strides) == 3 else (0, *strides)
-
-
-KERNELS: dict[str, type[CellKernel]] = {
-    "rnn_tanh": CRNNTanhKernel,
-    "rnn_relu": CRNNReLUKernel,
-    "gru": CGRUKernel,
-    "lstm": CLSTMKernel,
-    "lstm_projected": CProjectedLSTMKernel,
-}
-"""Kind of cell -> the kernel of this backend."""

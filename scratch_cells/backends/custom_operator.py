@@ -10,14 +10,13 @@ has the same size for every length. It runs the kernels of the CPU backends, for
 Each has a *fake* implementation, which computes shapes alone, with symbols for the sizes.
 """
 
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from scratch_cells.backends import c_backend, torch_backend
+from scratch_cells.backends import c_cells, torch_backend
 from scratch_cells.backends.bptt import NUM_OPTIONS, backward_by_kernel, forward_by_kernel
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
 from scratch_cells.backends.cell_kernel import CellKernel
@@ -27,12 +26,17 @@ from scratch_cells.backends.eligibility import (
     autocast_is_on,
     cell_problem,
     forward_ad_problem,
-    is_plain_cpu_tensor,
     kind_of,
-    operand_problem,
     operands_of,
 )
 from scratch_cells.backends.onnx_export import is_traced_for_onnx, traced_operator
+from scratch_cells.backends.operator_checks import (
+    check_buffers,
+    check_one_device,
+    check_operands,
+    returned_shapes,
+    saved_shapes,
+)
 from scratch_cells.backends.sequence_buffers import steps_of_a_block
 from scratch_cells.cell import Cell, whole
 from shared_interface import State
@@ -149,46 +153,10 @@ def sequence(
     """
     operands: Operands = [input, w_ih, w_hh, b_ih, b_hh, *state]
     kind = kernel.partition(" ")[0]
-    _check_operands("sequence", kind, operands)
+    check_operands("sequence", kind, operands)
     _, buffers = forward_by_kernel(_kernel_class(kernel, operands), operands, save, reverse)
     results = [buffers.outputs(), *buffers.final_state()]
     return results + buffers.saved(LAYOUTS[kind]) if save else results
-
-
-def _check_operands(name: str, kind: str, operands: Operands) -> None:
-    """Check what a kernel reads, at every call: any program can call a registered operator.
-
-    Raises:
-        RuntimeError: an operand does not fit, or forward-mode differentiation is active.
-    """
-    problem = operand_problem(kind, operands) or forward_ad_problem()
-    if LAYOUTS[kind].has_projection:
-        problem = "there is no operator for an LSTM with a projection"
-    input = operands[0]
-    if problem is None and input is not None and input.dtype not in torch_backend.DTYPES:
-        problem = f"the operator is for float32 and float64, and the input is {input.dtype}"
-    if problem is not None:
-        raise RuntimeError(f"recurrent_by_hand::{name}: {problem}")
-
-
-def _check_buffers(
-    what: str, given: Sequence[Tensor | None], shapes: list[tuple[int, ...]], like: Tensor
-) -> None:
-    """Check that there is one plain tensor for each shape, with the dtype and device of ``like``.
-
-    Raises:
-        RuntimeError: there is not.
-    """
-    if len(given) == len(shapes) and all(
-        each is None or is_plain_cpu_tensor(each, shape, like.dtype)
-        for each, shape in zip(given, shapes, strict=True)
-    ):
-        return
-    found = [None if each is None else tuple(each.shape) for each in given]
-    raise RuntimeError(
-        f"recurrent_by_hand::sequence_gradient: {what} has shapes {found}: expected {shapes}, "
-        f"plain tensors of {like.dtype} on {like.device}"
-    )
 
 
 @sequence.register_fake
@@ -204,42 +172,9 @@ def _(
     save: bool,
 ) -> list[Tensor]:
     kind = kernel.partition(" ")[0]
-    _check_one_device(
-        [each for each in (input, w_ih, w_hh, b_ih, b_hh, *state) if each is not None]
-    )
-    shapes = _returned_shapes(kind, input, w_hh) + (
-        _saved_shapes(kind, input, w_hh) if save else []
-    )
+    check_one_device([each for each in (input, w_ih, w_hh, b_ih, b_hh, *state) if each is not None])
+    shapes = returned_shapes(kind, input, w_hh) + (saved_shapes(kind, input, w_hh) if save else [])
     return [input.new_empty(shape) for shape in shapes]
-
-
-def _check_one_device(tensors: list[Tensor]) -> None:
-    """Check the devices of a fake call: torch also makes one if a single tensor is on ``meta``.
-
-    Raises:
-        RuntimeError: the tensors are on several devices.
-    """
-    devices = {str(each.device) for each in tensors}
-    if len(devices) > 1:
-        raise RuntimeError(
-            "recurrent_by_hand: expected all tensors to be on the same device, but found "
-            f"{' and '.join(sorted(devices))}"
-        )
-
-
-def _returned_shapes(kind: str, input: Tensor, w_hh: Tensor) -> list[tuple[int, ...]]:
-    """Shapes of the outputs and of the parts of the final state."""
-    time, batch, size = input.size(0), input.size(1), w_hh.size(1)
-    return [(time, batch, size), *[(batch, size)] * (1 + LAYOUTS[kind].has_cell_state)]
-
-
-def _saved_shapes(kind: str, input: Tensor, w_hh: Tensor) -> list[tuple[int, ...]]:
-    """Shapes of ``SequenceBuffers.saved``."""
-    layout = LAYOUTS[kind]
-    time, batch, size = input.size(0), input.size(1), w_hh.size(1)
-    shapes: list[tuple[int, ...]] = [(time + 1, batch, size)] * (1 + layout.has_cell_state)
-    shapes += [] if layout.gates_are_states else [(time, batch, layout.gate_count * size)]
-    return shapes + ([(time, batch, size)] if layout.saves_extra else [])
 
 
 @torch.library.custom_op("recurrent_by_hand::sequence_gradient", mutates_args=())
@@ -270,10 +205,10 @@ def sequence_gradient(
     operands: Operands = [input, w_ih, w_hh, b_ih, b_hh, *state]
     kind = kernel.partition(" ")[0]
     layout = LAYOUTS[kind]
-    _check_operands("sequence_gradient", kind, operands)
-    _check_buffers("d_returned", d_returned, _returned_shapes(kind, input, w_hh), input)
+    check_operands("sequence_gradient", kind, operands)
+    check_buffers("d_returned", d_returned, returned_shapes(kind, input, w_hh), input)
     if saved:
-        _check_buffers("saved", saved, _saved_shapes(kind, input, w_hh), input)
+        check_buffers("saved", saved, saved_shapes(kind, input, w_hh), input)
     kernel_class = _kernel_class(kernel, operands)
     if not saved:
         _, buffers = forward_by_kernel(kernel_class, operands, True, reverse)
@@ -289,7 +224,7 @@ def sequence_gradient(
         reverse=reverse,
         steps=steps_of_a_block(kernel_class, len(input), *state[0].shape),
         precision=None,
-        bias_dtypes=[None if bias is None else bias.dtype for bias in (b_ih, b_hh)],
+        dtypes=[None if operand is None else operand.dtype for operand in operands],
         needs_input_grad=[needs_input] * (NUM_OPTIONS + 1) + [True] * (len(operands) - 1),
     )
     everything = (input, w_ih, w_hh, *state, h, c, gates, extra)
@@ -312,7 +247,7 @@ def _(
     needs_input: bool,
 ) -> list[Tensor]:
     given = [each for each in (input, w_ih, w_hh, b_ih, b_hh, *state) if each is not None]
-    _check_one_device([*given, *[each for each in d_returned if each is not None], *saved])
+    check_one_device([*given, *[each for each in d_returned if each is not None], *saved])
     return [each.new_empty(each.shape) for each in given[0 if needs_input else 1 :]]
 
 
@@ -328,7 +263,7 @@ def _kernel_class(kernel: str, operands: Operands) -> type[CellKernel]:
     time, batch, _ = input.shape
     if backend == "auto" and c_is_slower(w_ih.numel() + w_hh.numel(), time, time * batch):
         return torch_backend.KERNELS[kind]
-    return c_backend.KERNELS[kind]
+    return c_cells.KERNELS[kind]
 
 
 def _save_for_gradient(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:

@@ -6,7 +6,9 @@ float32. So its result is closer to the exact one.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,9 +55,15 @@ class Precision:
 
         Args:
             gates_are_states: see ``CellLayout``.
-            state: the parts of the initial state.
+            state: the parts of the initial state; None for zeros of ``rounded``.
         """
-        assert state[-1] is not None
-        dtype = state[-1].dtype
+        dtype = self.rounded if state[-1] is None else state[-1].dtype
         same = gates_are_states or dtype is self.rounded
         return self.rounded if same else torch.promote_types(self.rounded, dtype)
+
+
+def without_autocast(precision: Precision | None) -> Any:
+    """Autocast off for the operations around a kernel: ``torch.cat`` is not for all its dtypes."""
+    if precision is None or not torch.is_autocast_enabled("cpu"):
+        return nullcontext()
+    return torch.autocast("cpu", enabled=False)

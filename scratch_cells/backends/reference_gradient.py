@@ -117,7 +117,7 @@ def gradient_by_reference_loop(
 
 def _biases(ctx: Any, w_hh: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """b_ih and b_hh of the same sums as in the forward pass; the caller may have changed them."""
-    b_ih_dtype, b_hh_dtype = ctx.bias_dtypes
+    b_ih_dtype, b_hh_dtype = ctx.dtypes[3:5]
     rows = w_hh.size(0)
     projection_bias, b_hn = ctx.biases[:rows], ctx.biases[rows:]
     b_hh = torch.zeros_like(projection_bias)

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from scratch_cells.cell import Cell, map_state
 from scratch_cells.gru import GRUCell
-from scratch_cells.layers import RecurrentStack, layer_of
+from scratch_cells.layers import layer_of
 from scratch_cells.lstm import LSTMCell
+from scratch_cells.recurrent_stack import RecurrentStack
 from scratch_cells.rnn import RNNCell
 from scratch_cells.unroll import unroll
 

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_sequence
 
 import scratch_cells
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 
 BACKENDS = ("plain", "auto")
 each_kind = pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scratch_cells import trace
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 
 HIGH, LOW = 0.9, 0.1
 """A gate is open above HIGH and shut below LOW. Signed values are shut below -HIGH."""

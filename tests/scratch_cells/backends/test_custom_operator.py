@@ -16,7 +16,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 import scratch_cells
 from scratch_cells.backends.custom_operator import sequence, sequence_gradient
-from scratch_cells.layers import RecurrentStack
+from scratch_cells.recurrent_stack import RecurrentStack
 from tests.helpers.paths import ROOT
 
 KINDS = ("RNN", "GRU", "LSTM")

@@ -1,0 +1,170 @@
+"""Which cells are exactly as this package and torch define them.
+
+A patched method, a hook, a hidden part or a replaced function of torch changes what the reference
+loop computes, so it is looked for in every call.
+"""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratch_cells.cell import Cell
+from scratch_cells.gru import GRUCell
+from scratch_cells.linears import submodule
+from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
+from scratch_cells.rnn import RNNCell
+
+CELL_CLASSES = (RNNCell, GRUCell, LSTMCell, ProjectedLSTMCell)
+"""This package's classes of cells."""
+
+NOT_RUN = (
+    "__init__",
+    "make_weights",
+    "reset_parameters",
+    "torch_names",
+    "extra_repr",
+    "bias",
+    "computing_with_own_values",
+)
+"""What a class of cells defines, but no step of it runs."""
+
+METHODS = {
+    "__call__",
+    "_call_impl",
+    "_wrapped_call_impl",
+    "forward",
+    *(
+        name
+        for cls in (Cell, *CELL_CLASSES)
+        for name, value in vars(cls).items()
+        if name not in NOT_RUN and (callable(value) or not name.startswith("_"))
+    ),
+}
+"""The attributes of a class that a step of a cell or a call of an ``nn.Linear`` may use."""
+
+PARTS: dict[type, tuple[str, ...]] = {
+    nn.Linear: ("weight", "bias"),
+    **dict.fromkeys(list[type](CELL_CLASSES), ("input_to_hidden", "hidden_to_hidden")),
+    ProjectedLSTMCell: ("input_to_hidden", "hidden_to_hidden", "hidden_to_projection"),
+}
+"""Submodules and parameters. An attribute of the class or the instance would hide them."""
+
+METHODS_OF: dict[type, list[str]] = {
+    cls: sorted(
+        name for name in METHODS | {"__getattr__", "__getattribute__"} if hasattr(cls, name)
+    )
+    for cls in (*CELL_CLASSES, nn.Linear)
+}
+
+GETTERS: dict[type, Callable[[type], Any]] = {
+    cls: attrgetter(*names) for cls, names in METHODS_OF.items()
+}
+"""A function that returns all of these methods of a class."""
+
+ORIGINALS: dict[type, Any] = {cls: getter(cls) for cls, getter in GETTERS.items()}
+"""The methods of each class as they were defined, to detect patches."""
+
+INSTANCE_PATCHES: dict[type, tuple[str, ...]] = {
+    cls: (*methods, "_compiled_call_impl") for cls, methods in METHODS_OF.items()
+}
+"""Attributes of an instance that replace a method. ``Module.compile`` sets the last one."""
+
+NOT_OF_AN_INSTANCE: dict[type, tuple[str, ...]] = {
+    cls: (*patches, *PARTS[cls]) for cls, patches in INSTANCE_PATCHES.items()
+}
+"""Names that no attribute of an instance has, if nothing of it is replaced or hidden."""
+
+FUNCTIONS: list[tuple[str, Any, tuple[str, ...]]] = [
+    ("torch", torch, ("tanh", "sigmoid", "relu", "stack")),
+    ("torch.nn.functional", F, ("linear", "relu")),
+    ("torch.Tensor", Tensor, ("__add__", "__mul__", "__rsub__", "chunk", "unbind")),
+]
+"""The functions of torch that the reference loop calls."""
+
+FUNCTION_GETTERS = [(owner, attrgetter(*names)) for _, owner, names in FUNCTIONS]
+ORIGINAL_FUNCTIONS = [getter(owner) for owner, getter in FUNCTION_GETTERS]
+
+HOOKS = {
+    "_forward_pre_hooks": "forward pre-hook",
+    "_forward_hooks": "forward hook",
+    "_backward_pre_hooks": "backward pre-hook",
+    "_backward_hooks": "backward hook",
+}
+"""The attribute of a module that holds its hooks of one kind -> the name of the kind."""
+
+
+def modification(cell: Cell) -> str | None:
+    """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
+    for name in PARTS[type(cell)]:
+        linear = submodule(cell, name)
+        if type(linear) is not nn.Linear:  # a parametrization also makes it another class
+            return f"{name} is a {type(linear).__name__}, not exactly an nn.Linear"
+        if problem := _instance_problem(linear, name):
+            return problem
+        if name == "hidden_to_projection" and linear.bias is not None:
+            return f"{name} has a bias"
+    return (
+        _instance_problem(cell, "the cell")
+        or _class_problem(nn.Linear)
+        or _class_problem(type(cell))
+        or (_class_problem(LSTMCell) if type(cell) is ProjectedLSTMCell else None)
+        or _function_problem()
+    )
+
+
+def _instance_problem(module: nn.Module, name: str) -> str | None:
+    """An attribute of the module that replaces a method or hides a part, or a hook on it."""
+    cls: type = type(module)
+    attributes = vars(module)
+    if not attributes.keys().isdisjoint(NOT_OF_AN_INSTANCE[cls]):
+        for method in INSTANCE_PATCHES[cls]:
+            if method in attributes:
+                compiled = method == "_compiled_call_impl"
+                return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
+        for part in PARTS[cls]:
+            if part in attributes and (part in module._parameters or part in module._modules):
+                return f"an attribute hides {part} of {name}"
+    if (
+        attributes["_forward_hooks"]
+        or attributes["_forward_pre_hooks"]
+        or attributes["_backward_hooks"]
+        or attributes["_backward_pre_hooks"]
+    ):
+        kind = next(kind for hooks, kind in HOOKS.items() if attributes[hooks])
+        return f"a {kind} is registered on {name}"
+    return None
+
+
+def _class_problem(cls: type) -> str | None:
+    """A method of a class that is replaced, or an attribute of it that hides a part."""
+    methods = GETTERS[cls](cls)
+    if methods != ORIGINALS[cls]:
+        for method, now, original in zip(METHODS_OF[cls], methods, ORIGINALS[cls], strict=True):
+            if now != original and not _is_replaced_by_export(method, now):
+                return f"{method} of {cls.__name__} is replaced"
+    for part in PARTS[cls]:
+        if getattr(cls, part, None) is not None:
+            return f"an attribute hides {part} of {cls.__name__}"
+    return None
+
+
+def _is_replaced_by_export(method: str, now: Any) -> bool:
+    """Whether ``torch.export`` has replaced a method of all modules, to record what is used."""
+    return (
+        method in ("__call__", "__getattr__")
+        and torch.compiler.is_exporting()
+        and str(getattr(now, "__module__", "")).startswith("torch.")
+    )
+
+
+def _function_problem() -> str | None:
+    """A function of torch that is replaced."""
+    for (owner, getter), originals in zip(FUNCTION_GETTERS, ORIGINAL_FUNCTIONS, strict=True):
+        if getter(owner) != originals:
+            name = next(name for name, value, _ in FUNCTIONS if value is owner)
+            return f"a function of {name} is replaced"
+    return None

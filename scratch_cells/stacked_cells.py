@@ -1,0 +1,77 @@
+"""The weights of a layer of several cells, under torch.nn's names."""
+
+from torch import Tensor, nn
+
+from scratch_cells.cell import Cell
+from scratch_cells.linears import draw_uniform
+from scratch_cells.parameters import TorchNamedModule, is_sharded
+
+
+class StackedCells(TorchNamedModule):
+    """The cells of a layer: layer by layer, forward before reverse, as torch.nn's weights."""
+
+    cells: nn.ModuleList
+    hidden_size: int
+    bias: bool
+    bidirectional: bool
+
+    def torch_names(self) -> dict[str, str]:
+        directions = 2 if self.bidirectional else 1
+        names = {}
+        for index, cell in enumerate(self.cells):
+            assert isinstance(cell, Cell)
+            suffix = f"_l{index // directions}" + ("_reverse" if index % directions else "")
+            for name in cell.torch_names():
+                if self.bias or not name.startswith("bias"):
+                    names[name + suffix] = f"cells.{index}.{name}"
+        return names
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """Weights and biases of each layer and direction, in torch.nn's order."""
+        weights = dict(self.named_weights())
+        count = len(weights) // len(self.cells)
+        values = list(weights.values())
+        return [values[start : start + count] for start in range(0, len(values), count)]
+
+    def reset_parameters(self) -> None:
+        """Initialize every weight from U(-1/√H, 1/√H), in torch.nn's order."""
+        if self._provided:  # the cells do not have these weights
+            for weight in self.parameters():
+                draw_uniform(weight, self.hidden_size)
+            return
+        for cell in self.cells:
+            cell.reset_parameters()  # type: ignore[operator]  # a ModuleList of cells
+
+    def share_weights(self) -> bool:
+        cells = self._cells()
+        if self._are_the_same() and all(cell._are_the_same() for cell in cells):
+            return True
+        were_the_same = [cell.share_weights() for cell in cells]
+        provided = len(self._provided)
+        were_the_same.append(super().share_weights())
+        if len(self._provided) != provided:
+            for cell in cells:
+                cell.share_weights()
+                cell.provider = (self,) if self._provided else ()
+        return all(were_the_same)
+
+    def _cells(self) -> list[Cell]:
+        """The cells, without modules that have replaced a cell."""
+        return [cell for cell in self._each_cell() if isinstance(cell, Cell)]
+
+    def _each_cell(self) -> list[nn.Module]:
+        """``list(self.cells)``, without the time for the lookup of the attribute."""
+        cells = self._modules["cells"]
+        assert cells is not None
+        return list(cells._modules.values())  # type: ignore[arg-type]  # none of them is None
+
+    def _own_values(self) -> list[tuple[nn.Module, str, Tensor]]:
+        for index, cell in enumerate(self.cells):
+            if is_sharded(cell):
+                raise RuntimeError(
+                    f"cells.{index} was sharded by fully_shard, and a layer does not call its cells"
+                    " as modules: call fully_shard with the layer, or with the Linears of the cell"
+                )
+        values = super()._own_values()
+        return values + [value for cell in self._cells() for value in cell._own_values()]
