@@ -53,13 +53,18 @@ KERNELS: dict[tuple[str, str], type[CellKernel]] = {
 """(backend, kind of cell) -> the kernel."""
 
 CANDIDATES = {
-    "auto": ("c", "bptt"),  # not "triton", which has not been measured on a GPU
+    "auto": ("c", "bptt"),  # on a GPU also "triton", see TRITON_IS_FASTER
     "plain": (),
     "bptt": ("bptt",),
     "c": ("c",),
     "triton": ("triton",),
 }
 """What the user asks for -> the backends that are tried, in this order, before the plain loop."""
+
+TRITON_IS_FASTER: dict[tuple[str, torch.dtype], int] = {}
+"""(kind of cell, dtype) -> the largest hidden size for which "auto" selects "triton" on a GPU.
+
+Empty until the kernels are measured: docs/gpu.md."""
 
 BACKENDS = tuple(CANDIDATES)
 """The values of the argument ``backend``."""
@@ -161,17 +166,26 @@ def _run(
     alone: bool = False,
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
-    if name == "c" and batch_sizes is None and autocast is None and is_one_call(kind, operands):
-        return apply_call(kind, KERNELS[name, kind], operands, reverse, alone)
+    kernel = KERNELS.get((name, kind))
+    cast = None
+    if kernel is not None and autocast is not None:
+        if state is None:  # zeros of the dtype of x
+            state = zero_state(cell, input, batch_sizes)
+            operands[5 : 5 + len(parts(state))] = parts(state)
+        cast = apply_autocast(kernel.layout, operands, autocast)
+    if kernel is None or (autocast is not None and cast is None):
+        state = zero_state(cell, input, batch_sizes) if state is None else state
+        return _run_loop(cell, input, state, batch_sizes, reverse)
+    if (
+        name == "c"
+        and batch_sizes is None
+        and is_one_call(kernel, operands, autocast or input.dtype)
+    ):
+        return apply_call(kind, kernel, operands, cast, reverse, alone)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
-    if name == "plain":
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    operands[5 : 5 + len(parts(state))] = parts(state)
-    cast = None if autocast is None else apply_autocast(LAYOUTS[kind], operands, autocast)
-    if autocast is not None and cast is None:
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, cast, reverse)
+        operands[5 : 5 + len(parts(state))] = parts(state)
+    return apply_bptt(kind, kernel, operands, batch_sizes, cast, reverse)
 
 
 def _run_loop(
@@ -231,7 +245,7 @@ def _decide(
     if problem is not None:
         return "plain", problem, kind, [], None
     problems: list[str] = []
-    for candidate in CANDIDATES[backend]:
+    for candidate in _candidates(backend, kind, operands):
         problem = _backend_problem(
             candidate, kind, operands, batch_sizes, autocast, fastest=backend == "auto"
         )
@@ -240,6 +254,18 @@ def _decide(
             return candidate, "; ".join(problems) or default, kind, operands, autocast
         problems.append(problem)
     return "plain", problems[-1], kind, [], None
+
+
+def _candidates(backend: str, kind: str, operands: Operands) -> tuple[str, ...]:
+    """The backends to try, in this order."""
+    input, _, w_hh, *_ = operands
+    assert input is not None
+    assert w_hh is not None
+    if backend != "auto" or not TRITON_IS_FASTER or not input.is_cuda:
+        return CANDIDATES[backend]
+    largest = TRITON_IS_FASTER.get((kind, input.dtype), 0)
+    first = ("triton",) if w_hh.size(1) <= largest else ()
+    return first + CANDIDATES[backend]
 
 
 def _cast(operands: Operands, dtype: torch.dtype) -> Operands:
@@ -276,6 +302,8 @@ def _backend_problem(
                 return "the weights are too large for the C backend to be faster with so few rows"
         return c_problem(input, dtype)
     if name == "triton":
+        if autocast is not None:  # "auto" has not cast the operands
+            return "autocast is on, where the Triton backend has to be named"
         if LAYOUTS[kind].has_projection:
             return "the Triton backend does not support a projection"
         if batch_sizes is not None:
