@@ -172,11 +172,11 @@ def of_4_bits(tensor: Tensor) -> Tensor:
 def test_a_less_exact_backend_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(c_call, "MAX_ELEMENTS", 0 if "one call" not in bug else 10**6)
     if bug == "the same in one call":
-        weights = c_call._weights
+        arguments = c_call._arguments
         monkeypatch.setattr(
             c_call,
-            "_weights",
-            lambda args, kernel, *w: weights(args, kernel, *map(of_4_bits, w[:2]), w[2]),
+            "_arguments",
+            lambda kernel, x, *w: arguments(kernel, x, *map(of_4_bits, w[:2]), *w[2:]),
         )
     elif bug == "weights of 4 bits":
         factor = Precision.factor
