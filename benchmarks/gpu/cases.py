@@ -25,8 +25,9 @@ class Case:
 
     Attributes:
         kind: RNN, GRU or LSTM.
-        contenders: ``cuDNN`` first. A backend's name, with " graph" as one CUDA graph, or with
-            " compiled" by torch.compile; ``cell loop`` is a Python loop over torch.nn's cell.
+        contenders: ``cuDNN`` first. A backend's name, with " graph" as one CUDA graph, with
+            " compiled" by torch.compile, or with an option of the Triton kernels, such as
+            " ROWS=32"; ``cell loop`` is a Python loop over torch.nn's cell.
         seconds: time of measuring, for each phase.
         loss_of: what the loss depends on; with the outputs, x requires a gradient, too.
         min_rounds: rounds of measuring at least.
@@ -69,6 +70,18 @@ def speed(tasks: dict[str, Task]) -> Iterator[Case]:
         yield Case(tasks["pixels"], kind, "float32", (CUDNN, "bptt", "plain"), 2)
 
 
+VARIANTS = ("ROWS=32", "num_warps=4", "num_warps=16", "TILE=32", "TILE=64", "num_stages=2")
+"""Compile-time options of the Triton kernels, one changed at a time."""
+
+
+def variants(task: Task) -> Iterator[Case]:
+    """The published setting with other options of the kernels."""
+    changed = tuple(f"triton {option}" for option in VARIANTS)
+    for precision in ("tf32", "bfloat16"):
+        for kind in ("LSTM", "GRU"):
+            yield Case(task, kind, precision, (CUDNN, "triton", *changed), 1.5, "outputs")
+
+
 def sizes(wide: Task, hidden_sizes: tuple[int, ...]) -> Iterator[Case]:
     """Larger layers, with two batches."""
     for precision in ("bfloat16", "tf32", "float32"):
@@ -102,6 +115,7 @@ def cases(stage: str, small: bool) -> list[Case]:
     found = {
         "published": lambda: published(tasks["published"]),
         "speed": lambda: speed(tasks),
+        "variants": lambda: variants(tasks["published"]),
         "sizes": lambda: sizes(tasks["wide"], (5,) if small else (256, 512, 1024)),
         "graphs": lambda: graphs(tasks),
         "compiled": lambda: compiled(tasks),

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 REPEATS = 10
 
@@ -24,6 +25,11 @@ def facts(device: torch.device) -> dict[str, Any]:
         "cudnn": torch.backends.cudnn.version(),
         "device": "cpu",
     }
+    for dtype in (torch.float32, torch.bfloat16):  # cuDNN does not support every dtype
+        output, _ = nn.LSTM(2, 2).to(device, dtype)(
+            torch.zeros(1, 1, 2, device=device, dtype=dtype)
+        )
+        found[f"torch.nn.LSTM, {dtype}"] = type(output.grad_fn).__name__
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         found |= {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from benchmarks.implementations import (
 )
 from benchmarks.timing import interleave, peak_memory, rounds_within
 from scratch_cells import from_torch
+from scratch_cells.backends.triton_backend import TritonKernel
 
 Record = dict[str, Any]
 
@@ -89,7 +91,7 @@ def build(name: str, layer: nn.RNNBase, x: Tensor, case: Case) -> Contender:
     Raises:
         RuntimeError: its backend does not run this case.
     """
-    base, _, way = name.rpartition(" ") if name.endswith(SUFFIXES) else (name, "", "")
+    base, _, way = name.rpartition(" ") if has_suffix(name) else (name, "", "")
     model = _model(base, layer, case.kind)
     if base not in (CUDNN, CELL_LOOP) and model.backend_for(x).name != base:
         raise RuntimeError(str(model.backend_for(x)))
@@ -97,13 +99,34 @@ def build(name: str, layer: nn.RNNBase, x: Tensor, case: Case) -> Contender:
     step = train_step if case.loss_of == "final state" else train_step_of_outputs
     called = torch.compile(model) if way == "compiled" else model
     calls = {"train": partial(step, called, x), "inference": partial(inference, called, x)}
+    if "=" in way:
+        calls = {phase: with_option(call, way) for phase, call in calls.items()}
     if way == "graph":
         calls = {phase: captured(call, x.device) for phase, call in calls.items()}
     return Contender(model, x, calls)
 
 
 CELL_LOOP = "cell loop"
-SUFFIXES = (" graph", " compiled")
+
+
+def has_suffix(name: str) -> bool:
+    """Whether the last word of a contender's name is not part of the backend's."""
+    return name.endswith((" graph", " compiled")) or "=" in name
+
+
+def with_option(call: Callable[[], Any], option: str) -> Callable[[], Any]:
+    """The call with one compile-time option of the Triton kernels changed, such as ROWS=32."""
+    key, _, value = option.partition("=")
+    usual = TritonKernel.options
+
+    def changed(kernel: TritonKernel) -> dict[str, Any]:
+        return usual(kernel) | {key: int(value)}
+
+    def run() -> Any:
+        with mock.patch.object(TritonKernel, "options", changed):
+            return call()
+
+    return run
 
 
 def _model(base: str, layer: nn.RNNBase, kind: str) -> Any:

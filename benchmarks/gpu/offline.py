@@ -26,7 +26,8 @@ def _is_installed(wheel: Path) -> bool:
 
 
 def main(wheels: Path, site: Path) -> None:
-    """Install what is missing into the folder ``site``."""
+    """Install what is missing into the folder ``site``, which an earlier call may have filled."""
+    sys.path.append(str(site))
     found = missing(wheels)
     print("installed:", *(wheel.name for wheel in found))
     if found:

@@ -153,6 +153,7 @@ STAGES = {
     "published": Stage(timings, 90),
     "speed": Stage(timings, 150),
     "training": Stage(training, 150),
+    "variants": Stage(timings, 120),
     "sizes": Stage(timings, 120),
     "graphs": Stage(timings, 90),
     "kernels": Stage(kernels, 90),

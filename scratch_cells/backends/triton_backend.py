@@ -2,7 +2,7 @@
 
 A loop of tensor operations launches several kernels in every time step, and on a GPU the time is
 dominated by these launches. Here one kernel computes all steps. It keeps the state in registers
-and, in bfloat16, the recurrent weight in the shared memory of its multiprocessor (see
+and, where it fits, the recurrent weight in the shared memory of its multiprocessor (see
 ``triton_kernels``). What is one large matrix product stays one, outside of the kernel: the input's
 projection, and the gradients of x, W_ih and W_hh.
 
@@ -151,8 +151,7 @@ class TritonKernel(CellKernel):
     def options(self) -> dict[str, Any]:
         """Compile-time options of the kernels for this W_hh."""
         size = self.w_hh.size(1)
-        tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
-        exact_float32 = self.w_hh.dtype == torch.float32 and not tf32
+        exact_float32 = self.is_exact_float32()
         return {
             # Tensor cores multiply 16 rows at a time. Exact float32 products do not use them, and
             # then fewer rows in more programs use more of the GPU.
@@ -166,15 +165,20 @@ class TritonKernel(CellKernel):
         }
 
     def stays_on_chip(self) -> bool:
-        """Whether W_hh is kept in the shared memory of one multiprocessor, in bfloat16 only.
+        """Whether W_hh is kept in the shared memory of one multiprocessor, if it fits.
 
-        Float32 weights are read in tiles: they are twice as large and seldom fit, and an exact
-        product of whole matrices needs more registers than there are.
+        For exact float32 it is read in tiles: an exact product of whole matrices needs more
+        registers than there are.
         """
         weights = self.layout.gate_count * _padded(self.w_hh.size(1)) ** 2
         available = _shared_memory(self.w_hh.device) - OTHER_SHARED_BYTES
         fits = weights * self.w_hh.element_size() <= available
-        return self.w_hh.dtype == torch.bfloat16 and fits
+        return fits and not self.is_exact_float32()
+
+    def is_exact_float32(self) -> bool:
+        """Whether products are exact, without tensor cores: float32, and TF32 is not allowed."""
+        tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
+        return self.w_hh.dtype == torch.float32 and not tf32
 
 
 def _shared_memory(device: torch.device) -> int:

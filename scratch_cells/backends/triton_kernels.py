@@ -8,7 +8,7 @@ the gradient of its pre-activation.
 The recurrent product h @ W_hh.T is computed in one of two ways. *On chip* (TILE = 0), each gate's
 (H, H) matrix is loaded before the first step and stays, and h comes from the registers. *In tiles*
 of TILE units, h is read from where the previous step stored it, and W_hh from the nearest cache:
-for float32, whose matrices are twice as large and whose exact products need the registers.
+where the matrices are too large, and in float32, whose exact products need the registers.
 
 Letters: T time, B batch, H hidden_size. UNITS is H padded to a power of two. ``h_all`` and
 ``c_all`` are the states before and after every step, (T+1, B, H). ``at`` is the address of the

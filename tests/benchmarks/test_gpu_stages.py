@@ -19,6 +19,7 @@ from benchmarks.gpu.offline import missing
 from benchmarks.gpu.records import read, writer
 from benchmarks.gpu.stages import STAGES, Setup
 from command_line.errors import ConfigError
+from scratch_cells.backends.triton_backend import TritonGRUKernel
 
 CPU = torch.device("cpu")
 TIMED = [name for name, stage in STAGES.items() if stage.run is stages.timings]
@@ -90,6 +91,14 @@ def test_a_wrong_gradient_shows_as_a_difference() -> None:
     }
     nan = {"x": torch.tensor([torch.nan])}
     assert math.isnan(measure.difference(nan, {"x": torch.ones(1)}))
+
+
+def test_an_option_of_the_kernels_is_changed_during_the_call() -> None:
+    kernel = TritonGRUKernel(*[torch.zeros(6, 2)] * 2, *[torch.zeros(6)] * 2, time=1)
+    usual = kernel.options()
+    assert measure.with_option(lambda: kernel.options(), "ROWS=32")() == usual | {"ROWS": 32}
+    assert kernel.options() == usual
+    assert [measure.has_suffix(name) for name in ("cell loop", "triton TILE=0")] == [False, True]
 
 
 def test_a_graph_is_captured_after_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@
 
 #include "products.h"
 
-/* Rows of x in a panel of add_weight_products. */
-enum { PANEL_ROWS = 256 };
+/* Rows of x in a panel of add_weight_products. A panel of bfloat16 takes half of the memory. */
+enum { PANEL_ROWS = GROUP > 1 ? 1024 : 256 };
 
 /* Load min(n, LANES) elements of row b at step t from ``column`` on. */
 typedef factors LoadElements(const SequenceArgs *, int64_t t, int64_t b, int64_t column, int64_t n);

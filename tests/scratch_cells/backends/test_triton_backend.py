@@ -6,6 +6,7 @@ instead, and ``test_gpu`` runs them.
 
 import dataclasses
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -244,16 +245,32 @@ def test_tanh_is_accurate_to_four_units_in_the_last_place() -> None:
     )
 
 
+@pytest.fixture
+def allowed_tf32() -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("allowed_tf32")
 def test_tf32_is_used_where_torch_allows_it() -> None:
     w_hh, b = torch.zeros(20, 20), torch.zeros(20)
-    before = torch.backends.cuda.matmul.allow_tf32
-    try:
-        for allowed, expected in ((False, ("ieee", 4)), (True, ("tf32", 16))):
-            torch.backends.cuda.matmul.allow_tf32 = allowed
-            options = TritonRNNTanhKernel(w_hh, w_hh, b, b, 1).options()
-            assert (options["PRECISION"], options["ROWS"]) == expected
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+    for allowed, expected in ((True, ("tf32", 16, 0)), (False, ("ieee", 4, 32))):
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+        options = TritonRNNTanhKernel(w_hh, w_hh, b, b, 1).options()
+        assert tuple(options[name] for name in ("PRECISION", "ROWS", "TILE")) == expected
+
+
+@pytest.mark.usefixtures("allowed_tf32")
+@each_unprojected_kind
+def test_with_tf32_the_kernels_equal_the_reference_loop(kind: str) -> None:
+    """The interpreter computes TF32 as float32, so only the way through the memory differs."""
+    torch.manual_seed(0)
+    cell = CELLS[kind](3, 5)
+    x, state = draw(cell, 3, 2)
+    expected = values_and_gradients("plain", cell, x, state)
+    assert_close(values_and_gradients("triton", cell, x, state), expected)
 
 
 # --- where the reference loop runs ---------------------------------------------------------------

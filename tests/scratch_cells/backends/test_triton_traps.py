@@ -349,11 +349,14 @@ def test_every_kernel_compiles_for_an_h100_within_its_resources() -> None:
     found, problems, status = compiled_resources()
     assert (problems, status, len(found)) == ([], 0, 18)
     for each in found:
-        assert each["on_chip"] == (each["precision"] == "bfloat16")
+        gates = {"rnn": 1, "gru": 3, "lstm": 4}[each["kernel"].split("_")[0]]
+        # 256 KiB, an LSTM's weights in TF32, are more than an H100's shared memory.
+        fits = each["precision"] == "bfloat16" or (each["precision"] == "tf32" and gates < 4)
+        assert each["on_chip"] == fits, each
         assert each["stack"] <= 64, each
         assert each["registers"] < 255, each
-        gates = {"rnn": 1, "gru": 3, "lstm": 4}[each["kernel"].split("_")[0]]
-        weights = gates * 128 * 128 * 2 if each["on_chip"] else 0
+        element_size = 2 if each["precision"] == "bfloat16" else 4
+        weights = gates * 128 * 128 * element_size if each["on_chip"] else 0
         assert each["shared_memory"] <= weights + OTHER_SHARED_BYTES, each
 
 
