@@ -32,14 +32,16 @@ def dtype_of(module: nn.Module) -> torch.dtype | None:
     In the place of an ``nn.Linear`` there may be a wrapper, such as a low-rank adapter, or a
     quantized module, whose ``weight`` is a method.
     """
-    weight = getattr(module, "weight", None)
+    weight = module._parameters.get("weight")
+    if weight is None:
+        weight = getattr(module, "weight", None)
     if isinstance(weight, Tensor):
         return weight.dtype
     dtypes = {each.dtype for each in module.parameters()}
     return dtypes.pop() if len(dtypes) == 1 else None
 
 
-def resident_weight(module: nn.Module) -> Tensor | None:
+def resident_weight(module: nn.Module) -> Any:
     """The weight of an ``nn.Linear``, or None if a call of it may use another one.
 
     For example, an offloading tool moves the weight to the device of the input in a hook or in a
@@ -50,7 +52,7 @@ def resident_weight(module: nn.Module) -> Tensor | None:
         and not module._forward_pre_hooks
         and "forward" not in vars(module)
     ):
-        return module.weight
+        return parameter(module, "weight")
     return None
 
 
@@ -58,6 +60,12 @@ def submodule(module: nn.Module, name: str) -> Any:
     """``getattr(module, name)``, faster where no other attribute hides the submodule."""
     modules = module._modules
     return modules[name] if name in modules else getattr(module, name)
+
+
+def parameter(module: nn.Module, name: str) -> Any:
+    """``getattr(module, name)``, faster where no other attribute hides the parameter."""
+    parameters = module._parameters
+    return parameters[name] if name in parameters else getattr(module, name)
 
 
 def draw_uniform(weight: Tensor | None, hidden_size: int) -> None:

@@ -109,19 +109,17 @@ class TorchNamedModule(nn.Module):
     def _are_the_same(self) -> bool:
         """Whether each weight is registered here and in its ``nn.Linear``, as it was before."""
         own, shared = self._parameters, self._shared
-        for path, weights in self._owners:
-            owner = _submodule(self, path)
-            if owner is None:
-                return False
-            theirs = owner._parameters
-            for name, attribute in weights:
-                weight = own.get(name, MISSING)
-                if (
-                    weight is MISSING
-                    or weight is not theirs.get(attribute, MISSING)
-                    or weight is not shared.get(name, MISSING)
-                ):
-                    return False
+        try:
+            for path, weights in self._owners:
+                owner: Any = self
+                for name in path:
+                    owner = owner._modules[name]
+                theirs = owner._parameters
+                for name, attribute in weights:
+                    if not (own[name] is theirs[attribute] is shared[name]):
+                        return False
+        except (KeyError, AttributeError):  # a module or a weight is missing, or None has its place
+            return False
         return True
 
     def _resolve(
@@ -183,7 +181,8 @@ class TorchNamedModule(nn.Module):
     def named_modules(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Module]]:
         """Yield the modules, with the weights registered as they are at this moment."""
         self.share_weights()  # parameters(), named_parameters() and modules() call this method
-        yield from super().named_modules(*args, **kwargs)
+        modules: Iterator[tuple[str, nn.Module]] = super().named_modules(*args, **kwargs)
+        return modules
 
     def __getattr__(self, name: str) -> Any:
         modules = vars(self).get("_modules", ())

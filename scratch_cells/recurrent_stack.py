@@ -212,66 +212,62 @@ class RecurrentStack(StackedCells, RecurrentLayer):
     ) -> tuple[Tensor | PackedSequence, State]:
         sequence = time_major(type(self).__name__, input, self.batch_first)
         given = self.given_state(sequence, input, hx)
+        data, batch_sizes = sequence.data, sequence.batch_sizes  # (T, B, I) or (ΣT, I)
         # A backend can do without a tensor of zeros.
-        zeros = given is None and unroll is None and not autocast_is_on(sequence.data)
+        zeros = given is None and unroll is None and not autocast_is_on(data)
         state = None if zeros else self.initial_state(sequence, given)
-        unroll = unroll or self._run_cell
-        directions = 2 if self.bidirectional else 1
-        data = sequence.data  # (T, B, I) or (ΣT, I)
+        bidirectional, dropout, backend = self.bidirectional, self.dropout, self.backend
         cells = self._each_cell()
-        finals = []
-        for layer in range(self.num_layers):
-            outputs = []
-            for direction in range(directions):
-                index = layer * directions + direction
-                output, final = unroll(
-                    cells[index],  # type: ignore[arg-type]  # a ModuleList of cells
-                    data,
-                    _state_of_cell(state, index),
-                    sequence.batch_sizes,
-                    reverse=direction == 1,
-                )
+        alone = len(cells) == 1
+        finals, outputs = [], []
+        for index, cell in enumerate(cells):
+            reverse = bidirectional and index % 2 == 1
+            part: Any = None if state is None else _state_of_cell(state, index)
+            output, final = (
+                run_cell(cell, data, part, batch_sizes, backend, reverse, alone)
+                if unroll is None
+                else unroll(cell, data, part, batch_sizes, reverse)
+            )
+            finals.append(final)
+            if bidirectional:
                 outputs.append(output)
-                finals.append(final)
-            data = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
-            if self.dropout and layer < self.num_layers - 1:
-                data = F.dropout(data, self.dropout, self.training)
+                if not reverse:
+                    continue
+                output, outputs = torch.cat(outputs, dim=-1), []
+            data = output
+            if dropout and index < len(cells) - 1:
+                data = F.dropout(data, dropout, self.training)
         return sequence.restore(data), self._final_state(sequence, finals)
 
     def _final_state(self, sequence: Sequence, finals: list[Any]) -> State:
         """The final states of all cells as one, (L*D, B, size) each part, for the user."""
         if isinstance(finals[0], Tensor):
-            return sequence.give_state(torch.stack(finals))
-        each_part = zip(*finals, strict=True)
-        return tuple([sequence.give_state(torch.stack(part)) for part in each_part])
+            return sequence.give_state(_stacked(finals))
+        return tuple([sequence.give_state(_stacked(part)) for part in zip(*finals, strict=True)])
 
     def given_state(
         self, sequence: Sequence, input: Tensor | PackedSequence, hx: State | None
     ) -> tuple[Tensor, ...] | None:
         """Validate the arguments of a call, and return the parts of ``hx`` if it is given."""
         cells = self._each_cell()
-        first = cells[0]
-        assert isinstance(first, Cell)
+        first: Any = cells[0]
+        data = sequence.data
         packed = sequence.batch_sizes is not None
         given = None
         if hx is not None:
             given = check_state_parts(type(self).__name__.lower(), hx, len(first.state_names))
             if not packed:
                 check_state_dim(input, given)  # type: ignore[arg-type]  # not packed: a Tensor
-        check_input(
-            sequence.data,
-            2 if packed else 3,
-            self.input_size,
-            dtype_of(submodule(first, "input_to_hidden")),
-        )
+        dtype = dtype_of(submodule(first, "input_to_hidden"))
+        check_input(data, 2 if packed else 3, self.input_size, dtype)
         if given is not None:
             sizes = [(len(cells), sequence.batch, size) for size in first.state_sizes]
             check_state(tuple(map(sequence.take_state, given)), sizes)
         weight = resident_weight(submodule(first, "hidden_to_hidden"))
-        check_devices(sequence.data, given or (), () if weight is None else (weight,))
-        check_time(sequence.data.size(0))
+        check_devices(data, given or (), () if weight is None else (weight,))
+        check_time(data.shape[0])
         if given is not None:
-            check_state_dtype(given, sequence.data)
+            check_state_dtype(given, data)
         return given
 
     def initial_state(self, sequence: Sequence, given: tuple[Tensor, ...] | None) -> State:
@@ -316,8 +312,11 @@ class RecurrentStack(StackedCells, RecurrentLayer):
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
 
 
+def _stacked(parts: Any) -> Tensor:
+    """The final states of the cells, (L*D, B, size); that of a single cell may be (1, B, size)."""
+    return parts[0] if parts[0].dim() == 3 else torch.stack(parts)
+
+
 def _state_of_cell(state: Any, index: int) -> Any:
-    """The part of one cell of a state, (L*D, B, size) -> (B, size) each part; None for None."""
-    if state is None:
-        return None
+    """The part of one cell of a state, (L*D, B, size) -> (B, size) each part."""
     return tuple(part[index] for part in state) if isinstance(state, tuple) else state[index]

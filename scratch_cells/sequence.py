@@ -124,6 +124,6 @@ def time_major(name: str, input: Tensor | PackedSequence, batch_first: bool) -> 
     check_not_symbolic(name, input)
     check_input_dim(name, input)
     if input.dim() == 2:
-        return Unbatched(input.unsqueeze(1), batch=1)
+        return Unbatched(input.unsqueeze(1), 1)
     data = input.transpose(0, 1) if batch_first else input
-    return Batched(data, batch=data.size(1), batch_first=batch_first)
+    return Batched(data, data.shape[1], None, batch_first)

@@ -104,7 +104,7 @@ def check_state_parts(name: str, hx: Any, expected: int) -> tuple[Tensor, ...]:
 
 def check_input_dim(name: str, input: Tensor) -> None:
     """Raise ValueError unless the input is 2-D (unbatched) or 3-D (batched)."""
-    if input.dim() not in (2, 3):
+    if not 2 <= input.dim() <= 3:
         tensor = " tensor" if name == "RNN" else ""  # only torch.nn.RNN's message has this word
         raise ValueError(
             f"{name}: Expected input to be 2D or 3D, got {input.dim()}D{tensor} instead"
@@ -138,18 +138,21 @@ def check_input(
         ValueError: wrong dtype.
         RuntimeError: wrong number of dimensions or wrong feature size.
     """
-    wrong_dtype = dtype is not None and input.dtype != dtype
-    if wrong_dtype and not torch.is_autocast_enabled(input.device.type):
+    shape = input.shape
+    if (
+        dtype is not None
+        and input.dtype != dtype
+        and not torch.is_autocast_enabled(input.device.type)
+    ):
         raise ValueError(
             f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). "
             f"Convert input: input.to({dtype}), or convert model: model.to({input.dtype})"
         )
-    if input.dim() != expected_dim:
-        raise RuntimeError(f"input must have {expected_dim} dimensions, got {input.dim()}")
-    if input.size(-1) != input_size:
+    if len(shape) != expected_dim:
+        raise RuntimeError(f"input must have {expected_dim} dimensions, got {len(shape)}")
+    if shape[-1] != input_size:
         raise RuntimeError(
-            "input.size(-1) must be equal to input_size. "
-            f"Expected {input_size}, got {input.size(-1)}"
+            f"input.size(-1) must be equal to input_size. Expected {input_size}, got {shape[-1]}"
         )
 
 
@@ -218,12 +221,13 @@ def check_batch_sizes(batch_sizes: Tensor, rows: int) -> tuple[int, ...]:
 
 def check_devices(input: Tensor, state: Iterable[Tensor], parameters: Iterable[Tensor]) -> None:
     """Raise RuntimeError unless all are on the device of the input."""
+    device = input.device
     for kind, tensors in (("hidden", state), ("parameter", parameters)):
         for tensor in tensors:
-            if tensor.device != input.device:
+            if tensor.device != device:
                 raise RuntimeError(
                     f"Input and {kind} tensors are not at the same device, found input tensor at "
-                    f"{input.device} and {kind} tensor at {tensor.device}"
+                    f"{device} and {kind} tensor at {tensor.device}"
                 )
 
 

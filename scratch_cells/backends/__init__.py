@@ -53,13 +53,18 @@ KERNELS: dict[tuple[str, str], type[CellKernel]] = {
 """(backend, kind of cell) -> the kernel."""
 
 CANDIDATES = {
-    "auto": ("c", "bptt"),  # not "triton", which has not been measured on a GPU
+    "auto": ("c", "bptt"),  # on a GPU also "triton", see TRITON_IS_FASTER
     "plain": (),
     "bptt": ("bptt",),
     "c": ("c",),
     "triton": ("triton",),
 }
 """What the user asks for -> the backends that are tried, in this order, before the plain loop."""
+
+TRITON_IS_FASTER: dict[tuple[str, torch.dtype], int] = {}
+"""(kind of cell, dtype) -> the largest hidden size for which "auto" selects "triton" on a GPU.
+
+Empty until the kernels are measured: docs/gpu.md."""
 
 BACKENDS = tuple(CANDIDATES)
 """The values of the argument ``backend``."""
@@ -113,8 +118,10 @@ def select_backend(
         if problem is None:
             run = partial(apply_operator, cell, input, state, backend)
             return Selection("operator", "torch records the operations", run)
-    name, reason, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
-    run = partial(_run, name, cell, input, state, batch_sizes, operands, autocast)
+    name, reason, kind, operands, autocast = _decide(
+        cell, input, state, batch_sizes, backend, context_problem()
+    )
+    run = partial(_run, name, kind, operands, autocast, cell, input, state, batch_sizes)
     return Selection(name, reason, run)
 
 
@@ -125,47 +132,60 @@ def run_cell(
     batch_sizes: tuple[int, ...] | None,
     backend: str,
     reverse: bool,
+    alone: bool = False,
 ) -> tuple[Tensor, State]:
     """Run one cell over one sequence with the backend that ``select_backend`` selects.
 
     Args:
         state: the initial state; zeros if None.
+        alone: whether the parts of the final state may have the shape (1, B, size), that of a
+            layer with no other cell.
         cell, input, batch_sizes, backend, reverse: see ``select_backend`` and ``unroll``.
 
     Returns:
         What ``unroll`` returns.
     """
-    if backend not in CANDIDATES or is_recorded():
+    context = context_problem()  # also whether torch records the operations
+    if context is not None or backend not in CANDIDATES:
         state = zero_state(cell, input, batch_sizes) if state is None else state
         return select_backend(cell, input, state, batch_sizes, backend).run(reverse)
-    name, _, operands, autocast = _decide(cell, input, state, batch_sizes, backend)
-    return _run(name, cell, input, state, batch_sizes, operands, autocast, reverse)
+    name, _, kind, operands, autocast = _decide(cell, input, state, batch_sizes, backend, context)
+    return _run(name, kind, operands, autocast, cell, input, state, batch_sizes, reverse, alone)
 
 
 def _run(
     name: str,
+    kind: str,
+    operands: Operands,
+    autocast: torch.dtype | None,
     cell: Cell,
     input: Tensor,
     state: State | None,
     batch_sizes: tuple[int, ...] | None,
-    operands: Operands,
-    autocast: torch.dtype | None,
     reverse: bool,
+    alone: bool = False,
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
-    kind = kind_of(cell)
-    one_call = name == "c" and batch_sizes is None and autocast is None and is_one_call(operands)
-    if one_call and kind is not None and not LAYOUTS[kind].has_projection:
-        return apply_call(kind, KERNELS[name, kind], operands, reverse)
+    kernel = KERNELS.get((name, kind))
+    cast = None
+    if kernel is not None and autocast is not None:
+        if state is None:  # zeros of the dtype of x
+            state = zero_state(cell, input, batch_sizes)
+            operands[5 : 5 + len(parts(state))] = parts(state)
+        cast = apply_autocast(kernel.layout, operands, autocast)
+    if kernel is None or (autocast is not None and cast is None):
+        state = zero_state(cell, input, batch_sizes) if state is None else state
+        return _run_loop(cell, input, state, batch_sizes, reverse)
+    if (
+        name == "c"
+        and batch_sizes is None
+        and is_one_call(kernel, operands, autocast or input.dtype)
+    ):
+        return apply_call(kind, kernel, operands, cast, reverse, alone)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
-    if name == "plain" or kind is None:
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    operands[5 : 5 + len(parts(state))] = parts(state)
-    cast = None if autocast is None else apply_autocast(LAYOUTS[kind], operands, autocast)
-    if autocast is not None and cast is None:
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, cast, reverse)
+        operands[5 : 5 + len(parts(state))] = parts(state)
+    return apply_bptt(kind, kernel, operands, batch_sizes, cast, reverse)
 
 
 def _run_loop(
@@ -195,14 +215,26 @@ def _decide(
     state: State | None,
     batch_sizes: tuple[int, ...] | None,
     backend: str,
-) -> tuple[str, str, Operands, torch.dtype | None]:
-    """The name of the backend, the reason, the operands for its kernel, and autocast's dtype."""
+    context: str | None,
+) -> tuple[str, str, str, Operands, torch.dtype | None]:
+    """Decide which backend runs a call.
+
+    Args:
+        cell, input, state, batch_sizes, backend: see ``select_backend``.
+        context: what ``context_problem`` returns.
+
+    Returns:
+        Its name and the reason; and for its kernel the kind of cell, the operands and autocast's
+        dtype.
+    """
     if backend == "plain":
-        return "plain", REQUESTED, [], None
+        return "plain", REQUESTED, "", [], None
     kind = kind_of(cell)
-    problem = context_problem() or cell_problem(cell, kind) or batch_sizes_problem(batch_sizes)
+    problem = context or cell_problem(cell, kind)
+    if problem is None and batch_sizes is not None:
+        problem = batch_sizes_problem(batch_sizes)
     if kind is None or problem is not None:
-        return "plain", str(problem), [], None
+        return "plain", str(problem), "", [], None
     operands = operands_of(cell, input, state)
     autocast = None
     if autocast_is_on(input):
@@ -211,17 +243,29 @@ def _decide(
             operands, autocast = _cast(operands, autocast), None
     problem = operand_problem(kind, operands, batch_sizes, autocast)
     if problem is not None:
-        return "plain", problem, [], None
+        return "plain", problem, kind, [], None
     problems: list[str] = []
-    for candidate in CANDIDATES[backend]:
+    for candidate in _candidates(backend, kind, operands):
         problem = _backend_problem(
             candidate, kind, operands, batch_sizes, autocast, fastest=backend == "auto"
         )
         if problem is None:
             default = FASTEST if backend == "auto" else REQUESTED
-            return candidate, "; ".join(problems) or default, operands, autocast
+            return candidate, "; ".join(problems) or default, kind, operands, autocast
         problems.append(problem)
-    return "plain", problems[-1], [], None
+    return "plain", problems[-1], kind, [], None
+
+
+def _candidates(backend: str, kind: str, operands: Operands) -> tuple[str, ...]:
+    """The backends to try, in this order."""
+    input, _, w_hh, *_ = operands
+    assert input is not None
+    assert w_hh is not None
+    if backend != "auto" or not TRITON_IS_FASTER or not input.is_cuda:
+        return CANDIDATES[backend]
+    largest = TRITON_IS_FASTER.get((kind, input.dtype), 0)
+    first = ("triton",) if w_hh.size(1) <= largest else ()
+    return first + CANDIDATES[backend]
 
 
 def _cast(operands: Operands, dtype: torch.dtype) -> Operands:
@@ -239,29 +283,32 @@ def _backend_problem(
     fastest: bool,
 ) -> str | None:
     """Why a backend cannot run these operands or, if ``fastest``, is not the fastest for them."""
-    input, w_ih, w_hh, *_ = operands
+    input, w_ih, w_hh = operands[:3]
     assert input is not None
     assert w_ih is not None
     assert w_hh is not None
+    if name == "c":
+        dtype = autocast or input.dtype
+        if dtype in HALF:
+            if LAYOUTS[kind].has_projection:
+                return f"the C backend supports a projection in float32 and float64, not in {dtype}"
+        elif autocast is not None:
+            return f"autocast is on with {autocast}"
+        elif fastest:  # with 16 bits the alternative is the reference loop
+            rows = input.shape[0]
+            time = rows if batch_sizes is None else len(batch_sizes)
+            rows = rows if batch_sizes is not None else rows * input.shape[1]
+            if c_is_slower(w_ih.numel() + w_hh.numel(), time, rows):
+                return "the weights are too large for the C backend to be faster with so few rows"
+        return c_problem(input, dtype)
     if name == "triton":
+        if autocast is not None:  # "auto" has not cast the operands
+            return "autocast is on, where the Triton backend has to be named"
         if LAYOUTS[kind].has_projection:
             return "the Triton backend does not support a projection"
         if batch_sizes is not None:
             return "the Triton backend does not support packed sequences"
         return triton_problem(LAYOUTS[kind], w_hh.size(1), input)
-    if name == "c":
-        time = len(input) if batch_sizes is None else len(batch_sizes)
-        rows = input.size(0) * input.size(1) if batch_sizes is None else len(input)
-        weights = w_ih.numel() + w_hh.numel()
-        dtype = autocast or input.dtype
-        # With 16 bits the alternative is the reference loop.
-        if fastest and dtype not in HALF and c_is_slower(weights, time, rows):
-            return "the weights are too large for the C backend to be faster with so few rows"
-        if dtype in HALF and LAYOUTS[kind].has_projection:
-            return f"the C backend supports a projection in float32 and float64, not in {dtype}"
-        if autocast is not None and autocast not in HALF:
-            return f"autocast is on with {autocast}"
-        return c_problem(input, dtype)
     if autocast is not None:
         return "autocast is on, which only the C backend supports on a CPU"
     if input.dtype not in torch_backend.DTYPES:

@@ -55,7 +55,7 @@ class BufferPool:
         Its memory returns to the pool when no tensor refers to it any more.
         """
         size = prod(shape) * like.element_size()
-        if like.device.type != "cpu" or size < MIN_BYTES:
+        if size < MIN_BYTES or like.device.type != "cpu":
             return like.new_empty(shape)
         block = self._take(size)
         array = block.numpy()  # lives as long as any tensor uses its memory

@@ -36,8 +36,12 @@ MIN_SHARED_STEP = 2**19
 """Multiply-adds of the recurrent product of a step that threads share: waiting takes about 1 µs."""
 
 
-FACTOR_DTYPES = (torch.float32, torch.float64, *HALF)
-"""The dtypes of products."""
+FACTOR_DTYPES = {
+    torch.float32: torch.float32,
+    torch.float64: torch.float64,
+    **dict.fromkeys(HALF, torch.float32),
+}
+"""The dtypes of products -> the dtype of everything else."""
 
 FIRST_INFINITE = {torch.bfloat16: float.fromhex("0x1.FFp127"), torch.float16: 65520.0}
 """The lowest number that a dtype of 16 bits rounds to infinity."""
@@ -50,13 +54,12 @@ def c_problem(input: Tensor, dtype: torch.dtype) -> str | None:
         input: x.
         dtype: the dtype of the products: that of x, or of autocast.
     """
-    if input.device.type != "cpu":
+    if not input.is_cpu:
         return f"the C backend needs tensors on the CPU, and the input is on {input.device}"
     if dtype not in FACTOR_DTYPES:
         supported = ", ".join(str(each).removeprefix("torch.") for each in FACTOR_DTYPES)
         return f"the C backend supports {supported}, and the input is {dtype}"
-    _, reason = load_library(torch.float32 if dtype in HALF else dtype)
-    return reason or None
+    return load_library(FACTOR_DTYPES[dtype])[1] or None
 
 
 def c_is_slower(weights: int, time: int, rows: int) -> bool:
@@ -84,9 +87,10 @@ def shares_units(batch: int, weights: int, recurrent: int) -> bool:
         batch: number of rows.
         weights, recurrent: number of elements of both weights, and of W_hh.
     """
+    if batch * recurrent < MIN_SHARED_STEP:
+        return False
     few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
-    large_step = batch * recurrent >= MIN_SHARED_STEP
-    return large_step and (few_rows or weights > CORE_CACHE_ELEMENTS)
+    return few_rows or weights > CORE_CACHE_ELEMENTS
 
 
 class CKernel(CellKernel):

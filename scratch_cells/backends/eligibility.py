@@ -24,9 +24,10 @@ from scratch_cells.backends.cell_kernel import (
     CellLayout,
 )
 from scratch_cells.backends.modifications import modification
+from scratch_cells.backends.tensor_forms import Forms, add_form
 from scratch_cells.cell import Cell, parts
 from scratch_cells.gru import GRUCell
-from scratch_cells.linears import submodule
+from scratch_cells.linears import parameter, submodule
 from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
 from scratch_cells.rnn import RNNCell
 from shared_interface import State
@@ -55,10 +56,8 @@ NAMES = (
 Operands = list[Tensor | None]
 
 
-def batch_sizes_problem(batch_sizes: tuple[int, ...] | None) -> str | None:
+def batch_sizes_problem(batch_sizes: tuple[int, ...]) -> str | None:
     """Batch sizes that are not those of sequences sorted by length."""
-    if batch_sizes is None:
-        return None
     if not batch_sizes or batch_sizes[-1] < 1:
         return "a time step of the packed sequences has no sequence"
     if any(size > before for before, size in pairwise(batch_sizes)):
@@ -86,20 +85,16 @@ def operands_of(cell: Cell, input: Tensor, state: State | None) -> Operands:
 
     A part of the state is None if it is zeros.
     """
-    w_ih, b_ih = _weight_and_bias(submodule(cell, "input_to_hidden"))
-    w_hh, b_hh = _weight_and_bias(submodule(cell, "hidden_to_hidden"))
-    state_parts = [None] * len(cell.state_names) if state is None else parts(state)
-    operands = [input, w_ih, w_hh, b_ih, b_hh, *state_parts]
+    of_input, of_hidden = submodule(cell, "input_to_hidden"), submodule(cell, "hidden_to_hidden")
+    operands = [
+        input,
+        *(parameter(of_input, "weight"), parameter(of_hidden, "weight")),
+        *(parameter(of_input, "bias"), parameter(of_hidden, "bias")),
+        *([None] * len(cell.state_names) if state is None else parts(state)),
+    ]
     if type(cell) is ProjectedLSTMCell:
-        operands.append(_weight_and_bias(submodule(cell, "hidden_to_projection"))[0])
+        operands.append(parameter(submodule(cell, "hidden_to_projection"), "weight"))
     return operands
-
-
-def _weight_and_bias(linear: Any) -> tuple[Any, Any]:
-    parameters = linear._parameters
-    if "weight" in parameters and "bias" in parameters:
-        return parameters["weight"], parameters["bias"]
-    return linear.weight, linear.bias
 
 
 def cell_problem(cell: Cell, kind: str | None) -> str | None:
@@ -163,25 +158,25 @@ def operand_problem(
     """
     input, w_ih, w_hh, *_ = operands
     assert input is not None
-    no_projection = LAYOUTS[kind].has_projection and operands[-1] is None
-    if w_ih is None or w_hh is None or no_projection:
+    if w_ih is None or w_hh is None or (operands[-1] is None and LAYOUTS[kind].has_projection):
         return "a weight is None"
-    if type(w_hh) in PLAIN_TYPES and type(input) in PLAIN_TYPES:
-        shapes = _expected_shapes(LAYOUTS[kind], input, w_hh, batch_sizes)
-        dtype = input.dtype
-        if len(operands) == len(shapes) and input.shape[0]:
-            for tensor, shape in zip(operands, shapes, strict=True):
-                if tensor is None:
-                    continue
-                if autocast is not None:
-                    dtype = tensor.dtype
-                if not is_plain_cpu_tensor(tensor, shape, dtype):
-                    break
-                if autocast is not None and dtype not in AUTOCAST_DTYPES:
-                    break
-            else:
-                return None
-    return _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
+    if type(input) not in PLAIN_TYPES or type(w_hh) not in PLAIN_TYPES:
+        return _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
+    present = [tensor for tensor in operands if tensor is not None]
+    # ``of_call`` and the form of the tensors determine all that is checked.
+    of_call = kind, batch_sizes, autocast, tuple(map(type, operands))
+    key = of_call, input.shape, w_hh.shape, input.dtype, input.requires_grad
+    form = OPERAND_FORMS.get(key)
+    if form is not None and form.matches(present):
+        return None
+    problem = _operand_problem_in_detail(kind, operands, batch_sizes, autocast)
+    if problem is None:
+        add_form(OPERAND_FORMS, key, present)
+    return problem
+
+
+OPERAND_FORMS: Forms = {}
+"""The forms of operands without a problem."""
 
 
 def _operand_problem_in_detail(

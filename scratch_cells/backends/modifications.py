@@ -5,7 +5,7 @@ loop computes, so it is looked for in every call.
 """
 
 from collections.abc import Callable
-from operator import attrgetter
+from operator import attrgetter, contains
 from typing import Any
 
 import torch
@@ -55,7 +55,9 @@ PARTS: dict[type, tuple[str, ...]] = {
 
 METHODS_OF: dict[type, list[str]] = {
     cls: sorted(
-        name for name in METHODS | {"__getattr__", "__getattribute__"} if hasattr(cls, name)
+        name
+        for name in METHODS | {"__getattr__", "__getattribute__", "__mro__"}
+        if hasattr(cls, name)
     )
     for cls in (*CELL_CLASSES, nn.Linear)
 }
@@ -73,8 +75,8 @@ INSTANCE_PATCHES: dict[type, tuple[str, ...]] = {
 }
 """Attributes of an instance that replace a method. ``Module.compile`` sets the last one."""
 
-NOT_OF_AN_INSTANCE: dict[type, tuple[str, ...]] = {
-    cls: (*patches, *PARTS[cls]) for cls, patches in INSTANCE_PATCHES.items()
+NOT_OF_AN_INSTANCE: dict[type, frozenset[str]] = {
+    cls: frozenset(patches).union(PARTS[cls]) for cls, patches in INSTANCE_PATCHES.items()
 }
 """Names that no attribute of an instance has, if nothing of it is replaced or hidden."""
 
@@ -88,6 +90,31 @@ FUNCTIONS: list[tuple[str, Any, tuple[str, ...]]] = [
 FUNCTION_GETTERS = [(owner, attrgetter(*names)) for _, owner, names in FUNCTIONS]
 ORIGINAL_FUNCTIONS = [getter(owner) for owner, getter in FUNCTION_GETTERS]
 
+BASES: dict[type, tuple[type, ...]] = {
+    **{cls: (nn.Linear, cls) for cls in CELL_CLASSES},
+    ProjectedLSTMCell: (nn.Linear, ProjectedLSTMCell, LSTMCell),
+}
+"""The classes whose methods a cell of this class runs."""
+
+USED: dict[type, list[tuple[Any, Callable[[Any], Any], Any]]] = {
+    cls: [
+        *((base, GETTERS[base], ORIGINALS[base]) for base in bases),
+        *((*each, found) for each, found in zip(FUNCTION_GETTERS, ORIGINAL_FUNCTIONS, strict=True)),
+    ]
+    for cls, bases in BASES.items()
+}
+"""What a cell of this class runs: an owner, a function that returns all of its methods or functions
+that are used, and what it returned when this package was imported."""
+
+HIDDEN: dict[type, Any] = {
+    cls: [
+        [vars(each) for base in bases for each in base.__mro__ for _ in PARTS[base]],
+        [part for base in bases for _ in base.__mro__ for part in PARTS[base]],
+    ]
+    for cls, bases in BASES.items()
+}
+"""The attributes of classes, which are views, and names that would hide a part if among them."""
+
 HOOKS = {
     "_forward_pre_hooks": "forward pre-hook",
     "_forward_hooks": "forward hook",
@@ -99,56 +126,57 @@ HOOKS = {
 
 def modification(cell: Cell) -> str | None:
     """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
-    for name in PARTS[type(cell)]:
-        linear = submodule(cell, name)
-        if type(linear) is not nn.Linear:  # a parametrization also makes it another class
-            return f"{name} is a {type(linear).__name__}, not exactly an nn.Linear"
-        if problem := _instance_problem(linear, name):
+    cls = type(cell)
+    for index, module in enumerate((cell, *[submodule(cell, name) for name in PARTS[cls]])):
+        expected = nn.Linear if index else cls
+        if type(module) is not expected:  # a parametrization also makes it another class
+            name = PARTS[cls][index - 1]
+            return f"{name} is a {type(module).__name__}, not exactly an nn.Linear"
+        attributes = vars(module)
+        if (
+            attributes["_forward_hooks"]
+            or attributes["_forward_pre_hooks"]
+            or attributes["_backward_hooks"]
+            or attributes["_backward_pre_hooks"]
+            or not NOT_OF_AN_INSTANCE[expected].isdisjoint(attributes)
+        ):
+            name = PARTS[cls][index - 1] if index else "the cell"
+            if problem := _instance_problem(expected, attributes, name):
+                return problem
+    for owner, getter, originals in USED[cls]:
+        found = getter(owner)
+        if found != originals and (problem := _replacement(owner, found, originals)):
             return problem
-        if name == "hidden_to_projection" and linear.bias is not None:
-            return f"{name} has a bias"
-    return (
-        _instance_problem(cell, "the cell")
-        or _class_problem(nn.Linear)
-        or _class_problem(type(cell))
-        or (_class_problem(LSTMCell) if type(cell) is ProjectedLSTMCell else None)
-        or _function_problem()
-    )
-
-
-def _instance_problem(module: nn.Module, name: str) -> str | None:
-    """An attribute of the module that replaces a method or hides a part, or a hook on it."""
-    cls: type = type(module)
-    attributes = vars(module)
-    if not attributes.keys().isdisjoint(NOT_OF_AN_INSTANCE[cls]):
-        for method in INSTANCE_PATCHES[cls]:
-            if method in attributes:
-                compiled = method == "_compiled_call_impl"
-                return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
-        for part in PARTS[cls]:
-            if part in attributes and (part in module._parameters or part in module._modules):
-                return f"an attribute hides {part} of {name}"
-    if (
-        attributes["_forward_hooks"]
-        or attributes["_forward_pre_hooks"]
-        or attributes["_backward_hooks"]
-        or attributes["_backward_pre_hooks"]
-    ):
-        kind = next(kind for hooks, kind in HOOKS.items() if attributes[hooks])
-        return f"a {kind} is registered on {name}"
+    if any(map(contains, *HIDDEN[cls])):
+        part = next(part for cls, part in zip(*HIDDEN[cls], strict=True) if part in cls)
+        return f"a class attribute hides {part}"
+    if cls is ProjectedLSTMCell and cell.hidden_to_projection.bias is not None:
+        return "hidden_to_projection has a bias"
     return None
 
 
-def _class_problem(cls: type) -> str | None:
-    """A method of a class that is replaced, or an attribute of it that hides a part."""
-    methods = GETTERS[cls](cls)
-    if methods != ORIGINALS[cls]:
-        for method, now, original in zip(METHODS_OF[cls], methods, ORIGINALS[cls], strict=True):
-            if now != original and not _is_replaced_by_export(method, now):
-                return f"{method} of {cls.__name__} is replaced"
+def _instance_problem(cls: type, attributes: dict[str, Any], name: str) -> str | None:
+    """An attribute of a module that replaces a method or hides a part, or a hook on the module."""
+    for method in INSTANCE_PATCHES[cls]:
+        if method in attributes:
+            compiled = method == "_compiled_call_impl"
+            return f"{name} is compiled" if compiled else f"{method} of {name} is replaced"
     for part in PARTS[cls]:
-        if getattr(cls, part, None) is not None:
-            return f"an attribute hides {part} of {cls.__name__}"
+        hidden = part in attributes["_parameters"] or part in attributes["_modules"]
+        if part in attributes and hidden:
+            return f"an attribute hides {part} of {name}"
+    kind = next((kind for hooks, kind in HOOKS.items() if attributes[hooks]), None)
+    return None if kind is None else f"a {kind} is registered on {name}"
+
+
+def _replacement(owner: Any, found: Any, originals: Any) -> str | None:
+    """The first method of a class or function of torch that is replaced."""
+    if owner not in METHODS_OF:
+        name = next(name for name, value, _ in FUNCTIONS if value is owner)
+        return f"a function of {name} is replaced"
+    for method, now, original in zip(METHODS_OF[owner], found, originals, strict=True):
+        if now != original and not _is_replaced_by_export(method, now):
+            return f"{method} of {owner.__name__} is replaced"
     return None
 
 
@@ -159,12 +187,3 @@ def _is_replaced_by_export(method: str, now: Any) -> bool:
         and torch.compiler.is_exporting()
         and str(getattr(now, "__module__", "")).startswith("torch.")
     )
-
-
-def _function_problem() -> str | None:
-    """A function of torch that is replaced."""
-    for (owner, getter), originals in zip(FUNCTION_GETTERS, ORIGINAL_FUNCTIONS, strict=True):
-        if getter(owner) != originals:
-            name = next(name for name, value, _ in FUNCTIONS if value is owner)
-            return f"a function of {name} is replaced"
-    return None

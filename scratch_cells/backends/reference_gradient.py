@@ -97,7 +97,7 @@ def gradient_by_reference_loop(
         outputs, final = unroll(cell, input, whole(state), ctx.batch_sizes, ctx.reverse)
     returned, d_returned = zip(
         *(
-            (r, d)
+            (r, d if d.dim() == r.dim() else d.reshape(r.shape))  # that of a state: (1, B, size)
             for r, d in zip((outputs, *parts(final)), d_returned, strict=True)
             if d is not None
         ),

@@ -17,6 +17,7 @@ from scratch_cells.backends.eligibility import (
 )
 from scratch_cells.backends.precision import without_autocast
 from scratch_cells.backends.reference_gradient import gradient_by_reference_loop
+from scratch_cells.backends.tensor_forms import Forms, Metadata, TensorForm, form_of, metadata_of
 
 Backward = Callable[[Any, tuple[Any, ...], tuple[Tensor | None, ...]], list[Tensor | None]]
 """ctx, what was saved, the gradients of what was returned -> the gradients of the operands."""
@@ -38,23 +39,31 @@ def save_for_backward(
         buffers: what its kernel has saved.
         returned: what it returns.
     """
-    ctx.dtypes = [None if operand is None else operand.dtype for operand in operands]
     ctx.set_materialize_grads(False)
-    saved: list[Tensor | None] = [
-        value.detach()
-        for index, value in enumerate(values)
-        if value is not None and index not in BIASES
-    ]
-    ctx.operand_count = len(saved)
+    saved: list[Tensor | None] = []
+    dtypes: list[torch.dtype | None] = []
+    computed: list[int] = []
+    for index, (operand, value) in enumerate(zip(operands, values, strict=True)):
+        if operand is None or value is None:
+            dtypes.append(None)
+            continue
+        dtypes.append(operand.dtype)
+        if index not in BIASES:
+            saved.append(value.detach())
+        if operand.requires_grad and not operand.is_leaf:
+            computed.append(index)
+    ctx.dtypes, ctx.computed, ctx.operand_count = dtypes, computed, len(saved)
     saved += buffers
-    ctx.saved_as = [None if tensor is None else _metadata(tensor) for tensor in saved]
-    ctx.computed = [
-        index
-        for index, operand in enumerate(operands)
-        if operand is not None and operand.requires_grad and not operand.is_leaf
-    ]
-    ctx.save_for_backward(*saved, *(operands[index] for index in ctx.computed))
-    ctx.returned_as = [_metadata(tensor) for tensor in returned]
+    ctx.saved_count = len(saved)
+    present = [tensor for tensor in saved if tensor is not None]
+    key = ctx.kind, len(present), saved[0].shape, saved[2].shape  # type: ignore[union-attr]  # x, W_hh
+    ctx.saved_as = form_of(SAVED_FORMS, key, present)
+    ctx.save_for_backward(*saved, *[operands[index] for index in computed])
+    ctx.returned_as = [metadata_of(tensor) for tensor in returned]
+
+
+SAVED_FORMS: Forms = {}
+"""The forms of saved tensors."""
 
 
 def run_backward(
@@ -62,9 +71,11 @@ def run_backward(
 ) -> list[Tensor | None]:
     """The gradients of the operands: by ``backward`` if it is exact, else by the reference loop."""
     all_saved = ctx.saved_tensors
-    saved, computed = all_saved[: len(ctx.saved_as)], all_saved[len(ctx.saved_as) :]
+    saved, computed = all_saved[: ctx.saved_count], all_saved[ctx.saved_count :]
     d_returned = tuple(d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned)
     if _is_exact_backward(ctx, saved, d_returned):
+        if ctx.precision is None:
+            return backward(ctx, saved, d_returned)
         with without_autocast(ctx.precision):
             return backward(ctx, saved, d_returned)
     operands = saved[: ctx.operand_count]
@@ -74,12 +85,6 @@ def run_backward(
 
 BIASES = (3, 4)
 """The indices of the biases among the operands. The gradient does not depend on their values."""
-
-Metadata = tuple[torch.Size, torch.dtype, torch.device]
-
-
-def _metadata(tensor: Tensor) -> Metadata:
-    return tensor.shape, tensor.dtype, tensor.device
 
 
 def _is_exact_backward(
@@ -93,7 +98,7 @@ def _is_exact_backward(
     return (
         not torch.is_grad_enabled()
         and context_problem() is None
-        and all(map(_is_as_expected, saved, ctx.saved_as))
+        and _are_as_saved([tensor for tensor in saved if tensor is not None], ctx.saved_as)
         and all(
             d is None or (not _is_batched(d) and _is_as_expected(d, expected))
             for d, expected in zip(d_returned, ctx.returned_as, strict=True)
@@ -101,11 +106,15 @@ def _is_exact_backward(
     )
 
 
-def _is_as_expected(tensor: Tensor | None, expected: Metadata | None) -> bool:
-    if tensor is None or expected is None:
-        return tensor is None and expected is None
+def _are_as_saved(tensors: list[Tensor], form: TensorForm) -> bool:
+    if form.matches(tensors):
+        return True
+    return all(map(_is_as_expected, tensors, form.metadata))
+
+
+def _is_as_expected(tensor: Tensor, expected: Metadata) -> bool:
     shape, dtype, device = expected
-    if device.type == "cpu":
+    if tensor.is_cpu and device.type == "cpu":
         return is_plain_cpu_tensor(tensor, shape, dtype)
     return (
         is_plain_tensor(tensor)
@@ -127,10 +136,10 @@ def _check_unpacked(ctx: Any, operands: Sequence[Tensor | None]) -> None:
     Raises:
         RuntimeError: a hook for saved tensors did not restore one of them.
     """
-    for operand, expected in zip(operands, ctx.saved_as, strict=False):
+    for operand, expected in zip(operands, ctx.saved_as.metadata, strict=False):
         assert operand is not None
-        if _metadata(operand) != expected:
-            shape, dtype, device = _metadata(operand)
+        if metadata_of(operand) != expected:
+            shape, dtype, device = metadata_of(operand)
             raise RuntimeError(
                 f"a saved tensor was unpacked with shape {tuple(shape)}, {dtype}, {device}, but it "
                 f"was saved with shape {tuple(expected[0])}, {expected[1]}, {expected[2]}: "

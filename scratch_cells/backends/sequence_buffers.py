@@ -142,7 +142,7 @@ class SequenceBuffers:
 
 def steps_of_a_block(kernel_class: type[CellKernel], time: int, batch: int, size: int) -> int:
     """Number of time steps in a block, for a sequence of (time, batch) and ``size`` units."""
-    if not kernel_class.uses_blocks:
+    if time == 1 or not kernel_class.uses_blocks:
         return time
     step_elements = max(1, batch * size * kernel_class.layout.gate_count)
     steps = max(BLOCK_ELEMENTS // step_elements, BLOCK_ROWS // max(1, batch))

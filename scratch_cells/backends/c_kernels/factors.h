@@ -21,12 +21,15 @@ typedef integers factors;                   /* a group of factors in each lane *
 /* Load min(n, LANES) factors, each in the lower half of a lane; the other lanes are 0. */
 INLINE factors load_factors(const stored *from, int64_t n)
 {
-    uint16_t x __attribute__((vector_size(BYTES / 2))) = {0};
-    if (n >= LANES)
-        memcpy(&x, from, sizeof(x));
-    else if (n > 0)
+    __m256i x = _mm256_setzero_si256();
+    if (n >= LANES) {                       /* a variable of its own stays in a register */
+        __m256i whole;
+        memcpy(&whole, from, sizeof(whole));
+        return (factors)_mm512_cvtepu16_epi32(whole);
+    }
+    if (n > 0)
         memcpy(&x, from, n * sizeof(stored));
-    return __builtin_convertvector(x, integers);
+    return (factors)_mm512_cvtepu16_epi32(x);
 }
 
 /* Round to bfloat16: a factor in the lower half of each lane. */

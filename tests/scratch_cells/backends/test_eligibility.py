@@ -214,6 +214,40 @@ def test_patched_methods_of_a_cell_run(
         assert_differs(after, before)
 
 
+@pytest.mark.parametrize("cls", [nn.Module, nn.Linear], ids=["Module", "Linear"])
+def test_an_attribute_of_a_class_that_hides_a_parameter_counts(
+    cls: type, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = outcome("plain", call)
+    monkeypatch.setattr(cls, "bias", torch.ones(12, dtype=torch.float64), raising=False)
+    after = assert_reference_loop_runs(call, "^a class attribute hides bias$")
+    assert_differs(after, before)
+
+
+@pytest.mark.parametrize("cls", [Cell, scratch_cells.GRUCell], ids=["Cell", "GRUCell"])
+def test_an_attribute_of_a_class_that_hides_a_linear_counts(
+    cls: type, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = outcome("plain", call)
+    other = nn.Linear(4, 12, dtype=torch.float64)
+    monkeypatch.setattr(cls, "hidden_to_hidden", other, raising=False)
+    after = assert_reference_loop_runs(call, "^a class attribute hides hidden_to_hidden$")
+    assert_differs(after, before)
+
+
+def test_another_base_class_counts(call: Call) -> None:
+    class Hiding:
+        hidden_to_hidden = nn.Linear(4, 12, dtype=torch.float64)
+
+    before = outcome("plain", call)
+    scratch_cells.GRUCell.__bases__ = (Hiding, Cell)
+    try:
+        after = assert_reference_loop_runs(call, "^__mro__ of GRUCell is replaced$")
+    finally:
+        scratch_cells.GRUCell.__bases__ = (Cell,)
+    assert_differs(after, before)
+
+
 DEVIATIONS_OF_A_PROJECTION: dict[str, Callable[[Any], Any]] = {
     "hidden_to_projection has a bias": lambda linear: setattr(
         linear, "bias", nn.Parameter(torch.ones(2, dtype=torch.float64))
