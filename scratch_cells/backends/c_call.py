@@ -1,9 +1,12 @@
-"""A short sequence as one call of C: one for the forward pass, and one for the backward pass.
+"""A sequence as one call of C: one for the forward pass, and one for the backward pass.
 
 One time step of a small batch takes a few microseconds of arithmetic, and each operation of torch
 takes about one more. So for a sequence in one block, C also adds the biases, copies the states and
 sums the gradients of the biases, and all that the gradient needs is in one buffer. Longer sequences
 take the way of ``bptt.py``, in blocks that fit in the cache; they use the same kernels.
+
+If no gradient is needed and no gates are stored, nothing has to fit in the cache, so a sequence of
+any length is one call: it writes h straight into the outputs.
 """
 
 import ctypes
@@ -32,13 +35,21 @@ MAX_IN_PLACE_ROWS = 24
 
 
 def is_one_call(operands: Operands) -> bool:
-    """Whether the kernels run these operands, not packed, as one call: they are one block."""
-    input, _, w_hh, *_ = operands
+    """Whether the kernels run these operands, not packed, as one call.
+
+    They do if all gates are one block, or need not be stored.
+    """
+    input, w_ih, w_hh, *_ = operands
     assert input is not None
+    assert w_ih is not None
     assert w_hh is not None
+    if input.dtype in HALF:
+        return False
     time, batch, _ = input.shape
     rows: int = w_hh.shape[0]
-    return input.dtype not in HALF and time * batch * rows <= sequence_buffers.BLOCK_ELEMENTS
+    if time * batch * rows <= sequence_buffers.BLOCK_ELEMENTS:
+        return True
+    return c_backend.projects_in_steps(w_ih, w_hh) and not needs_gradient(operands)
 
 
 def apply_call(
@@ -78,7 +89,7 @@ def _forward(
     input, w_ih, w_hh, b_ih, b_hh, *state = _contiguous(operands)
     args = _call_args(input, w_hh, reverse)
     weights = _weights(args, kernel_class, w_ih, w_hh, "forward_panels")
-    returned = [input.new_empty(args.T, args.B, args.H)]
+    returned = [empty_for_caller(args.T, args.B, args.H, like=input)]
     returned += [input.new_empty(args.B, args.H) for _ in state]
     args.outputs = returned[0].data_ptr()
     if b_ih is not None:
@@ -111,7 +122,9 @@ def _weights(
     args.threads = c_backend.thread_count(rows, elements)
     args.share_units = c_backend.shares_units(args.B, elements, w_hh.numel())
     args.w_ih, args.w_hh = w_ih.data_ptr(), w_hh.data_ptr()
-    if rows <= MAX_IN_PLACE_ROWS and (args.T == 1 or elements <= CORE_CACHE_ELEMENTS):
+    in_place = rows <= MAX_IN_PLACE_ROWS and (args.T == 1 or elements <= CORE_CACHE_ELEMENTS)
+    args.projects_in_steps = in_place or c_backend.projects_in_steps(w_ih, w_hh)
+    if in_place:
         return w_ih, w_hh
     packed: tuple[Tensor, Tensor] = getattr(kernel_class(w_ih, w_hh, None, None, args.T), panels)
     args.w_ih_panels, args.w_hh_panels = packed[0].data_ptr(), packed[1].data_ptr()

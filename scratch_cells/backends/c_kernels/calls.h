@@ -14,6 +14,7 @@
 typedef struct {
     int64_t T, B, I, H, reverse, threads;
     int64_t share_units;                    /* whether threads share units and not rows */
+    int64_t projects_in_steps;              /* whether W_ih x is computed in each step, or before */
     const stored *w_ih, *w_hh;              /* (G*H, I), (G*H, H) */
     stored *w_ih_panels, *w_hh_panels;      /* for this pass; null to read w_ih and w_hh in place */
     const stored *input;                    /* (T, B, I) */
@@ -21,7 +22,7 @@ typedef struct {
     /* The forward pass */
     const real *b_ih, *b_hh;                /* (G*H), or null */
     const real *h_0, *c_0;                  /* (B, H), or null for zeros */
-    real *outputs;                          /* (T, B, H), or null */
+    real *outputs;                          /* (T, B, H) */
     real *h_n, *c_n;                        /* (B, H) */
     real *saved;                            /* for the backward pass, or null: see use_buffers */
     real *biases;                           /* with ``saved``: (G*H + H), b and b_hn */
@@ -42,31 +43,35 @@ typedef struct {
 
 typedef void Pass(const SequenceArgs *);
 
-/* The arguments of the kernels. The buffers follow one another in ``buffer``: h, c, gates, extra.
- * Without a backward pass, one step of c is enough, and there are no extra values. */
-static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_backward,
-                                real *buffer)
+/* The arguments of the kernels, without the buffers of the states and gates. */
+static SequenceArgs sequence_args(const CallArgs *call, Layout layout)
 {
-    int64_t rows = call->T * call->B, step = call->B * call->H, after = call->reverse ? 0 : step;
-    real *h = buffer, *c = h + (call->T + 1) * step;
-    int64_t c_steps = layout.has_cell_state ? (needs_backward ? call->T + 1 : 1) : 0;
-    real *gates = c + c_steps * step;
-    int64_t all_gates = layout.gates_are_states ? 0 : rows * layout.gate_count * call->H;
     return (SequenceArgs){
         .T = call->T, .B = call->B, .I = call->I, .H = call->H, .P = call->H,
         .G = layout.gate_count,
         .gradient_count = layout.gate_count + layout.resets_candidate,
-        .reverse = call->reverse, .threads = call->threads, .needs_backward = needs_backward,
-        .first_infinite = __builtin_inf(),
-        .share_units = call->share_units, .w_ih = call->w_ih, .w_hh = call->w_hh,
+        .reverse = call->reverse, .threads = call->threads, .share_units = call->share_units,
+        .projects_in_steps = call->projects_in_steps, .first_infinite = __builtin_inf(),
+        .w_ih = call->w_ih, .w_hh = call->w_hh,
         .w_ih_panels = call->w_ih_panels, .w_hh_panels = call->w_hh_panels,
         .input = call->input, .input_step_stride = call->input_step_stride,
         .input_row_stride = call->input_row_stride,
-        .gates = layout.gates_are_states ? h + after : gates, .extra = gates + all_gates,
-        .h_before = h + step - after, .h_after = h + after,
-        .c_before = needs_backward ? c + step - after : c,
-        .c_after = needs_backward ? c + after : c,
     };
+}
+
+/* What a backward pass needs follows one another in ``saved``: h, c, gates, extra. */
+static void use_saved(SequenceArgs *args, const CallArgs *call, Layout layout)
+{
+    int64_t step = call->B * call->H, all = call->T * step, after = call->reverse ? 0 : step;
+    real *h = call->saved, *c = h + all + step;
+    real *gates = c + (layout.has_cell_state ? all + step : 0);
+    args->needs_backward = 1;
+    args->h_before = h + step - after;
+    args->h_after = h + after;
+    args->c_before = c + step - after;
+    args->c_after = c + after;
+    args->gates = layout.gates_are_states ? args->h_after : gates;
+    args->extra = gates + (layout.gates_are_states ? 0 : all * layout.gate_count);
 }
 
 /* Copy n elements, or fill with zeros if ``from`` is null. */
@@ -90,33 +95,61 @@ static void add_biases(const CallArgs *call, Layout layout, real *b)
         copy_or_zero(b + all, call->b_hh ? call->b_hh + summed : NULL, call->H);
 }
 
+/* The forward pass of a sequence that is saved for a backward pass. */
+INLINE void forward_and_save(const CallArgs *call, Layout layout, Pass forward, SequenceArgs args)
+{
+    int64_t step = call->B * call->H, last = (call->T - 1) * step;
+    int64_t first = call->reverse ? last : 0, final = last - first;
+    use_saved(&args, call, layout);
+    copy_or_zero(args.h_before + first, call->h_0, step);
+    if (layout.has_cell_state)
+        copy_or_zero(args.c_before + first, call->c_0, step);
+    forward(&args);
+    memcpy(call->outputs, args.h_after, call->T * step * sizeof(real));
+    memcpy(call->h_n, args.h_after + final, step * sizeof(real));
+    if (layout.has_cell_state)
+        memcpy(call->c_n, args.c_after + final, step * sizeof(real));
+}
+
+/* The forward pass of a sequence without a backward pass. The outputs are the only buffer of h, h_n
+ * has h before the first step, and c_n is the only step of c. */
+INLINE void forward_to_outputs(const CallArgs *call, Layout layout, Pass forward,
+                               SequenceArgs args)
+{
+    int64_t step = call->B * call->H, final = call->reverse ? 0 : (call->T - 1) * step;
+    args.h_first = call->h_n;
+    args.h_before = call->reverse ? call->outputs + step : call->outputs - step;
+    args.h_after = call->outputs;
+    args.c_before = args.c_after = call->c_n;
+    if (layout.gates_are_states)
+        args.gates = call->outputs;
+    copy_or_zero(call->h_n, call->h_0, step);
+    if (layout.has_cell_state)
+        copy_or_zero(call->c_n, call->c_0, step);
+    forward(&args);
+    memcpy(call->h_n, call->outputs + final, step * sizeof(real));
+}
+
 /* The forward pass of a sequence. Returns 0, or 1 if there is not enough memory. */
 INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
 {
-    int64_t step = call->B * call->H;
-    real *scratch = NULL;
-    int64_t states = (call->T + 2) * step, biases = (layout.gate_count + 1) * call->H;
-    int64_t gates = layout.gates_are_states ? 0 : call->T * step * layout.gate_count;
-    if (!call->saved && !(scratch = __builtin_malloc((states + gates + biases) * sizeof(real))))
+    int64_t biases = (layout.gate_count + 1) * call->H;
+    int64_t gates = call->T * call->B * call->H * layout.gate_count;
+    if (call->saved || call->projects_in_steps || layout.gates_are_states)
+        gates = 0;                          /* they are saved, or not stored */
+    real *scratch = __builtin_malloc((biases + gates) * sizeof(real));
+    if (!scratch)
         return 1;
-    SequenceArgs args = use_buffers(call, layout, call->saved != NULL,
-                                    scratch ? scratch : call->saved);
-    real *b = scratch ? scratch + states + gates : call->biases;
+    SequenceArgs args = sequence_args(call, layout);
+    real *b = call->saved ? call->biases : scratch;
     add_biases(call, layout, b);
     args.b = b;
     args.b_hn = b + layout.gate_count * call->H;
-    real *last_h = call->reverse ? args.h_after : args.h_after + (call->T - 1) * step;
-    copy_or_zero(call->reverse ? args.h_before + (call->T - 1) * step : args.h_before, call->h_0,
-                 step);
-    int64_t last = call->saved ? (call->T - 1) * step : 0;
-    if (layout.has_cell_state)
-        copy_or_zero(args.c_before + (call->reverse ? last : 0), call->c_0, step);
-    forward(&args);
-    if (call->outputs)
-        memcpy(call->outputs, args.h_after, call->T * step * sizeof(real));
-    memcpy(call->h_n, last_h, step * sizeof(real));
-    if (layout.has_cell_state)
-        memcpy(call->c_n, args.c_after + (call->reverse ? 0 : last), step * sizeof(real));
+    args.gates = scratch + biases;
+    if (call->saved)
+        forward_and_save(call, layout, forward, args);
+    else
+        forward_to_outputs(call, layout, forward, args);
     __builtin_free(scratch);
     return 0;
 }
@@ -155,7 +188,8 @@ static void write_weight_gradients(const CallArgs *call, const SequenceArgs *arg
 INLINE int backward_call(const CallArgs *call, Layout layout, Pass backward)
 {
     int64_t step = call->B * call->H;
-    SequenceArgs args = use_buffers(call, layout, 1, call->saved);
+    SequenceArgs args = sequence_args(call, layout);
+    use_saved(&args, call, layout);
     int64_t d_elements = call->T * step * args.gradient_count;
     int64_t panels = call->threads * panel_elements(max(args.I, args.H));
     real *scratch = __builtin_malloc((d_elements + 2 * step + panels) * sizeof(real));
