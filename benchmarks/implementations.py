@@ -204,6 +204,10 @@ def outputs_and_gradients(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     seen = {"outputs": inference(model, x).clone()}  # a CUDA graph reuses the memory of its outputs
     train_step(model, x)
     for name, weight in model.state_dict(keep_vars=True).items():
-        # cells.0.weight_ih of CellLoop is weight_ih_l0 of the others
-        seen[re.sub(r"^cells\.(\d+)\.(\w+)$", r"\2_l\1", name)] = weight.grad
+        seen[torch_name(name)] = weight.grad
     return seen
+
+
+def torch_name(name: str) -> str:
+    """torch.nn's name of a weight: cells.0.weight_ih of CellLoop is weight_ih_l0 of the others."""
+    return re.sub(r"^cells\.(\d+)\.(\w+)$", r"\2_l\1", name)

@@ -1,20 +1,21 @@
 """GPU resources of each Triton kernel, measured by compiling it. No GPU is needed.
 
     python -m benchmarks.kernel_resources                 for an H100, 128 hidden units
-    python -m benchmarks.kernel_resources --capability 80 --hidden-size 64
+    python -m benchmarks.kernel_resources --capability 80 --hidden-sizes 64 256
 
 Prints the registers of a thread, the bytes spilled to its stack, and the shared memory of a
-program.
-If a kernel does not compile, the command fails.
+program. The exit status is 1 if a kernel does not compile, spills, or needs too much shared memory.
 """
 
 import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -29,6 +30,7 @@ from triton.compiler import ASTSource
 from command_line.program import clean_exit, parse_arguments
 from scratch_cells.backends import triton_kernels
 from scratch_cells.backends.triton_backend import (
+    H100_SHARED_BYTES,
     TritonGRUKernel,
     TritonLSTMKernel,
     TritonRNNTanhKernel,
@@ -37,13 +39,19 @@ from scratch_cells.backends.triton_backend import (
 KERNELS = {"rnn": TritonRNNTanhKernel, "gru": TritonGRUKernel, "lstm": TritonLSTMKernel}
 PRECISIONS = {"float32": "ieee", "tf32": "tf32", "bfloat16": "ieee"}
 
+MAX_STACK = 64
+"""Bytes a thread. The compiler may keep a few values that do not change in the loop on the stack,
+so that more programs fit on a multiprocessor; a gate that is spilled takes more."""
+
 
 @dataclass(frozen=True)
 class Arguments:
     """Compile the Triton kernels for a GPU and report the resources that they use."""
 
-    hidden_size: int = 128
-    """Number of hidden units of the layer."""
+    hidden_sizes: tuple[int, ...] = (128,)
+    """Sizes of the hidden state of the layer."""
+    cells: tuple[Literal["rnn", "gru", "lstm"], ...] = ("rnn", "gru", "lstm")
+    """Cells whose kernels are compiled."""
     capability: int = 90
     """Compute capability of the GPU: 80 for an A100, 90 for an H100."""
     json: bool = False
@@ -55,19 +63,28 @@ class Resources:
     """Resources of one kernel: registers and bytes of stack a thread, bytes of shared memory."""
 
     kernel: str
+    hidden_size: int
     precision: str
     on_chip: bool
     registers: int
     stack: int
     shared_memory: int
 
+    def problem(self) -> str | None:
+        """What exceeds an H100's limits, or None."""
+        name = f"{self.kernel}, {self.hidden_size} units, {self.precision}"
+        if self.stack > MAX_STACK:
+            return f"{name}: {self.stack} bytes of stack, more than {MAX_STACK}"
+        if self.shared_memory > H100_SHARED_BYTES:
+            return f"{name}: {self.shared_memory} bytes of shared memory, more than an H100 has"
+        return None
 
-def resources(cell: str, direction: str, precision: str, arguments: Arguments) -> Resources:
+
+def resources(cell: str, direction: str, size: int, precision: str, capability: int) -> Resources:
     """Compile one kernel and read its resources."""
     torch.backends.cuda.matmul.fp32_precision = PRECISIONS[precision]
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     kernel_class = KERNELS[cell]
-    size = arguments.hidden_size
     rows = kernel_class.layout.gate_count * size
     blank = torch.zeros(rows, dtype=dtype)
     weights = torch.zeros(rows, size, dtype=dtype)
@@ -77,27 +94,24 @@ def resources(cell: str, direction: str, precision: str, arguments: Arguments) -
     constants = {k: v for k, v in (flags | options).items() if k in kernel.arg_names}
     pointer = "*bf16" if dtype == torch.bfloat16 else "*fp32"
     signature = {
-        name: "constexpr"
-        if name in constants
-        else "i32"
-        if name in ("T", "B", "c_step_stride")
-        else pointer
+        name: "constexpr" if name in constants else "i32" if name in ("T", "B") else pointer
         for name in kernel.arg_names
     }
-    # As in a launch: tensors begin at a multiple of 16 bytes, and so does each step of c.
+    # As in a launch: tensors begin at a multiple of 16 bytes.
     aligned = {
         (index,): [["tt.divisibility", 16]]
         for index, name in enumerate(kernel.arg_names)
-        if signature[name] == pointer or name == "c_step_stride"
+        if signature[name] == pointer
     }
     compiled = triton.compile(
         ASTSource(kernel, signature, constants, aligned),
-        target=GPUTarget("cuda", arguments.capability, 32),
+        target=GPUTarget("cuda", capability, 32),
         options={name: options[name] for name in ("num_warps", "num_stages")},
     )
     registers, stack = _read(compiled.asm["cubin"])
     return Resources(
         f"{cell}_{direction}",
+        size,
         precision,
         not options["TILE"],
         registers,
@@ -124,20 +138,29 @@ def _read(binary: bytes) -> tuple[int, int]:
 def main(arguments: Arguments) -> None:
     """Print every kernel in every precision, as a table or as JSON."""
     found = [
-        resources(cell, direction, precision, arguments)
-        for cell in KERNELS
+        resources(cell, direction, size, precision, arguments.capability)
+        for size in arguments.hidden_sizes
+        for cell in arguments.cells
         for direction in ("forward", "backward")
         for precision in PRECISIONS
     ]
     if arguments.json:
         print(json.dumps([vars(each) for each in found]))
-        return
-    table = Table("kernel", "precision", "W_hh", "registers", "stack", "shared memory")
+    else:
+        Console(width=100).print(table_of(found))
+    if problems := [problem for each in found if (problem := each.problem())]:
+        print("\n".join(problems), file=sys.stderr)
+        raise SystemExit(1)
+
+
+def table_of(found: list[Resources]) -> Table:
+    """A table with a line for each kernel."""
+    table = Table("kernel", "units", "precision", "W_hh", "registers", "stack", "shared memory")
     for each in found:
         where = "on chip" if each.on_chip else "in tiles"
         counts = map(str, (each.registers, each.stack, each.shared_memory))
-        table.add_row(each.kernel, each.precision, where, *counts)
-    Console().print(table)
+        table.add_row(each.kernel, str(each.hidden_size), each.precision, where, *counts)
+    return table
 
 
 if __name__ == "__main__":

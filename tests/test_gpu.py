@@ -1,7 +1,7 @@
 """The hand-written layers compared with cuDNN, on a GPU.
 
 By default cuDNN computes recurrent layers in TF32, and torch computes matrix products in float32.
-So these tests disable TF32. ``benchmarks/on_gpu.sh`` measures the difference that it makes.
+So these tests disable TF32. ``python -m benchmarks.gpu`` measures the difference that it makes.
 """
 
 import dataclasses
@@ -13,6 +13,8 @@ from hypothesis import given
 from torch import nn
 
 import scratch_cells
+from benchmarks.gpu.measure import captured
+from scratch_cells.backends import triton_backend
 from tests.helpers.backends import CELLS, draw, layers_with
 from tests.helpers.oracles import differences, observe
 from tests.helpers.strategies import Configuration, configurations
@@ -25,6 +27,7 @@ from tests.helpers.triton_checks import (
 )
 
 TRITON_LAYERS = layers_with("triton")
+CELLS_WITH_KERNELS = [kind for kind in CELLS if kind != "LSTM projected"]
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -76,8 +79,8 @@ def test_triton_equals_cudnn(configuration: Configuration) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("size", [16, 33, 128])
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("size", [16, 33, 128, 256])
+@pytest.mark.parametrize("kind", CELLS_WITH_KERNELS)
 def test_triton_at_full_size_equals_the_reference_loop(kind: str, size: int, reverse: bool) -> None:
     """With batch, steps and units of the benchmark, compared with the reference loop in float32.
 
@@ -109,6 +112,78 @@ def test_triton_at_full_size_equals_the_reference_loop(kind: str, size: int, rev
     if kind != "RNN relu":
         assert_close(seen[0][:returned], seen[1][:returned], 4 * EPS)
         assert_close(seen[0][returned:], seen[1][returned:], 8 * EPS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", CELLS_WITH_KERNELS)
+def test_triton_gives_the_same_bits_in_every_run(kind: str, dtype: torch.dtype) -> None:
+    """Threads that do not wait for each other give another result now and then."""
+    cell = CELLS[kind](28, 100, dtype=dtype, device="cuda")
+    x, state = draw(cell, 200, 300)
+    first, *others = (values_and_gradients("triton", cell, x, state) for _ in range(4))
+    for other in others:
+        assert all(map(torch.equal, first, other))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_triton_runs_more_than_65535_steps(kind: str) -> None:
+    """Compared with two halves, the second of which continues from the state of the first."""
+    layer = getattr(TRITON_LAYERS, kind)(1, 16).cuda()
+    x = torch.randn(70_000, 2, 1, device="cuda", requires_grad=True)
+    outputs, _ = layer(x)
+    (d_x,) = torch.autograd.grad(outputs.sum(), x)
+    half, state = layer(x[:35_000])
+    other_half, _ = layer(x[35_000:], state)
+    torch.testing.assert_close(outputs, torch.cat([half, other_half]))
+    (expected,) = torch.autograd.grad(half.sum() + other_half.sum(), x)
+    torch.testing.assert_close(d_x, expected)
+
+
+@pytest.mark.parametrize(("time", "batch"), [(300, 2**14), (1, 2**22 + 64)])
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_triton_addresses_more_than_2_31_gates(kind: str, time: int, batch: int) -> None:
+    """The last sequences of a large batch, compared with a batch of these alone."""
+    if torch.cuda.mem_get_info()[0] < 40 * 2**30:
+        pytest.skip("needs 40 GiB of GPU memory")
+    layer = getattr(TRITON_LAYERS, kind)(1, 128, device="cuda", dtype=torch.bfloat16)
+    few = torch.randn(time, 64, 1, device="cuda", dtype=torch.bfloat16)
+    many = torch.zeros(time, batch, 1, device="cuda", dtype=torch.bfloat16)
+    many[:, -64:] = few
+    seen = []
+    for x in (few, many):
+        x.requires_grad_()
+        outputs, _ = layer(x)
+        last = outputs[:, -64:]
+        (d_x,) = torch.autograd.grad(last.float().square().sum(), x)
+        seen.append((last.detach().clone(), d_x[:, -64:].clone()))
+        del outputs, last, d_x
+    for got, expected in zip(*seen[::-1], strict=True):
+        torch.testing.assert_close(
+            got, expected, rtol=0, atol=2 * EPS * expected.abs().max().item()
+        )
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_triton_is_not_compiled_again_for_another_batch_or_length(kind: str) -> None:
+    layer = getattr(TRITON_LAYERS, kind)(3, 21, device="cuda")
+    functions = [
+        getattr(triton_backend._kernels(), f"{kind.lower()}_{direction}")
+        for direction in ("forward", "backward")
+    ]
+    counts = []
+    for time, batch in ((3, 5), (1, 1), (16, 16), (32, 17)):
+        layer(torch.randn(time, batch, 3, device="cuda"))[0].sum().backward()
+        counts.append([len(caches[0]) for f in functions for caches in f.device_caches.values()])
+    assert counts == counts[:1] * 4
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_triton_runs_in_a_cuda_graph(kind: str) -> None:
+    layer = getattr(TRITON_LAYERS, kind)(28, 128, 2).cuda()
+    x = torch.randn(28, 100, 28, device="cuda")
+    replay = captured(lambda: layer(x)[0], x.device)
+    x.copy_(torch.randn_like(x))
+    torch.testing.assert_close(replay(), layer(x)[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])

@@ -53,13 +53,18 @@ KERNELS: dict[tuple[str, str], type[CellKernel]] = {
 """(backend, kind of cell) -> the kernel."""
 
 CANDIDATES = {
-    "auto": ("c", "bptt"),  # not "triton", which has not been measured on a GPU
+    "auto": ("c", "bptt"),  # on a GPU also "triton", see TRITON_IS_FASTER
     "plain": (),
     "bptt": ("bptt",),
     "c": ("c",),
     "triton": ("triton",),
 }
 """What the user asks for -> the backends that are tried, in this order, before the plain loop."""
+
+TRITON_IS_FASTER: dict[tuple[str, torch.dtype], int] = {}
+"""(kind of cell, dtype) -> the largest hidden size for which "auto" selects "triton" on a GPU.
+
+Empty until the kernels are measured: docs/gpu.md."""
 
 BACKENDS = tuple(CANDIDATES)
 """The values of the argument ``backend``."""
@@ -154,18 +159,23 @@ def _run(
 ) -> tuple[Tensor, State]:
     """Run a backend that was selected, by its name."""
     kind = kind_of(cell)
-    one_call = name == "c" and batch_sizes is None and autocast is None and is_one_call(operands)
-    if one_call and kind is not None and not LAYOUTS[kind].has_projection:
-        return apply_call(kind, KERNELS[name, kind], operands, reverse)
+    kernel = None if kind is None else KERNELS.get((name, kind))
+    if state is None and autocast is not None:  # zeros of the dtype of x
+        state = zero_state(cell, input, batch_sizes)
+        operands[5 : 5 + len(parts(state))] = parts(state)
+    cast = None
+    if kernel is not None and autocast is not None:
+        cast = apply_autocast(kernel.layout, operands, autocast)
+    if kind is None or kernel is None or (cast is None) != (autocast is None):
+        state = zero_state(cell, input, batch_sizes) if state is None else state
+        return _run_loop(cell, input, state, batch_sizes, reverse)
+    dtype = autocast or input.dtype
+    if name == "c" and batch_sizes is None and is_one_call(kernel, operands, dtype):
+        return apply_call(kind, kernel, operands, cast, reverse)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
-    if name == "plain" or kind is None:
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    operands[5 : 5 + len(parts(state))] = parts(state)
-    cast = None if autocast is None else apply_autocast(LAYOUTS[kind], operands, autocast)
-    if autocast is not None and cast is None:
-        return _run_loop(cell, input, state, batch_sizes, reverse)
-    return apply_bptt(kind, KERNELS[name, kind], operands, batch_sizes, cast, reverse)
+        operands[5 : 5 + len(parts(state))] = parts(state)
+    return apply_bptt(kind, kernel, operands, batch_sizes, cast, reverse)
 
 
 def _run_loop(
@@ -213,7 +223,7 @@ def _decide(
     if problem is not None:
         return "plain", problem, [], None
     problems: list[str] = []
-    for candidate in CANDIDATES[backend]:
+    for candidate in _candidates(backend, kind, operands):
         problem = _backend_problem(
             candidate, kind, operands, batch_sizes, autocast, fastest=backend == "auto"
         )
@@ -222,6 +232,18 @@ def _decide(
             return candidate, "; ".join(problems) or default, operands, autocast
         problems.append(problem)
     return "plain", problems[-1], [], None
+
+
+def _candidates(backend: str, kind: str, operands: Operands) -> tuple[str, ...]:
+    """The backends to try, in this order."""
+    input, _, w_hh, *_ = operands
+    assert input is not None
+    assert w_hh is not None
+    if backend != "auto" or not TRITON_IS_FASTER or not input.is_cuda:
+        return CANDIDATES[backend]
+    largest = TRITON_IS_FASTER.get((kind, input.dtype), 0)
+    first = ("triton",) if w_hh.size(1) <= largest else ()
+    return first + CANDIDATES[backend]
 
 
 def _cast(operands: Operands, dtype: torch.dtype) -> Operands:
@@ -244,6 +266,8 @@ def _backend_problem(
     assert w_ih is not None
     assert w_hh is not None
     if name == "triton":
+        if autocast is not None:  # "auto" has not cast the operands
+            return "autocast is on, where the Triton backend has to be named"
         if LAYOUTS[kind].has_projection:
             return "the Triton backend does not support a projection"
         if batch_sizes is not None:

@@ -62,6 +62,13 @@ def apply_autocast(layout: CellLayout, operands: Operands, dtype: torch.dtype) -
     return Autocast(dtype, graph, values)
 
 
+def for_graph_and_kernel(
+    operands: Operands, autocast: Autocast | None
+) -> tuple[Operands, Operands]:
+    """The operands for the graph of autograd, and those for the kernel."""
+    return (operands, operands) if autocast is None else (autocast.operands, autocast.values)
+
+
 def _is_cached(tensor: Tensor) -> bool:
     """Whether torch keeps a rounded copy: the condition of ``at::autocast::cached_cast``."""
     return (

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratch_cells.backends.autocast_cache import Autocast
+from scratch_cells.backends.autocast_cache import Autocast, for_graph_and_kernel
 from scratch_cells.backends.buffer_pool import empty_for_caller
 from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.eligibility import Operands
@@ -50,23 +50,16 @@ def apply_bptt(
     Returns:
         What ``unroll`` returns.
     """
-    operands, values = _for_graph_and_kernel(operands, autocast)
+    operands, values = for_graph_and_kernel(operands, autocast)
     if needs_gradient(operands):
         outputs, *final = BPTTFunction.apply(
             kind, kernel_class, batch_sizes, autocast, reverse, *operands
         )
     else:
-        precision = _precision(kernel_class, values)
+        precision = precision_of(kernel_class, values)
         _, buffers = forward_by_kernel(kernel_class, values, False, reverse, batch_sizes, precision)
         outputs, *final = _returned(buffers, kernel_class, values, precision)
     return outputs, whole(final)
-
-
-def _for_graph_and_kernel(
-    operands: Operands, autocast: Autocast | None
-) -> tuple[Operands, Operands]:
-    """The operands for the graph of autograd, and those for the kernel."""
-    return (operands, operands) if autocast is None else (autocast.operands, autocast.values)
 
 
 def needs_gradient(operands: Operands) -> bool:
@@ -111,7 +104,7 @@ def state_and_projection(
     return (rest[:-1], rest[-1]) if kernel_class.layout.has_projection else (rest, None)
 
 
-def _precision(kernel_class: type[CellKernel], values: Operands) -> Precision | None:
+def precision_of(kernel_class: type[CellKernel], values: Operands) -> Precision | None:
     """The dtypes of a call, or None if all tensors are of one dtype."""
     dtype = values[0].dtype  # type: ignore[union-attr]  # x is given
     return kernel_class.precision_for(dtype) if dtype in HALF else None
@@ -154,8 +147,8 @@ class BPTTFunction(torch.autograd.Function):
         reverse: bool,
         *operands: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        _, values = _for_graph_and_kernel(list(operands), autocast)
-        ctx.precision = precision = _precision(kernel_class, values)
+        _, values = for_graph_and_kernel(list(operands), autocast)
+        ctx.precision = precision = precision_of(kernel_class, values)
         kernel, buffers = forward_by_kernel(
             kernel_class, values, True, reverse, batch_sizes, precision
         )
@@ -224,9 +217,14 @@ def backward_by_kernel(
     ]
     if precision is None:
         return gradients
-    return [
-        None if d is None else d.to(dtype) for d, dtype in zip(gradients, ctx.dtypes, strict=True)
-    ]
+    return converted(gradients, ctx.dtypes)
+
+
+def converted(
+    gradients: Sequence[Tensor | None], dtypes: Sequence[torch.dtype | None]
+) -> list[Tensor | None]:
+    """The gradients in the dtypes of the operands."""
+    return [None if d is None else d.to(dtype) for d, dtype in zip(gradients, dtypes, strict=True)]
 
 
 def _saved_buffers(

@@ -57,6 +57,7 @@ class SequenceArgs(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("d",)),
         ("d_row_stride", ctypes.c_int64),
         ("d_outputs", ctypes.c_void_p),
+        ("returns_factors", ctypes.c_int64),
         *((name, ctypes.c_int64) for name in ("d_outputs_step_stride", "d_outputs_row_stride")),
         *((name, ctypes.c_void_p) for name in ("d_input", "dh", "dc", "d_w_ih", "d_w_hh")),
         ("panels", ctypes.c_void_p),
@@ -70,6 +71,8 @@ class CallArgs(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("T", "B", "I", "H", "reverse", "threads")),
         *((name, ctypes.c_int64) for name in ("share_units", "projects_in_steps")),
+        *((name, ctypes.c_int64) for name in ("block_steps", "returns_factors")),
+        ("first_infinite", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("w_ih", "w_hh", "w_ih_panels", "w_hh_panels")),
         ("input", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("input_step_stride", "input_row_stride")),

@@ -55,10 +55,9 @@ class Precision:
 
         Args:
             gates_are_states: see ``CellLayout``.
-            state: the parts of the initial state.
+            state: the parts of the initial state; None for zeros of ``rounded``.
         """
-        assert state[-1] is not None
-        dtype = state[-1].dtype
+        dtype = self.rounded if state[-1] is None else state[-1].dtype
         same = gates_are_states or dtype is self.rounded
         return self.rounded if same else torch.promote_types(self.rounded, dtype)
 

@@ -34,16 +34,19 @@ from scratch_cells.backends.precision import Precision
 
 DTYPES = (torch.float32, torch.bfloat16)
 
-MAX_WEIGHT_ELEMENTS = 2**16
-"""Elements of W_hh with H padded: at most 128 hidden units of an LSTM or a GRU, 256 of an RNN.
+MAX_WEIGHT_ELEMENTS = 2**18
+"""Elements of W_hh with H padded: at most 256 hidden units of an LSTM or a GRU, 512 of an RNN.
 
-With larger weights a multiprocessor would spend its time loading them."""
+With larger weights the gates of a program do not fit in the registers of its threads."""
 
 TILE = 32
 """Units of the state in one partial product, where W_hh does not stay on chip."""
 
 OTHER_SHARED_BYTES = 2**15
-"""Bytes. Maximum shared memory that the kernels need in addition to the weights."""
+"""Bytes. Maximum shared memory that the kernels need in addition to weights that stay on chip."""
+
+H100_SHARED_BYTES = 227 * 2**10
+"""Bytes. Maximum shared memory of a program on an H100."""
 
 
 def triton_problem(layout: CellLayout, hidden_size: int, input: Tensor) -> str | None:
@@ -117,18 +120,18 @@ class TritonKernel(CellKernel):
     def launch(self, name: str, block: Block, **gradients: Tensor | None) -> None:
         """Run a function of ``triton_kernels`` with the arguments that it takes, by name.
 
-        All tensors are contiguous. Each program of the grid computes some rows of the batch.
+        All tensors are contiguous, and ``block`` is the whole sequence. Each program of the grid
+        computes some rows of the batch.
         """
         time, batch, size = block.h_after.shape
+        reverse = block.h_after.storage_offset() < block.h_before.storage_offset()
         arguments = {
             "gates": block.gates,
             "w_hh": self.w_hh,
             "b_hn": self.b_hn,
-            "h_before": block.h_before,
-            "h_after": block.h_after,
-            "c_before": block.c_before,
-            "c_after": block.c_after,
-            "c_step_stride": block.c_after.stride(0),  # 0 if one step's buffer is reused
+            # The earlier one in memory is the beginning of the buffer of time + 1 states.
+            "h_all": block.h_after if reverse else block.h_before,
+            "c_all": block.c_after if reverse else block.c_before,
             "extra": block.extra,
             **gradients,
             "T": time,
@@ -136,7 +139,7 @@ class TritonKernel(CellKernel):
             "H": size,
             "RELU": self.relu,
             "SAVE": block.needs_backward,
-            "REVERSE": block.order[0] > 0,
+            "REVERSE": reverse,
         }
         options = self.options()
         grid = (-(-batch // options["ROWS"]),)
@@ -157,7 +160,8 @@ class TritonKernel(CellKernel):
             "UNITS": _padded(size),
             "TILE": 0 if self.stays_on_chip() else min(TILE, _padded(size)),
             "PRECISION": "ieee" if exact_float32 else "tf32",
-            "num_warps": 8 if size > 32 else 4,
+            # With 8 warps, 256 units need more registers than there are.
+            "num_warps": 16 if size > 128 else 8 if size > 32 else 4,
             "num_stages": 1,
         }
 
@@ -176,7 +180,7 @@ class TritonKernel(CellKernel):
 def _shared_memory(device: torch.device) -> int:
     """Bytes of shared memory for one program; in the interpreter, those of an H100."""
     if device.type != "cuda":
-        return 227 * 2**10
+        return H100_SHARED_BYTES
     properties = torch.cuda.get_device_properties(device)
     return int(properties.shared_memory_per_block_optin)  # type: ignore[attr-defined]  # untyped
 

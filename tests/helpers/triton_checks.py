@@ -1,13 +1,17 @@
 """Helpers for the tests of the Triton backend, in the interpreter and on a GPU."""
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
 
+from scratch_cells.backends import triton_backend
 from scratch_cells.backends.triton_backend import TritonKernel
 from scratch_cells.cell import Cell, parts
 from tests.helpers.backends import unroll_with
@@ -54,3 +58,16 @@ def assert_close(got: list[Tensor], expected: list[Tensor], tolerance: float = 1
     for a, b in zip(got, expected, strict=True):
         bound = tolerance * max([1.0, *b.abs().flatten().tolist()])
         torch.testing.assert_close(a, b, rtol=0, atol=bound)
+
+
+def copy_of_kernels(folder: Path, right: str = "", wrong: str = "") -> ModuleType:
+    """The kernels from a new file, because Triton reads the source; with one line changed."""
+    source = Path(triton_backend._kernels().__file__).read_text()
+    if right:
+        assert source.count(right) == 1, right
+    path = folder / "copied_kernels.py"
+    path.write_text(source.replace(right, wrong) if right else source)
+    spec = importlib.util.spec_from_file_location("copied_kernels", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -26,7 +26,8 @@ typedef struct {
     real *c_before, *c_after;               /* (T, B, H); (B, H) if no backward pass follows */
     stored *d;                              /* (T, B, gradient_count*H) */
     int64_t d_row_stride;
-    const real *d_outputs;                  /* (T, B, P), or null */
+    const void *d_outputs;                  /* (T, B, P), or null; of real or of stored */
+    int64_t returns_factors;                /* whether d_outputs is of type stored */
     int64_t d_outputs_step_stride, d_outputs_row_stride;
     real *d_input;                          /* (T, B, I), or null */
     real *dh, *dc;                          /* (B, P), (B, H) */

@@ -93,7 +93,7 @@ const Field sequence_args_fields[] = {
     FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite), FIELD(c_before),
     FIELD(c_after), FIELD(d), FIELD(d_row_stride), FIELD(d_outputs), FIELD(d_outputs_step_stride),
     FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh),
-    FIELD(panels), FIELD(w_hr), FIELD(w_hr_panels), FIELD(u), FIELD(du), FIELD(d_h),
+    FIELD(panels), FIELD(returns_factors), FIELD(w_hr), FIELD(w_hr_panels), FIELD(u), FIELD(du), FIELD(d_h),
     {"", sizeof(SequenceArgs)},
 };
 
@@ -101,7 +101,9 @@ const Field sequence_args_fields[] = {
 #define CALL_FIELD(name) {#name, offsetof(CallArgs, name)}
 const Field call_args_fields[] = {
     CALL_FIELD(T), CALL_FIELD(B), CALL_FIELD(I), CALL_FIELD(H), CALL_FIELD(reverse),
-    CALL_FIELD(threads), CALL_FIELD(share_units), CALL_FIELD(projects_in_steps), CALL_FIELD(w_ih), CALL_FIELD(w_hh),
+    CALL_FIELD(threads), CALL_FIELD(share_units), CALL_FIELD(projects_in_steps),
+    CALL_FIELD(block_steps),
+    CALL_FIELD(returns_factors), CALL_FIELD(first_infinite), CALL_FIELD(w_ih), CALL_FIELD(w_hh),
     CALL_FIELD(w_ih_panels), CALL_FIELD(w_hh_panels), CALL_FIELD(input),
     CALL_FIELD(input_step_stride), CALL_FIELD(input_row_stride), CALL_FIELD(b_ih), CALL_FIELD(b_hh),
     CALL_FIELD(h_0), CALL_FIELD(c_0), CALL_FIELD(outputs), CALL_FIELD(h_n),

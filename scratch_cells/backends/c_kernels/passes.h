@@ -206,6 +206,8 @@ INLINE vector load_dh(const SequenceArgs *args, Tile tile)
         return dh;
     int64_t row = args->offsets ? first_row(args, tile.t) + tile.row : tile.row;
     int64_t step = args->offsets ? 0 : tile.t * args->d_outputs_step_stride;
-    return dh + load(args->d_outputs + step + row * args->d_outputs_row_stride + tile.unit,
-                     tile.n);
+    int64_t first = step + row * args->d_outputs_row_stride + tile.unit;
+    if (args->returns_factors)
+        return dh + widened(load_factors((const stored *)args->d_outputs + first, tile.n));
+    return dh + load((const real *)args->d_outputs + first, tile.n);
 }

@@ -131,17 +131,30 @@ void add_to_weights(const SequenceArgs *args)
     }
 }
 
-/* The gradients of biases: sums over ``rows`` rows of d, of ``count`` columns. */
+/* The gradients of biases: add ``rows`` rows of d, of n <= UNITS columns, to their sums. */
+INLINE void sum_columns(const stored *d, int64_t rows, int64_t row_stride, int64_t n, real *sums)
+{
+    vector total[VECTORS] = {0};
+    for (int64_t start = 0; start < rows; start += DEPTH) {
+        vector sum[VECTORS] = {0};
+        for (int64_t row = start; row < min(rows, start + DEPTH); row++)
+            UNROLLED (int v = 0; v < VECTORS; v++)
+                sum[v] += widened(load_factors(d + row * row_stride + v * LANES, n - v * LANES));
+        UNROLLED (int v = 0; v < VECTORS; v++)
+            total[v] += sum[v];
+    }
+    for (int v = 0; v < VECTORS; v++) {
+        real *to = sums + v * LANES;
+        store(to, n - v * LANES, load(to, n - v * LANES) + total[v]);
+    }
+}
+
+/* The same for ``count`` columns. */
 void sum_rows(const stored *d, int64_t rows, int64_t row_stride, int64_t count, real *sums)
 {
-    for (int64_t i = 0; i < count; i += LANES) {
-        vector total = {0};
-        for (int64_t start = 0; start < rows; start += DEPTH) {
-            vector sum = {0};
-            for (int64_t row = start; row < min(rows, start + DEPTH); row++)
-                sum += widened(load_factors(d + row * row_stride + i, count - i));
-            total += sum;
-        }
-        store(sums + i, count - i, total);
-    }
+    int64_t i = 0;
+    for (; i + UNITS <= count; i += UNITS)
+        sum_columns(d + i, rows, row_stride, UNITS, sums + i);
+    if (i < count)
+        sum_columns(d + i, rows, row_stride, count - i, sums + i);
 }

@@ -3,6 +3,8 @@
 What only the C backend has is in ``test_c_backend``, when a backend runs in ``test_eligibility``.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
 import scratch_cells
-from scratch_cells.backends import KERNELS, cell_kernel, sequence_buffers
+from scratch_cells.backends import KERNELS, c_call, cell_kernel, sequence_buffers
 from scratch_cells.backends.eligibility import kind_of
 from scratch_cells.backends.sequence_buffers import SequenceBuffers
 from scratch_cells.backends.torch_backend import tanh
@@ -32,6 +34,13 @@ from tests.helpers.strategies import Configuration, configurations
 @pytest.fixture
 def one_step_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequence_buffers, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(sequence_buffers, "BLOCK_ROWS", 1)
+
+
+@pytest.fixture(params=[0, c_call.MAX_ELEMENTS], ids=["calls of blocks", "one call"])
+def way(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How the C backend computes a sequence. The other one has one way."""
+    monkeypatch.setattr(c_call, "MAX_ELEMENTS", request.param)
 
 
 DRAWN = configurations()
@@ -52,7 +61,7 @@ def test_one_block_equals_torch_nn_in_float32(backend: str, configuration: Confi
 
 
 @each_backend
-@pytest.mark.usefixtures("one_step_blocks")
+@pytest.mark.usefixtures("one_step_blocks", "way")
 @given(DRAWN)
 def test_blocks_of_one_step_equal_torch_nn(backend: str, configuration: Configuration) -> None:
     ours, theirs = configuration.build(layers_with(backend)), configuration.build(nn)
@@ -64,6 +73,7 @@ def test_blocks_of_one_step_equal_torch_nn(backend: str, configuration: Configur
 @pytest.mark.parametrize("reverse", [False, True])
 @each_kind
 @each_backend
+@pytest.mark.usefixtures("way")
 def test_values_and_gradients_equal_the_reference_loop(
     backend: str,
     kind: str,
@@ -79,6 +89,7 @@ def test_values_and_gradients_equal_the_reference_loop(
     x, state = draw(cell, 5, 2)
     rows = cell.hidden_to_hidden.weight.size(0)
     monkeypatch.setattr(sequence_buffers, "BLOCK_ELEMENTS", steps * 2 * rows)
+    monkeypatch.setattr(sequence_buffers, "BLOCK_ROWS", 1)
     leaves = [x, *parts(state), *cell.parameters()]
     seen = []
     for name in (backend, "plain"):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import scratch_cells
-from scratch_cells.backends import KERNELS, c_backend, c_cells, c_compiler
+from scratch_cells.backends import KERNELS, c_backend, c_call, c_cells, c_compiler, sequence_buffers
 from scratch_cells.backends.bptt import forward_by_kernel
 from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.backends.eligibility import kind_of, operands_of
@@ -164,16 +164,26 @@ def test_a_large_result_is_closer_than_that_of_torch_nn(
         assert ours <= theirs, name
 
 
-@pytest.mark.parametrize("bug", ["weights of 5 bits", "the last row of d"])
+def of_4_bits(tensor: Tensor) -> Tensor:
+    return (tensor.float().view(torch.int32) & -(2**20)).view(torch.float32).to(tensor.dtype)
+
+
+@pytest.mark.parametrize("bug", ["weights of 4 bits", "the same in one call", "the last row of d"])
 def test_a_less_exact_backend_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if bug == "weights of 5 bits":
+    monkeypatch.setattr(c_call, "MAX_ELEMENTS", 0 if "one call" not in bug else 10**6)
+    if bug == "the same in one call":
+        weights = c_call._weights
+        monkeypatch.setattr(
+            c_call,
+            "_weights",
+            lambda args, kernel, *w: weights(args, kernel, *map(of_4_bits, w[:2]), w[2]),
+        )
+    elif bug == "weights of 4 bits":
         factor = Precision.factor
         monkeypatch.setattr(
             Precision,
             "factor",
-            lambda self, t: factor(
-                self, (t.float().view(torch.int32) & -(2**19)).view(torch.float32)
-            ),
+            lambda self, t: factor(self, of_4_bits(t)),
         )
     else:
         kernel = c_cells.CLSTMKernel
@@ -229,23 +239,37 @@ def compare_with_the_reference_loop(
 @pytest.mark.usefixtures("always_parallel")
 @given(
     sizes=st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 70)),
-    packed=st.booleans(),
+    way=st.sampled_from(["packed", "blocks", "one call"]),
+    block_rows=st.sampled_from([1, 50, 1024]),
     threads=st.integers(1, 5),
 )
 @settings(max_examples=settings().max_examples // 3)
 def test_every_size_and_thread_count_equals_the_loop(
-    kind: str, half: torch.dtype, sizes: tuple[int, int, int], packed: bool, threads: int
+    kind: str,
+    half: torch.dtype,
+    sizes: tuple[int, int, int],
+    way: str,
+    block_rows: int,
+    threads: int,
 ) -> None:
     torch.set_num_threads(threads)
     time, batch, _ = sizes
-    batch_sizes = tuple(max(1, batch - 3 * t) for t in range(time)) if packed else None
-    compare_with_the_reference_loop(kind, sizes, batch_sizes, half)
+    batch_sizes = tuple(max(1, batch - 3 * t) for t in range(time)) if way == "packed" else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sequence_buffers, "BLOCK_ELEMENTS", 1)
+        patch.setattr(sequence_buffers, "BLOCK_ROWS", block_rows)
+        patch.setattr(c_call, "MAX_ELEMENTS", 10**6 if way == "one call" else 0)
+        compare_with_the_reference_loop(kind, sizes, batch_sizes, half)
 
 
 @each_unprojected_kind
 @each_mode
+@pytest.mark.parametrize("max_elements", [0, c_call.MAX_ELEMENTS])
 @pytest.mark.usefixtures("always_parallel")
-def test_results_are_bit_exact_for_any_number_of_threads(kind: str, autocast: bool) -> None:
+def test_results_are_bit_exact_for_any_number_of_threads(
+    kind: str, autocast: bool, max_elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(c_call, "MAX_ELEMENTS", max_elements)
     cell = CELLS[kind](3, 40).to(torch.float32 if autocast else torch.bfloat16)
     x, state = draw(cell, 7, 23)
     seen = []

@@ -79,6 +79,7 @@ def test_packed_sequences_equal_the_reference_loop(
     gates = KERNELS[backend, kind_of(CELLS[kind](1, 1))].layout.gate_count
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequence_buffers, "BLOCK_ELEMENTS", block_rows * gates * size)
+        patch.setattr(sequence_buffers, "BLOCK_ROWS", 1)
         got = results(backend, kind, lengths, size, reverse)
     expected = results("plain", kind, lengths, size, reverse)
     for a, b in zip(got, expected, strict=True):

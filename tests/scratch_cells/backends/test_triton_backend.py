@@ -5,14 +5,10 @@ instead, and ``test_gpu`` runs them.
 """
 
 import dataclasses
-import importlib.util
-import json
-import os
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +19,7 @@ from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import scratch_cells
+from scratch_cells import backends
 from scratch_cells.backends import triton_backend
 from scratch_cells.backends.triton_backend import OTHER_SHARED_BYTES, TritonRNNTanhKernel
 from scratch_cells.cell import Cell, parts
@@ -35,11 +32,11 @@ from tests.helpers.backends import (
     unroll_with,
 )
 from tests.helpers.oracles import assert_same, differences, observe
-from tests.helpers.paths import ROOT
 from tests.helpers.strategies import KINDS, Configuration, configurations
 from tests.helpers.triton_checks import (
     EPS,
     assert_close,
+    copy_of_kernels,
     launches,
     prefix_of,
     values_and_gradients,
@@ -143,6 +140,18 @@ def test_values_and_gradients_equal_the_reference_loop(kind: str, reverse: bool)
     assert all(map(torch.equal, first, second))  # backward does not change the saved buffers
     assert torch.equal(inference[0], output)
     assert all(map(torch.equal, parts(inference[1]), parts(final)))
+
+
+@pytest.mark.parametrize(("kind", "size"), [("RNN", 257), ("GRU", 130), ("LSTM", 130)])
+def test_the_largest_layers_equal_the_reference_loop(kind: str, size: int) -> None:
+    torch.manual_seed(0)
+    cell = CELLS[kind](2, size)
+    x, state = draw(cell, 2, 2)
+    expected = values_and_gradients("plain", cell, x, state)
+    with launches() as names:
+        got = values_and_gradients("triton", cell, x, state)
+    assert len(names) == 2
+    assert_close(got, expected)
 
 
 @each_unprojected_kind
@@ -286,7 +295,7 @@ def test_unsupported_inputs_run_the_reference_loop(kind: str) -> None:
     assert falls_back(cell, torch.randn(3, 0, 3))
     for dtype in (torch.float64, torch.float16):
         assert falls_back(CELLS[kind](3, 4, dtype=dtype), x.to(dtype))
-    assert falls_back(CELLS[kind](3, 257), x)
+    assert falls_back(CELLS[kind](3, 513), x)
 
 
 @each_unprojected_kind
@@ -296,6 +305,26 @@ def test_the_meta_device_runs_the_reference_loop(kind: str) -> None:
         output, _ = unroll_with("triton", cell, x, cell.zero_state(x[0]))
     assert not names
     assert output.shape == (3, 2, 4)
+
+
+def test_auto_selects_the_kernels_where_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def candidates(backend: str, dtype: torch.dtype, size: int, is_cuda: bool) -> tuple[str, ...]:
+        operands = [
+            SimpleNamespace(dtype=dtype, is_cuda=is_cuda),
+            None,
+            torch.empty(4 * size, size),
+        ]
+        return backends._candidates(backend, "lstm", operands)
+
+    monkeypatch.setitem(backends.TRITON_IS_FASTER, ("lstm", torch.float32), 128)
+    assert candidates("auto", torch.float32, 128, True) == ("triton", "c", "bptt")
+    for other in (
+        ("auto", torch.float32, 129, True),
+        ("auto", torch.bfloat16, 128, True),
+        ("auto", torch.float32, 128, False),
+        ("bptt", torch.float32, 128, True),
+    ):
+        assert candidates(*other) == backends.CANDIDATES[other[0]]
 
 
 def test_other_cells_run_the_reference_loop() -> None:
@@ -388,8 +417,8 @@ BUGS = {
     "tanh(c) of the previous step": ("LSTM", "tanh_c = tanh(f * c + i * g)", "tanh_c = tanh(c)"),
     "h instead of c": (
         "LSTM",
-        "tl.store(c_after + t * c_step_stride + offsets, c",
-        "tl.store(c_after + t * c_step_stride + offsets, h",
+        "tl.store(at(c_all, after if SAVE else 0, first, B, H) + offsets, c",
+        "tl.store(at(c_all, after if SAVE else 0, first, B, H) + offsets, h",
     ),
     "a gate not saved": ("LSTM", "            tl.store(x + 3 * H, o, mask)\n", ""),
     "b_hn not multiplied by r": ("GRU", "m = b_n + product", "m = product"),
@@ -397,8 +426,8 @@ BUGS = {
     "dn instead of dm": ("GRU", "dm = dn * r", "dm = dn"),
     "W instead of its transpose": (
         "RNN",
-        "(h, h_row, w, row < B, True",
-        "(h, h_row, w, row < B, False",
+        "(h, h_before + row * H, w, row_mask, True",
+        "(h, h_before + row * H, w, row_mask, False",
     ),
     "derivative of tanh without the square": (
         "RNN",
@@ -407,13 +436,13 @@ BUGS = {
     ),
     "output gradient missing": (
         "RNN",
-        "dh += load(d_outputs + t * B * H + offsets, mask)\n        da",
+        "dh += load(at(d_outputs, t, first, B, H) + offsets, mask)\n        da",
         "dh += 0\n        da",
     ),
     "forward pass in one direction only": (
         "RNN",
-        "load(gates + t * B * H",
-        "load(gates + step * B * H",
+        "h_before = at(h_all, t + REVERSE, ",
+        "h_before = at(h_all, t, ",
     ),
     "backward pass in one direction only": (
         "RNN",
@@ -421,18 +450,6 @@ BUGS = {
         "        t = position(step, T, True)\n        h = ",
     ),
 }
-
-
-def with_bug(right: str, wrong: str, folder: Path) -> ModuleType:
-    """The kernels with one line changed, in a file, because Triton reads the source."""
-    source = Path(kernels.__file__).read_text()
-    assert source.count(right) == 1, right
-    path = folder / "wrong_kernels.py"
-    path.write_text(source.replace(right, wrong))
-    spec = importlib.util.spec_from_file_location("wrong_kernels", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("name", [None, *BUGS])
@@ -443,36 +460,11 @@ def test_planted_bugs_are_caught(
     kinds = KINDS
     if name is not None:
         kind, right, wrong = BUGS[name]
+        module, kinds = copy_of_kernels(tmp_path, right, wrong), (kind,)
         monkeypatch.setattr(triton_backend, "_kernels", lambda: module)
-        module, kinds = with_bug(right, wrong, tmp_path), (kind,)
     for kind in kinds:
         options = {"input_size": 2, "hidden_size": 5, "bidirectional": True}
         configuration = Configuration(kind, options, time=3, batch=3, dtype=torch.float32)
         layers = configuration.build(TRITON_LAYERS), configuration.build(nn)
         seen = (observe(layer, configuration) for layer in layers)
         assert bool(differences(*seen, torch.float32)) == (name is not None)
-
-
-# --- compiling for a GPU without one ------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path(triton.knobs.nvidia.ptxas.path).exists(), reason="no ptxas")
-def test_every_kernel_compiles_for_an_h100_within_its_resources() -> None:
-    """With 128 hidden units: little register spilling, and within the shared memory."""
-    stdout = subprocess.run(
-        [sys.executable, "-m", "benchmarks.kernel_resources", "--json"],
-        cwd=ROOT,
-        env=os.environ | {"TRITON_INTERPRET": "0"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    found = json.loads(stdout)
-    assert len(found) == 18
-    for each in found:
-        assert each["on_chip"] == (each["precision"] == "bfloat16")
-        assert each["stack"] <= 64, each
-        gates = {"rnn": 1, "gru": 3, "lstm": 4}[each["kernel"].split("_")[0]]
-        weights = gates * 128 * 128 * 2 if each["on_chip"] else 0
-        assert each["shared_memory"] <= weights + OTHER_SHARED_BYTES, each
