@@ -65,7 +65,11 @@ STRONG = Recipe(
 STRONG_RNN = replace(STRONG, learning_rate=1e-3)
 """A plain RNN has no gates and diverges more easily, so it needs a lower learning rate."""
 
-LONG_RATES = {("gru", "pixels"): 5e-3, ("gru", "permuted"): 5e-3, ("lstm", "permuted"): 5e-3}
+LONG_RATES: dict[tuple[str | None, str], float] = {
+    ("gru", "pixels"): 5e-3,
+    ("gru", "permuted"): 5e-3,
+    ("lstm", "permuted"): 5e-3,
+}
 """Learning rates for 784 steps, where held-out images favour another one than 2e-3: see
 docs/results/accuracy.md."""
 

@@ -23,6 +23,11 @@ from scratch_cells.backends.precision import HALF, Precision
 CORE_CACHE_ELEMENTS = 2**18
 """Elements of W_ih and W_hh together that stay in one core's private cache: 1 MiB in float32."""
 
+MAX_BYTES_IN_STEPS = 2**23
+"""Bytes of both weights up to which W_ih x is computed in each step, and not for all steps at once.
+
+Then each step reads both from the cache that all cores share. Larger weights do not stay in it."""
+
 MIN_ROWS_OF_LARGE_WEIGHTS = 64
 """Rows of all time steps from which it pays off to pack weights beyond CORE_CACHE_ELEMENTS."""
 
@@ -91,6 +96,11 @@ def shares_units(batch: int, weights: int, recurrent: int) -> bool:
         return False
     few_rows = batch < MIN_ROWS_OF_A_THREAD * torch.get_num_threads()
     return few_rows or weights > CORE_CACHE_ELEMENTS
+
+
+def projects_in_steps(w_ih: Tensor, w_hh: Tensor) -> bool:
+    """Whether W_ih x is computed in each step, with W_hh h, and no gates are stored before it."""
+    return w_ih.nbytes + w_hh.nbytes <= MAX_BYTES_IN_STEPS
 
 
 class CKernel(CellKernel):
@@ -213,6 +223,7 @@ class CKernel(CellKernel):
             G=self.layout.gate_count,
             gradient_count=self.layout.gradient_count,
             threads=torch.get_num_threads() if large else 1,
+            projects_in_steps=projects_in_steps(w_ih, w_hh),
             w_ih=w_ih.data_ptr(),
             w_hh=w_hh.data_ptr(),
             w_hr=None if w_hr is None else w_hr.data_ptr(),
@@ -246,6 +257,7 @@ class CKernel(CellKernel):
             share_units=shares_units(
                 batch, self.w_ih.numel() + self.w_hh.numel(), self.w_hh.numel()
             ),
+            projects_in_steps=projects_in_steps(self.w_ih, self.w_hh),
             offsets=None if packed is None else packed.offsets[1:].ctypes.data,
             needs_backward=block.needs_backward,
             input=input.data_ptr(),

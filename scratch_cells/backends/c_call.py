@@ -31,7 +31,9 @@ from scratch_cells.backends.sequence_buffers import steps_of_a_block
 from shared_interface import State
 
 MAX_ELEMENTS = 2**21
-"""Elements of the gates of all time steps, of a sequence that is one call: 8 MiB in float32."""
+"""Elements of the gates of all time steps, of a sequence that is one call: 8 MiB in float32.
+
+If no gates are stored, a sequence of any length is one call, which writes h to the outputs."""
 
 MAX_IN_PLACE_ROWS = 24
 """Rows of all time steps up to which the weights are not packed in panels."""
@@ -45,11 +47,17 @@ def is_one_call(kernel_class: type[Any], operands: Operands, dtype: torch.dtype)
         operands: its operands.
         dtype: the dtype of x and of the weights, or that of autocast.
     """
-    input, w_hh = operands[0], operands[2]
+    input, w_ih, w_hh = operands[:3]
     assert input is not None
+    assert w_ih is not None
     assert w_hh is not None
     time, batch, _ = input.shape
-    if kernel_class.layout.has_projection or time * batch * w_hh.shape[0] > MAX_ELEMENTS:
+    if kernel_class.layout.has_projection:
+        return False
+    elements = time * batch * w_hh.shape[0]
+    if elements > MAX_ELEMENTS and (
+        needs_gradient(operands) or not c_backend.projects_in_steps(w_ih, w_hh)
+    ):
         return False
     return dtype not in HALF or kernel_class.precision_for(dtype).factors is dtype
 
@@ -204,8 +212,10 @@ def _arguments(
     args.threads = c_backend.thread_count(rows, elements)
     args.share_units = c_backend.shares_units(batch, elements, recurrent)
     args.w_ih, args.w_hh = w_ih.data_ptr(), w_hh.data_ptr()
-    in_place = rows <= MAX_IN_PLACE_ROWS and dtype not in HALF
-    if in_place and (time == 1 or elements <= CORE_CACHE_ELEMENTS):
+    few_rows = rows <= MAX_IN_PLACE_ROWS and dtype not in HALF
+    in_place = few_rows and (time == 1 or elements <= CORE_CACHE_ELEMENTS)
+    args.projects_in_steps = in_place or c_backend.projects_in_steps(w_ih, w_hh)
+    if in_place:
         return args, (w_ih, w_hh)
     packed: tuple[Tensor, Tensor] = getattr(kernel_class(w_ih, w_hh, None, None, time), panels)
     args.w_ih_panels, args.w_hh_panels = packed[0].data_ptr(), packed[1].data_ptr()

@@ -1,4 +1,4 @@
-/* σ and tanh of a vector, with one exponential and one quotient each. */
+/* σ and tanh of a vector, with one exponential and one division each. */
 
 #pragma once
 
@@ -54,48 +54,49 @@ INLINE vector quotient(vector a, vector b)
 
 #endif
 
-/* exp(2x) = power (q + p) / (q - p), without the division, so that σ and tanh divide only once. */
+/* k x = n ln 2 + k y with |k y| <= ln 2 / 2, and 2^n. */
+typedef struct {
+    vector y, power;
+} Reduced;
+
+INLINE Reduced reduce(vector x, const real k)
+{
+    /* exp(87) is finite in float, exp(89) is not */
+    x = clamp(x, MAX_EXPONENT / (k < 0 ? -k : k));
+
+    /* Magic constant: adding it rounds to the nearest integer. */
+    vector rounder = broadcast(3LL << (MANTISSA_BITS - 1));
+    vector rounded = x * (k * (real)1.442695040888963407) + rounder;
+    vector n = rounded - rounder;
+    integers exponent = (integers)rounded - (integers)rounder + EXPONENT_BIAS;
+    return (Reduced){
+        .y = x - n * (LN2_HIGH / k) - n * (LN2_LOW / k),
+        .power = (vector)(exponent << MANTISSA_BITS),
+    };
+}
+
+/* exp(2x) = power (q + p) / (q - p), without the division, so that tanh divides only once. */
 typedef struct {
     vector power, p, q;
 } Exponential;
 
-/* 2x = n ln 2 + 2y with |2y| <= ln 2 / 2, the power is 2^n, and p / q = tanh y, for exp(2y) =
- * (1 + tanh y) / (1 - tanh y).
+/* With 2x = n ln 2 + 2y, the power is 2^n, and p / q = tanh y: exp(2y) = (1 + tanh y) / (1 - tanh y).
  *
  * In double, tanh y is Lambert's continued fraction y / (1 + y²/(3 + y²/(5 + ...))) up to the 13
- * (J. H. Lambert, 1768); its relative error is below 1e-19. In float it is the Taylor polynomial up
- * to y⁹, with q = 1; its relative error is below 3e-10. */
+ * (J. H. Lambert, 1768); its relative error is below 1e-19. In float it is the polynomial of its
+ * degree with the lowest relative error, 2e-10, and q = 1. */
 INLINE Exponential exp_of_twice(vector x)
 {
-    /* exp(87) is finite in float, exp(89) is not */
-    x = clamp(x, MAX_EXPONENT / (real)2);
-
-    /* Magic constant: adding it rounds to the nearest integer. */
-    vector rounder = broadcast(3LL << (MANTISSA_BITS - 1));
-    vector rounded = x * (real)2.885390081777926814 + rounder;
-    vector n = rounded - rounder;
-    vector y = x - n * (LN2_HIGH / 2) - n * (LN2_LOW / 2);
-    integers exponent = (integers)rounded - (integers)rounder + EXPONENT_BIAS;
-    vector power = (vector)(exponent << MANTISSA_BITS);
-
-    vector y2 = y * y;
+    Reduced r = reduce(x, 2);
+    vector y = r.y, y2 = y * y;
 #ifdef DOUBLE
     vector p = 1 + y2 * ((real)(5. / 39) + y2 * ((real)(2. / 715) + y2 * (real)(1. / 135135)));
     vector q = 1 + y2 * ((real)(6. / 13) + y2 * ((real)(10. / 429) + y2 * (real)(4. / 19305)));
-    return (Exponential){power, y * p, q};
+    return (Exponential){r.power, y * p, q};
 #else
-    vector p = 1 + y2 * ((real)(-1. / 3) + y2 * ((real)(2. / 15)
-                   + y2 * ((real)(-17. / 315) + y2 * (real)(62. / 2835))));
-    return (Exponential){power, y * p, broadcast(1)};
+    vector p = 1 + y2 * ((real)-0.333333227 + y2 * ((real)0.133311844 + y2 * (real)-0.0527272699));
+    return (Exponential){r.power, y * p, broadcast(1)};
 #endif
-}
-
-/* exp(x) / (exp(x) + 1) */
-INLINE vector sigmoid(vector x)
-{
-    Exponential e = exp_of_twice(x / 2);
-    vector above = e.power * (e.q + e.p);
-    return quotient(above, above + e.q - e.p);
 }
 
 /* (exp(2x) - 1) / (exp(2x) + 1). Near zero, where the power is 1, this form is p / q, which is as
@@ -106,3 +107,28 @@ INLINE vector tanh_of(vector x)
     vector less = e.power - 1, more = e.power + 1;
     return quotient(less * e.q + more * e.p, more * e.q + less * e.p);
 }
+
+#ifdef DOUBLE
+
+/* exp(x) / (exp(x) + 1) */
+INLINE vector sigmoid(vector x)
+{
+    Exponential e = exp_of_twice(x / 2);
+    vector above = e.power * (e.q + e.p);
+    return quotient(above, above + e.q - e.p);
+}
+
+#else
+
+/* 1 / (1 + exp(-x)). exp(-y) is the polynomial of its degree with the lowest relative error, 3e-9. */
+INLINE vector sigmoid(vector x)
+{
+    Reduced r = reduce(x, -1);
+    vector y = r.y;
+    vector exp_y = 1 - y * (1 - y * ((real)0.499999935 - y * ((real)0.166665207
+                   - y * ((real)0.0416683874 - y * ((real)0.00836870982
+                   - y * (real)0.00138146133)))));
+    return quotient(broadcast(1), 1 + r.power * exp_y);
+}
+
+#endif

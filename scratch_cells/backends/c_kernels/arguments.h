@@ -11,12 +11,14 @@ typedef struct {
     const int64_t *offsets;                 /* of packed sequences, from -1 to T (see first_row) */
     int64_t needs_backward;                 /* whether a backward pass may follow */
     int64_t share_units;                    /* whether threads share units and not rows */
+    int64_t projects_in_steps;              /* whether W_ih x is computed in each step, or before */
     const stored *w_ih, *w_hh;              /* (G*H, I), (G*H, P) */
     stored *w_ih_panels, *w_hh_panels;      /* see panels.h; null to read w_* in place */
     const real *b, *b_hn;                   /* (G*H); the GRU's (H) */
     const stored *input;                    /* (T, B, I) */
     int64_t input_step_stride, input_row_stride;
     real *gates;                            /* (T, B, G*H) */
+    const real *h_first;                    /* (B, P), h before the first step; or null: see h_row */
     real *h_before, *h_after;               /* (T, B, P) */
     real *extra;                            /* (T, B, H) */
     stored *h_factors;                      /* (2, B, P), with BFLOAT16 */

@@ -13,6 +13,7 @@
 typedef struct {
     int64_t T, B, I, H, reverse, threads;
     int64_t share_units;                    /* whether threads share units and not rows */
+    int64_t projects_in_steps;              /* see arguments.h */
     int64_t block_steps;                    /* time steps in a block, whose gradients stay in the cache */
     int64_t returns_factors;                /* whether what is returned is of type stored, not real */
     double first_infinite;                  /* see arguments.h */
@@ -23,7 +24,7 @@ typedef struct {
     /* The forward pass */
     const stored *b_ih, *b_hh;              /* (G*H), or null */
     const real *h_0, *c_0;                  /* (B, H), or null for zeros */
-    void *outputs;                          /* (T, B, H), or null */
+    void *outputs;                          /* (T, B, H) */
     void *h_n, *c_n;                        /* (B, H) */
     real *saved;                            /* for the backward pass, or null: see use_buffers */
     real *biases;                           /* with ``saved``: (G*H + H), b and b_hn */
@@ -62,7 +63,8 @@ static SequenceArgs use_buffers(const CallArgs *call, Layout layout, int needs_b
         .gradient_count = layout.gate_count + layout.resets_candidate,
         .reverse = call->reverse, .threads = call->threads, .needs_backward = needs_backward,
         .first_infinite = call->first_infinite, .returns_factors = call->returns_factors,
-        .share_units = call->share_units, .w_ih = call->w_ih, .w_hh = call->w_hh,
+        .share_units = call->share_units, .projects_in_steps = call->projects_in_steps,
+        .w_ih = call->w_ih, .w_hh = call->w_hh,
         .w_ih_panels = call->w_ih_panels, .w_hh_panels = call->w_hh_panels,
         .input = call->input, .input_step_stride = call->input_step_stride,
         .input_row_stride = call->input_row_stride,
@@ -83,6 +85,7 @@ static SequenceArgs block_of(SequenceArgs args, const CallArgs *call, Layout lay
     args.T = steps;
     args.input += first * args.input_step_stride;
     args.gates += layout.gates_are_states ? after : kept * args.G;
+    args.h_first = i ? NULL : args.h_first;
     args.h_before += after;
     args.h_after += after;
     args.extra += layout.saves_extra ? kept : 0;
@@ -152,26 +155,50 @@ static void add_biases(const CallArgs *call, Layout layout, real *b)
         add_bias(b + all, call->b_hh + summed, call->H);
 }
 
+/* Use what is returned in the place of buffers: the outputs for h, c_n for the only step of c. h_n
+ * has h before the first step. */
+static void use_returned(SequenceArgs *args, const CallArgs *call, Layout layout, real *gates)
+{
+    int64_t step = call->B * call->H;
+    real *outputs = call->outputs;
+    args->h_first = call->h_n;
+    args->h_before = call->reverse ? outputs + step : outputs - step;
+    args->h_after = outputs;
+    args->c_before = args->c_after = call->c_n;
+    args->gates = layout.gates_are_states ? outputs : gates;
+}
+
+/* Elements of the gates of a block, if no backward pass follows. */
+static int64_t gates_of_block(const CallArgs *call, Layout layout)
+{
+    if (layout.gates_are_states || call->projects_in_steps)
+        return 0;                           /* not stored */
+    return call->block_steps * call->B * call->H * layout.gate_count;
+}
+
 /* The forward pass of a sequence. Returns 0, or 1 if there is not enough memory. */
 INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
 {
+    int direct = !call->saved && !call->returns_factors;    /* see use_returned */
     int64_t step = call->B * call->H, biases = (layout.gate_count + 1) * call->H;
-    int64_t gates = layout.gates_are_states ? 0 : call->block_steps * step * layout.gate_count;
-    int64_t states = call->saved ? 0 : (call->T + 2) * step + gates + biases;
+    int64_t states = direct ? 0 : (call->T + 2) * step;
+    int64_t reals = call->saved ? 0 : states + gates_of_block(call, layout) + biases;
     int64_t factors = GROUP > 1 ? 2 * step : 0;
-    real *scratch = __builtin_malloc(states * sizeof(real) + factors * sizeof(stored) + 1);
+    real *scratch = __builtin_malloc(reals * sizeof(real) + factors * sizeof(stored) + 1);
     if (!scratch)
         return 1;
     SequenceArgs args = use_buffers(call, layout, call->saved != NULL,
                                     call->saved ? call->saved : scratch);
-    real *b = call->saved ? call->biases : scratch + states - biases;
+    if (direct)
+        use_returned(&args, call, layout, scratch);
+    real *b = call->saved ? call->biases : scratch + reals - biases;
     add_biases(call, layout, b);
     args.b = b;
     args.b_hn = b + layout.gate_count * call->H;
-    args.h_factors = (stored *)(scratch + states);
+    args.h_factors = (stored *)(scratch + reals);
     real *last_h = call->reverse ? args.h_after : args.h_after + (call->T - 1) * step;
-    copy_or_zero(call->reverse ? args.h_before + (call->T - 1) * step : args.h_before, call->h_0,
-                 step);
+    real *first_h = call->reverse ? args.h_before + (call->T - 1) * step : args.h_before;
+    copy_or_zero(direct ? call->h_n : first_h, call->h_0, step);
     int64_t last = call->saved ? (call->T - 1) * step : 0;
     if (layout.has_cell_state)
         copy_or_zero(args.c_before + (call->reverse ? last : 0), call->c_0, step);
@@ -179,14 +206,14 @@ INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
         SequenceArgs block = block_of(args, call, layout, i);
         forward(&block);
     }
-    if (call->outputs) {
+    write_returned(call, call->h_n, 0, last_h, step);
+    if (!direct) {
         _Pragma("omp parallel for num_threads(call->threads) schedule(static)")
         for (int64_t t = 0; t < call->T; t++)
             write_returned(call, call->outputs, t * step, args.h_after + t * step, step);
+        if (layout.has_cell_state)
+            write_returned(call, call->c_n, 0, args.c_after + (call->reverse ? 0 : last), step);
     }
-    write_returned(call, call->h_n, 0, last_h, step);
-    if (layout.has_cell_state)
-        write_returned(call, call->c_n, 0, args.c_after + (call->reverse ? 0 : last), step);
     __builtin_free(scratch);
     return 0;
 }

@@ -39,20 +39,18 @@ static vector dot_products(const real *x, int64_t depth, const real *w, int64_t 
     return sum_lanes(a);
 }
 
-/* sums += x Wᵀ for a few rows of x and the units of the tile: those of every gate or, without gates,
- * those of all vectors. W is (G*H, depth). */
+/* sums += x Wᵀ for a few rows of x and the units of the tile. W is (G*H, depth). */
 INLINE void multiply_in_place(const SequenceArgs *args, Tile tile, int rows, const int vectors,
                               const void *rows_of_x, int64_t x_row_stride, int64_t depth,
                               const void *weight, Sums sums)
 {
     const real *x = rows_of_x, *w = weight;
-    int64_t next = args->G > 1 ? args->H : LANES;
     for (int v = 0; v < vectors; v++) {
-        int64_t n = args->G > 1 ? tile.n : tile.n - v * LANES;
+        int64_t n = count_of(args, tile, v);
         if (n > 0)
             for (int r = 0; r < rows; r++)
                 sums[r][v] += dot_products(x + r * x_row_stride, depth,
-                                           w + (tile.unit + v * next) * depth, n);
+                                           w + (tile.unit + offset_of(args, v)) * depth, n);
     }
 }
 

@@ -51,7 +51,7 @@ void pack_for_forward(const SequenceArgs *args)
     _Pragma("omp parallel num_threads(args->threads)")
     {
         int64_t G = args->G, H = args->H;
-        if (G > 1 && weights_are_small(args))
+        if (G > 1 && args->projects_in_steps)
             pack_gates(args->w_ih, G, H, args->I, args->w_ih_panels);
         else
             pack_columns(args->w_ih, G * H, args->I, args->w_ih_panels);
@@ -87,8 +87,9 @@ typedef struct {
 const Field sequence_args_fields[] = {
     FIELD(T), FIELD(B), FIELD(I), FIELD(H), FIELD(P), FIELD(G), FIELD(gradient_count),
     FIELD(reverse), FIELD(threads), FIELD(offsets), FIELD(needs_backward), FIELD(share_units),
+    FIELD(projects_in_steps),
     FIELD(w_ih), FIELD(w_hh), FIELD(w_ih_panels), FIELD(w_hh_panels), FIELD(b), FIELD(b_hn),
-    FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates), FIELD(h_before),
+    FIELD(input), FIELD(input_step_stride), FIELD(input_row_stride), FIELD(gates), FIELD(h_first), FIELD(h_before),
     FIELD(h_after), FIELD(extra), FIELD(h_factors), FIELD(first_infinite), FIELD(c_before),
     FIELD(c_after), FIELD(d), FIELD(d_row_stride), FIELD(d_outputs), FIELD(d_outputs_step_stride),
     FIELD(d_outputs_row_stride), FIELD(d_input), FIELD(dh), FIELD(dc), FIELD(d_w_ih), FIELD(d_w_hh),
@@ -100,7 +101,8 @@ const Field sequence_args_fields[] = {
 #define CALL_FIELD(name) {#name, offsetof(CallArgs, name)}
 const Field call_args_fields[] = {
     CALL_FIELD(T), CALL_FIELD(B), CALL_FIELD(I), CALL_FIELD(H), CALL_FIELD(reverse),
-    CALL_FIELD(threads), CALL_FIELD(share_units), CALL_FIELD(block_steps),
+    CALL_FIELD(threads), CALL_FIELD(share_units), CALL_FIELD(projects_in_steps),
+    CALL_FIELD(block_steps),
     CALL_FIELD(returns_factors), CALL_FIELD(first_infinite), CALL_FIELD(w_ih), CALL_FIELD(w_hh),
     CALL_FIELD(w_ih_panels), CALL_FIELD(w_hh_panels), CALL_FIELD(input),
     CALL_FIELD(input_step_stride), CALL_FIELD(input_row_stride), CALL_FIELD(b_ih), CALL_FIELD(b_hh),

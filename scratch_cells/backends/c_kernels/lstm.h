@@ -26,35 +26,42 @@ INLINE real *c_after_ptr(const SequenceArgs *args, Tile tile, int r)
 }
 
 /* i, f, o = σ(W_ih x + W_hh h + b), g = tanh(W_ih x + W_hh h + b), each with its own rows of the
- * weights; c = f ⊙ c + i ⊙ g, u = o ⊙ tanh(c). With a projection u is stored in u,
- * else it is h. */
+ * weights; c = f ⊙ c + i ⊙ g, u = o ⊙ tanh(c). With a projection u is stored in u, else it is h.
+ *
+ * tanh(c) depends on all gates of its row. In a loop of its own, it does not delay the next row. */
 INLINE void lstm_forward_cell(const SequenceArgs *args, Tile tile, int rows, const int projected)
 {
-    int64_t H = args->H;
+    int64_t H = args->H, n = tile.n, needs_backward = args->needs_backward;
     Sums a;
     load_projection(args, tile, rows, 4, a);
     multiply_h(args, tile, rows, 4, a);
-    for (int r = 0; r < rows; r++) {
+
+    vector c[MAX_ROWS], o[MAX_ROWS];
+    const real *c_before = c_before_ptr(args, tile, 0);
+    real *c_after = c_after_ptr(args, tile, 0), *gates = element_ptr(args->gates, args, tile, 0, 4);
+    for (int r = 0; r < rows; r++, gates += 4 * H) {
         vector i = sigmoid(a[r][0]);
         vector f = sigmoid(a[r][1]);
         vector g = tanh_of(a[r][2]);
-        vector o = sigmoid(a[r][3]);
-        vector c = load(c_before_ptr(args, tile, r), tile.n);
-        c = f * c + i * g;
-        vector tanh_c = tanh_of(c);
-        store(c_after_ptr(args, tile, r), tile.n, c);
-        if (projected)
-            store_factors(u_ptr(args, tile, r), tile.n, o * tanh_c);
-        else
-            store_h(args, tile, r, 0, o * tanh_c);
-        if (args->needs_backward) {
-            real *gates = element_ptr(args->gates, args, tile, r, 4);
-            store(gates, tile.n, i);
-            store(gates + H, tile.n, f);
-            store(gates + 2 * H, tile.n, g);
-            store(gates + 3 * H, tile.n, o);
-            store(element_ptr(args->extra, args, tile, r, 1), tile.n, tanh_c);
+        o[r] = sigmoid(a[r][3]);
+        c[r] = f * load(c_before + r * H, n) + i * g;
+        store(c_after + r * H, n, c[r]);
+        if (needs_backward) {
+            store(gates, n, i);
+            store(gates + H, n, f);
+            store(gates + 2 * H, n, g);
+            store(gates + 3 * H, n, o[r]);
         }
+    }
+    real *extra = element_ptr(args->extra, args, tile, 0, 1);
+    for (int r = 0; r < rows; r++) {
+        vector tanh_c = tanh_of(c[r]);
+        if (projected)
+            store_factors(u_ptr(args, tile, r), n, o[r] * tanh_c);
+        else
+            store_h(args, tile, r, 0, o[r] * tanh_c);
+        if (needs_backward)
+            store(extra + r * H, n, tanh_c);
     }
 }
 

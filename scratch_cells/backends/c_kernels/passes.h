@@ -17,7 +17,7 @@ INLINE int rows_are_joined(const SequenceArgs *args)
     return args->offsets || args->input_step_stride == args->B * args->input_row_stride;
 }
 
-/* gates = W_ih x + b before the activation, for all steps: a large W_ih is read from memory once. */
+/* gates = W_ih x + b before the activation, for all steps: W_ih is read from memory once. */
 static void project(const SequenceArgs *args, Share share)
 {
     int64_t columns = args->G * args->H, stride = args->input_row_stride;
@@ -32,45 +32,46 @@ static void project(const SequenceArgs *args, Share share)
         }
 }
 
-/* Whether W_ih x is computed in each step, or before the first one. */
-INLINE int projects_in_steps(const SequenceArgs *args)
-{
-    return is_in_place(args) || weights_are_small(args);
-}
-
-/* sums += x_t W_ihᵀ, the units of the tile for every gate, unless the gates have it already. */
+/* sums += x_t W_ihᵀ, the units of the tile for every gate. */
 INLINE void multiply_x(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    if (is_in_place(args))
+    if (is_in_place(args)) {
         multiply_in_place(args, tile, rows, vectors, x_row(args, tile.t, tile.row),
                           args->input_row_stride, args->I, args->w_ih, sums);
-    if (is_in_place(args) || !weights_are_small(args))
         return;
+    }
     const stored *panel = args->w_ih_panels + tile.unit * args->G * padded(args->I);
     multiply(rows, vectors, x_row(args, tile.t, tile.row), args->input_row_stride, 1, args->I,
              panel, sums);
 }
 
-/* What multiply_x adds to, for row r of the tile: b, or W_ih x + b in the gates. */
-INLINE const real *projection_ptr(const SequenceArgs *args, Tile tile, int r, int gates)
+/* sums = b, the units of the tile for every gate. */
+INLINE void load_bias(const SequenceArgs *args, Tile tile, int rows, const int vectors, Sums sums)
 {
-    if (projects_in_steps(args))
-        return args->b + tile.unit;
-    return element_ptr(args->gates, args, tile, r, gates);
+    for (int v = 0; v < vectors; v++) {
+        vector b = load(args->b + tile.unit + offset_of(args, v), count_of(args, tile, v));
+        for (int r = 0; r < rows; r++)
+            sums[r][v] = b;
+    }
 }
 
 /* sums = W_ih x + b, the units of the tile for every gate. */
-INLINE void load_projection(const SequenceArgs *args, Tile tile, int rows, const int gates,
+INLINE void load_projection(const SequenceArgs *args, Tile tile, int rows, const int vectors,
                             Sums sums)
 {
+    if (args->projects_in_steps) {
+        load_bias(args, tile, rows, vectors, sums);
+        multiply_x(args, tile, rows, vectors, sums);
+        return;
+    }
+    int64_t columns = args->G * args->H;
+    const real *projected = element_ptr(args->gates, args, tile, 0, args->G);
     for (int r = 0; r < rows; r++)
-        for (int gate = 0; gate < gates; gate++)
-            sums[r][gate] = load(projection_ptr(args, tile, r, gates) + gate * args->H, tile.n);
-    if (!projects_in_steps(args))           /* the next tile's, while this one is multiplied */
-        for (int r = 0; r < rows; r++)
-            for (int gate = 0; gate < gates; gate++)
-                __builtin_prefetch(projection_ptr(args, tile, r, gates) + gate * args->H + LANES);
-    multiply_x(args, tile, rows, gates, sums);
+        for (int v = 0; v < vectors; v++) {
+            const real *from = projected + r * columns + offset_of(args, v);
+            sums[r][v] = load(from, count_of(args, tile, v));
+            __builtin_prefetch(from + LANES);       /* of the next tile */
+        }
 }
 
 /* sums += h_{t-1} W_hhᵀ, the units of the tile for every gate. */
@@ -97,12 +98,6 @@ INLINE void for_each_tile(TileKernel kernel, const SequenceArgs *args, Share sha
         }
 }
 
-/* The time of a step of the forward pass. */
-INLINE int64_t time_of(const SequenceArgs *args, int64_t step)
-{
-    return args->reverse ? args->T - 1 - step : step;
-}
-
 /* Make the factors of h_{t-1} in step t, for the rows whose first step it is: those from ``begun``
  * on. Return the number of rows that have begun. */
 INLINE int64_t begin_rows(const SequenceArgs *args, Share share, int64_t t, int64_t begun)
@@ -120,7 +115,7 @@ INLINE int64_t begin_rows(const SequenceArgs *args, Share share, int64_t t, int6
 /* The forward pass of a share, all steps; a panel of W_hh has ``max_units`` units. */
 INLINE void forward_pass(TileKernel kernel, const SequenceArgs *args, Share share, int max_units)
 {
-    if (!projects_in_steps(args)) {
+    if (!args->projects_in_steps) {
         project(args, share);
         wait_for_threads(share);
     }

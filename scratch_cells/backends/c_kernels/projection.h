@@ -60,7 +60,7 @@ static void projected_backward_row(const SequenceArgs *args, Tile tile)
 /* As forward_pass: in each step the tiles of u, then h. */
 INLINE void projected_forward_pass(const SequenceArgs *args, Share share)
 {
-    if (!weights_are_small(args)) {
+    if (!args->projects_in_steps) {
         project(args, share);
         wait_for_threads(share);
     }

@@ -19,10 +19,7 @@ INLINE void rnn_forward_tile(const SequenceArgs *args, Tile tile, int rows, int 
 {
     Sums a;
     int vectors = vectors_of(tile.n);
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-            a[r][v] = load(projection_ptr(args, tile, r, 1) + v * LANES, tile.n - v * LANES);
-    multiply_x(args, tile, rows, vectors, a);
+    load_projection(args, tile, rows, vectors, a);
     multiply_h(args, tile, rows, vectors, a);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {

@@ -47,9 +47,17 @@ INLINE const stored *x_row(const SequenceArgs *args, int64_t t, int64_t b)
     return args->input + step + row * args->input_row_stride;
 }
 
-/* Row b of h before step t. */
+/* The time of a step of the forward pass. */
+INLINE int64_t time_of(const SequenceArgs *args, int64_t step)
+{
+    return args->reverse ? args->T - 1 - step : step;
+}
+
+/* Row b of h before step t. If h_first is given, h_before has no rows for the first step. */
 INLINE const real *h_row(const SequenceArgs *args, int64_t t, int64_t b)
 {
+    if (args->h_first && t == time_of(args, 0))
+        return args->h_first + b * args->P;
     return args->h_before + (row_before(args, t) + b) * args->P;
 }
 
@@ -70,16 +78,28 @@ INLINE Tile make_tile(int64_t t, int64_t row, int64_t unit, int64_t max_units, i
     return (Tile){t, row, unit, size - unit < max_units ? size - unit : max_units};
 }
 
+/* Vector v of a tile's sums has the units of gate v or, without gates, the next units of h. This is
+ * its place after the first vector, and its number of units. */
+INLINE int64_t offset_of(const SequenceArgs *args, int v)
+{
+    return v * (args->G > 1 ? args->H : LANES);
+}
+
+INLINE int64_t count_of(const SequenceArgs *args, Tile tile, int v)
+{
+    return args->G > 1 ? tile.n : tile.n - v * LANES;
+}
+
 /* Pointer to row r of the tile in a buffer (T, B, count*H). */
 INLINE real *element_ptr(real *buffer, const SequenceArgs *args, Tile tile, int r, int count)
 {
     return buffer + (first_row(args, tile.t) + tile.row + r) * count * args->H + tile.unit;
 }
 
-/* Pointer to row r of the tile in h_before. */
-INLINE real *before_ptr(const SequenceArgs *args, Tile tile, int r)
+/* Pointer to row r of the tile in h before the step. */
+INLINE const real *before_ptr(const SequenceArgs *args, Tile tile, int r)
 {
-    return args->h_before + (row_before(args, tile.t) + tile.row + r) * args->P + tile.unit;
+    return h_row(args, tile.t, tile.row + r) + tile.unit;
 }
 
 /* Pointer to row r of the tile in h_after. */

@@ -81,9 +81,10 @@ def compare_with_the_reference_loop(
     """Compare outputs, final state and every gradient."""
     cell = CELLS[kind](3, size, dtype=dtype)
     x, state = draw(cell, time, batch)
+    reverse = size % 2 == 1
     seen = []
     for backend in ("c", "plain"):
-        output, final = unroll_with(backend, cell, x, state, reverse=size % 2 == 1)
+        output, final = unroll_with(backend, cell, x, state, reverse=reverse)
         assert backend_of(output) == backend
         returned = (output, *parts(final))
         loss = sum(
@@ -91,6 +92,11 @@ def compare_with_the_reference_loop(
         )
         seen.append((*returned, *torch.autograd.grad(loss, [x, *parts(state), *cell.parameters()])))
     for got, expected in zip(*seen, strict=True):
+        bound = 1e-12 * max(1.0, expected.abs().max().item())
+        torch.testing.assert_close(got, expected, rtol=0, atol=bound)
+    with torch.no_grad():
+        output, final = unroll_with("c", cell, x, state, reverse=reverse)
+    for got, expected in zip((output, *parts(final)), seen[0], strict=False):
         bound = 1e-12 * max(1.0, expected.abs().max().item())
         torch.testing.assert_close(got, expected, rtol=0, atol=bound)
 
@@ -108,16 +114,28 @@ BATCHES = st.integers(1, 40)
     threads=st.integers(1, 5),
     one_call=st.booleans(),
     block_rows=st.sampled_from([1, 50, 1024]),
+    in_steps=st.booleans(),
 )
 def test_every_size_and_thread_count_equals_the_reference_loop(
-    kind: str, time: int, batch: int, size: int, threads: int, one_call: bool, block_rows: int
+    kind: str,
+    time: int,
+    batch: int,
+    size: int,
+    threads: int,
+    one_call: bool,
+    block_rows: int,
+    in_steps: bool,
 ) -> None:
-    """Threads share the rows, rows are split into tiles, units into panels: none is missed."""
+    """Threads share the rows, rows are split into tiles, units into panels: none is missed.
+
+    W_ih x is computed in each step, or before the first one.
+    """
     torch.set_num_threads(threads)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequence_buffers, "BLOCK_ELEMENTS", 1)
         patch.setattr(sequence_buffers, "BLOCK_ROWS", block_rows)
         patch.setattr(c_call, "MAX_ELEMENTS", 10**6 if one_call else 0)
+        patch.setattr(c_backend, "MAX_BYTES_IN_STEPS", 2**23 if in_steps else 0)
         compare_with_the_reference_loop(kind, time, batch, size)
 
 
