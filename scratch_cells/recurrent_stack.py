@@ -226,7 +226,7 @@ class RecurrentStack(StackedCells, RecurrentLayer):
             output, final = (
                 run_cell(cell, data, part, batch_sizes, backend, reverse, alone)
                 if unroll is None
-                else unroll(cell, data, part, batch_sizes, reverse)
+                else unroll(cell, data, part, batch_sizes, reverse=reverse)
             )
             finals.append(final)
             if bidirectional:
