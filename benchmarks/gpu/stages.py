@@ -1,6 +1,6 @@
 """The stages: each runs in a process of its own, so that one that fails does not end the others.
 
-python -m benchmarks.gpu.stages NAME --results FILE     run one stage in this process
+python -m benchmarks.gpu.stages --stage NAME --results FILE     run one stage in this process
 """
 
 import importlib.util

@@ -78,7 +78,7 @@ def apply_call(
     """
     operands, values = for_graph_and_kernel(operands, autocast)
     if needs_gradient(operands):
-        returned = _apply(kind, kernel_class, autocast, reverse, alone, *operands)
+        returned = CallFunction.apply(kind, kernel_class, autocast, reverse, alone, *operands)
     else:
         precision = precision_of(kernel_class, values)
         returned = _forward(kernel_class, values, precision, reverse, alone)
@@ -113,9 +113,6 @@ class CallFunction(torch.autograd.Function):
     def backward(ctx: Any, *d_returned: Tensor | None) -> Any:
         return *[None] * NUM_OPTIONS, *run_backward(ctx, d_returned, _backward)
 
-
-_apply = super(torch.autograd.Function, CallFunction).apply
-"""Without what ``Function.apply`` does for transforms, which are not active in a fast backend."""
 
 NUM_OPTIONS = 5
 """Arguments of ``CallFunction`` before the operands."""

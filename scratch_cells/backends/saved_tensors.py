@@ -56,7 +56,7 @@ def save_for_backward(
     saved += buffers
     ctx.saved_count = len(saved)
     present = [tensor for tensor in saved if tensor is not None]
-    key = ctx.kind, len(present), saved[0].shape, saved[2].shape  # type: ignore[union-attr]  # x, W_hh
+    key = ctx.kind, len(present), saved[0].shape, saved[2].shape  # type: ignore[union-attr]  # given
     ctx.saved_as = form_of(SAVED_FORMS, key, present)
     ctx.save_for_backward(*saved, *[operands[index] for index in computed])
     ctx.returned_as = [metadata_of(tensor) for tensor in returned]

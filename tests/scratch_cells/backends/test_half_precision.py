@@ -5,6 +5,7 @@ by at most what torch.nn's own result differs, or by the rounding of 16-bit numb
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -164,26 +165,29 @@ def test_a_large_result_is_closer_than_that_of_torch_nn(
         assert ours <= theirs, name
 
 
-def of_4_bits(tensor: Tensor) -> Tensor:
-    return (tensor.float().view(torch.int32) & -(2**20)).view(torch.float32).to(tensor.dtype)
+def of_bits(bits: int, tensor: Tensor) -> Tensor:
+    mask = -(2 ** (24 - bits))
+    return (tensor.float().view(torch.int32) & mask).view(torch.float32).to(tensor.dtype)
 
 
-@pytest.mark.parametrize("bug", ["weights of 4 bits", "the same in one call", "the last row of d"])
+@pytest.mark.parametrize(
+    "bug", ["factors of 5 bits", "weights of 4 bits in one call", "the last row of d"]
+)
 def test_a_less_exact_backend_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(c_call, "MAX_ELEMENTS", 0 if "one call" not in bug else 10**6)
-    if bug == "the same in one call":
+    if bug == "weights of 4 bits in one call":
         arguments = c_call._arguments
         monkeypatch.setattr(
             c_call,
             "_arguments",
-            lambda kernel, x, *w: arguments(kernel, x, *map(of_4_bits, w[:2]), *w[2:]),
+            lambda kernel, x, *w: arguments(kernel, x, *map(partial(of_bits, 4), w[:2]), *w[2:]),
         )
-    elif bug == "weights of 4 bits":
+    elif bug == "factors of 5 bits":
         factor = Precision.factor
         monkeypatch.setattr(
             Precision,
             "factor",
-            lambda self, t: factor(self, of_4_bits(t)),
+            lambda self, t: factor(self, of_bits(5, t)),
         )
     else:
         kernel = c_cells.CLSTMKernel

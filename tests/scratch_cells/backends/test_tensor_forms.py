@@ -172,5 +172,5 @@ def test_missing_states_and_biases_are_part_of_the_form() -> None:
     for state in ((h, c), (h, None), (None, c), None):
         operands = eligibility.operands_of(cell, x, state)  # type: ignore[arg-type]  # parts missing
         assert eligibility.operand_problem("lstm", operands) is None
-    wrong = eligibility.operands_of(cell, x, (None, torch.randn(2, 3)))  # type: ignore[arg-type]
+    wrong = eligibility.operands_of(cell, x, (None, torch.randn(2, 3)))  # type: ignore[arg-type]  # as above
     assert "the cell state has shape" in str(eligibility.operand_problem("lstm", wrong))

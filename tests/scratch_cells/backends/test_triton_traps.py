@@ -32,8 +32,8 @@ if not kernels.INTERPRETED.value:
     pytest.skip("the kernels are compiled here, see test_gpu", allow_module_level=True)
 
 from triton.backends.compiler import GPUTarget  # noqa: E402  # only with Triton
-from triton.compiler.compiler import make_backend  # noqa: E402
-from triton.runtime.jit import create_function_from_signature  # noqa: E402
+from triton.compiler.compiler import make_backend  # noqa: E402  # as above
+from triton.runtime.jit import create_function_from_signature  # noqa: E402  # as above
 
 interpreted = pytest.mark.skipif(
     triton.__version__.startswith("3.6."),  # torch 2.11's
