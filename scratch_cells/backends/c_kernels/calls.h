@@ -179,7 +179,8 @@ static int64_t gates_of_block(const CallArgs *call, Layout layout)
 /* The forward pass of a sequence. Returns 0, or 1 if there is not enough memory. */
 INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
 {
-    int direct = !call->saved && !call->returns_factors;    /* see use_returned */
+    int converts = call->returns_factors && sizeof(stored) != sizeof(real);
+    int direct = !call->saved && !converts;                 /* see use_returned */
     int64_t step = call->B * call->H, biases = (layout.gate_count + 1) * call->H;
     int64_t states = direct ? 0 : (call->T + 2) * step;
     int64_t reals = call->saved ? 0 : states + gates_of_block(call, layout) + biases;
