@@ -10,6 +10,7 @@ tool that is given ``layer`` and ``"weight_hh_l0"`` acts, and so does one that i
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from operator import itemgetter
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
@@ -79,6 +80,7 @@ class TorchNamedModule(nn.Module):
         for name, owner_names, attribute in places:
             by_owner.setdefault(owner_names, []).append((name, attribute))
         self._owners = tuple(by_owner.items())
+        self.weights_in = itemgetter(*[name for of_it in by_owner.values() for name, _ in of_it])
         self.share_weights()
 
     # Keeping both registrations the same

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from scratch_cells.backends import BACKENDS, Selection, run_cell, select_backend
+from scratch_cells.backends import BACKENDS, Selection, call_of, run_cell, select_backend
+from scratch_cells.backends.c_call import SequenceCall
 from scratch_cells.backends.eligibility import autocast_is_on
+from scratch_cells.backends.repeated_calls import KeptCalls, methods_of
 from scratch_cells.cell import Cell, map_state, parts, whole
 from scratch_cells.chunks import recomputing, restarting
 from scratch_cells.linears import dtype_of, resident_weight, submodule
@@ -76,6 +79,9 @@ class RecurrentStack(StackedCells, RecurrentLayer):
 
     cell_class: ClassVar[type[Cell]]
 
+    original_methods: ClassVar[tuple[Any, ...]]
+    """The methods that a repeated call leaves out, unless a class has others."""
+
     def __init__(
         self,
         input_size: int,
@@ -96,6 +102,7 @@ class RecurrentStack(StackedCells, RecurrentLayer):
         super().__init__()
         check_backend(backend, BACKENDS)
         check_checkpoint_every(checkpoint_every)
+        self._kept_calls = KeptCalls()
         self.backend = backend
         self.checkpoint_every = checkpoint_every
         self.input_size = input_size
@@ -142,6 +149,8 @@ class RecurrentStack(StackedCells, RecurrentLayer):
                 without its last dimension. There the state is zeros again, in all layers and both
                 directions, as if the parts were read by separate calls.
         """
+        if self.checkpoint_every is None and reset is None:
+            return self._run_or_repeat(input, hx)
         unroll: Unroll | None = None
         if self.checkpoint_every is not None:
             unroll = recomputing(self._run_cell, self.checkpoint_every)
@@ -152,6 +161,39 @@ class RecurrentStack(StackedCells, RecurrentLayer):
                 unroll or self._run_cell, sequence.take_mask(reset).to(sequence.data.device)
             )
         return self.run(input, hx, unroll)
+
+    def _run_or_repeat(
+        self, input: Tensor | PackedSequence, hx: State | None
+    ) -> tuple[Tensor | PackedSequence, State]:
+        """Read a sequence; if it is a call that was made before, without new decisions."""
+        repeat = self._kept_calls.find(self, input, hx)
+        if repeat is None:
+            returned = self.run(input, hx)
+            self._kept_calls.keep(self, input, hx)
+            return returned
+        transposes = self.batch_first and not _is_same_in_both_layouts(input)
+        sequence = time_major(type(self).__name__, input, transposes)
+        state = None if hx is None else whole([sequence.take_state(part) for part in parts(hx)])
+        return self._run_cells(sequence, state, repeat)
+
+    def calls_of_cells(self, input: Tensor, hx: State | None) -> list[SequenceCall] | None:
+        """The call of C for each cell in a call of the layer, or None if a cell has none."""
+        sequence = time_major(type(self).__name__, input, self.batch_first)
+        given = self.given_state(sequence, input, hx)
+        state = None if given is None else self.initial_state(sequence, given)
+        calls = []
+        batch_first = self.batch_first and _is_same_in_both_layouts(input)
+        data, directions = sequence.data, 2 if self.bidirectional else 1
+        for index, cell in enumerate(cells := self._each_cell()):
+            if index == directions:  # the outputs of the layer before
+                data = data.new_empty(*data.shape[:-1], directions * cells[0].output_size)
+            part = None if state is None else _state_of_cell(state, index)
+            reverse = self.bidirectional and index % 2 == 1
+            call = call_of(cell, data, part, self.backend, reverse, len(cells) == 1, batch_first)
+            if call is None:
+                return None
+            calls.append(call)
+        return calls
 
     def backend_for(self, input: Tensor | PackedSequence, state: State | None = None) -> Selection:
         """Which backend would run ``layer(input, state)``, without running it.
@@ -212,22 +254,29 @@ class RecurrentStack(StackedCells, RecurrentLayer):
     ) -> tuple[Tensor | PackedSequence, State]:
         sequence = time_major(type(self).__name__, input, self.batch_first)
         given = self.given_state(sequence, input, hx)
-        data, batch_sizes = sequence.data, sequence.batch_sizes  # (T, B, I) or (ΣT, I)
         # A backend can do without a tensor of zeros.
-        zeros = given is None and unroll is None and not autocast_is_on(data)
+        zeros = given is None and unroll is None and not autocast_is_on(sequence.data)
         state = None if zeros else self.initial_state(sequence, given)
-        bidirectional, dropout, backend = self.bidirectional, self.dropout, self.backend
+        if unroll is None:
+            unroll = partial(run_cell, backend=self.backend, alone=len(self.cells) == 1)
+        return self._run_cells(sequence, state, unroll)
+
+    def _run_cells(
+        self, sequence: Sequence, state: State | None, unroll: Unroll
+    ) -> tuple[Tensor | PackedSequence, State]:
+        """Run each cell over the sequence, or over the outputs of the layer before, by ``unroll``.
+
+        Args:
+            state: the initial state, (L*D, B, size) each part; None for zeros.
+        """
+        data, batch_sizes = sequence.data, sequence.batch_sizes
+        bidirectional, dropout = self.bidirectional, self.dropout
         cells = self._each_cell()
-        alone = len(cells) == 1
         finals, outputs = [], []
         for index, cell in enumerate(cells):
             reverse = bidirectional and index % 2 == 1
             part: Any = None if state is None else _state_of_cell(state, index)
-            output, final = (
-                run_cell(cell, data, part, batch_sizes, backend, reverse, alone)
-                if unroll is None
-                else unroll(cell, data, part, batch_sizes, reverse=reverse)
-            )
+            output, final = unroll(cell, data, part, batch_sizes, reverse=reverse)
             finals.append(final)
             if bidirectional:
                 outputs.append(output)
@@ -310,6 +359,14 @@ class RecurrentStack(StackedCells, RecurrentLayer):
         given = {name: getattr(self, name) for name in options}
         changed = [f"{name}={given[name]}" for name in options if given[name] != options[name]]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
+
+
+RecurrentStack.original_methods = methods_of(RecurrentStack)
+
+
+def _is_same_in_both_layouts(input: Tensor | PackedSequence) -> bool:
+    """Whether (B, T, I) and (T, B, I) have their elements in the same order."""
+    return isinstance(input, Tensor) and input.dim() == 3 and 1 in input.shape[:2]
 
 
 def _stacked(parts: Any) -> Tensor:

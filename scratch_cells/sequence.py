@@ -116,6 +116,9 @@ def time_major(name: str, input: Tensor | PackedSequence, batch_first: bool) -> 
         IndexError, RuntimeError: the batch sizes of a PackedSequence are wrong.
         RuntimeError: the input is packed, and ``torch.export`` or ``torch.jit.trace`` records.
     """
+    if type(input) is Tensor and input.dim() == 3:  # the usual case, first
+        data = input.transpose(0, 1) if batch_first else input
+        return Batched(data, data.shape[1], None, batch_first)
     if isinstance(input, PackedSequence):
         check_packed_is_not_recorded(name)
         batch_sizes = check_batch_sizes(input.batch_sizes, len(input.data))

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from scratch_cells.backends import c_cells, torch_backend, triton_backend
-from scratch_cells.backends.autocast_cache import apply_autocast
+from scratch_cells.backends.autocast_cache import apply_autocast, for_graph_and_kernel
 from scratch_cells.backends.bptt import apply_bptt
 from scratch_cells.backends.c_backend import c_is_slower, c_problem
-from scratch_cells.backends.c_call import apply_call, is_one_call
+from scratch_cells.backends.c_call import MAX_ELEMENTS, SequenceCall, apply_call, is_one_call
 from scratch_cells.backends.cell_kernel import CellKernel
 from scratch_cells.backends.custom_operator import (
     apply_operator,
@@ -153,6 +153,30 @@ def run_cell(
     return _run(name, kind, operands, autocast, cell, input, state, batch_sizes, reverse, alone)
 
 
+def call_of(
+    cell: Cell,
+    input: Tensor,
+    state: State | None,
+    backend: str,
+    reverse: bool,
+    alone: bool,
+    batch_first: bool,
+) -> SequenceCall | None:
+    """The call of C by which ``run_cell`` runs a cell; None if it is not one, or a long one.
+
+    Args:
+        cell, input, state, backend, reverse, alone: see ``run_cell``. Autocast is off.
+        batch_first: see ``SequenceCall``.
+    """
+    name, _, kind, operands, _ = _decide(cell, input, state, None, backend, context_problem())
+    if name != "c" or not is_one_call(KERNELS["c", kind], operands, input.dtype):
+        return None
+    if batch_first:
+        operands[0] = input.transpose(0, 1)
+    call = SequenceCall(kind, KERNELS["c", kind], operands, reverse, alone, batch_first)
+    return call if call.gate_elements <= MAX_ELEMENTS else None
+
+
 def _run(
     name: str,
     kind: str,
@@ -181,7 +205,8 @@ def _run(
         and batch_sizes is None
         and is_one_call(kernel, operands, autocast or input.dtype)
     ):
-        return apply_call(kind, kernel, operands, cast, reverse, alone)
+        _, values = for_graph_and_kernel(operands, cast)
+        return apply_call(SequenceCall(kind, kernel, values, reverse, alone), operands, cast)
     if state is None:
         state = zero_state(cell, input, batch_sizes)
         operands[5 : 5 + len(parts(state))] = parts(state)

@@ -156,6 +156,7 @@ class BPTTFunction(torch.autograd.Function):
         layout = kernel_class.layout
         ctx.kind, ctx.kernel_class = kind, kernel_class
         ctx.batch_sizes, ctx.reverse, ctx.steps = batch_sizes, reverse, buffers.steps
+        ctx.lead = values[0].shape[:-1]  # type: ignore[union-attr]  # x is given
         ctx.autocast = None if autocast is None else autocast.dtype
         with without_autocast(precision):
             ctx.biases = torch.cat([kernel.projection_bias, kernel.b_hn])

@@ -25,9 +25,11 @@ from scratch_cells.backends.c_backend import (
 )
 from scratch_cells.backends.c_compiler import CallArgs, load_library
 from scratch_cells.backends.eligibility import Operands
-from scratch_cells.backends.precision import HALF, Precision
+from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.saved_tensors import run_backward, save_for_backward
 from scratch_cells.backends.sequence_buffers import steps_of_a_block
+from scratch_cells.backends.tensor_forms import TensorForm
+from scratch_cells.cell import whole
 from shared_interface import State
 
 MAX_ELEMENTS = 2**21
@@ -62,27 +64,113 @@ def is_one_call(kernel_class: type[Any], operands: Operands, dtype: torch.dtype)
     return dtype not in HALF or kernel_class.precision_for(dtype).factors is dtype
 
 
+class SequenceCall:
+    """All that a call of C depends on besides the values of its operands, prepared once.
+
+    Args:
+        kind: the kind of the cell, one of LAYOUTS.
+        kernel_class: a kernel for which ``is_one_call`` holds.
+        operands: what the kernel reads: see ``apply_bptt``. Those of another call may differ in
+            their values only.
+        reverse: see ``unroll``.
+        alone: see ``run_cell``.
+        batch_first: whether x and the outputs are (B, T, size). Then B or T is 1, and their
+            elements are in the same order as those of (T, B, size).
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        kernel_class: type[Any],
+        operands: Operands,
+        reverse: bool,
+        alone: bool,
+        batch_first: bool = False,
+    ) -> None:
+        input, w_ih, w_hh, *_ = operands
+        assert input is not None
+        assert w_ih is not None
+        assert w_hh is not None
+        self.kind, self.kernel_class, self.reverse = kind, kernel_class, reverse
+        self.precision = precision_of(kernel_class, operands)
+        self.real = self.returned_as = input.dtype
+        layout = kernel_class.layout
+        if self.precision is not None:
+            self.real = self.precision.sums
+            self.returned_as = self.precision.returned(layout.gates_are_states, operands[5:])
+        *self.lead, input_size = input.shape
+        self.time, self.batch = reversed(self.lead) if batch_first else self.lead
+        rows, self.size = w_hh.shape
+        self.state_shape = (1, self.batch, self.size) if alone else (self.batch, self.size)
+        self.zeros = [None] * (len(operands) - 5)  # the parts of a state that is not given
+        self.bias_elements = rows + self.size
+        self.gate_elements = self.time * self.batch * rows
+        self.saved_elements = _saved_elements(kernel_class, self.time, self.batch, self.size)
+        self.saved_as: TensorForm | None = None  # the form of what a call saves
+        steps, recurrent = self.time * self.batch, w_hh.numel()
+        elements = w_ih.numel() + recurrent
+        few_rows = steps <= MAX_IN_PLACE_ROWS and input.dtype not in HALF
+        self._in_place = few_rows and (self.time == 1 or elements <= CORE_CACHE_ELEMENTS)
+        # With one row in each step, the steps are the rows of one product.
+        step_stride = self.batch * input_size
+        self._args = bytes(
+            CallArgs(
+                T=self.time,
+                B=self.batch,
+                I=input_size,
+                H=self.size,
+                reverse=reverse,
+                threads=c_backend.thread_count(steps, elements),
+                share_units=c_backend.shares_units(self.batch, elements, recurrent),
+                block_steps=steps_of_a_block(kernel_class, self.time, self.batch, self.size),
+                projects_in_steps=self._in_place or c_backend.projects_in_steps(w_ih, w_hh),
+                returns_factors=self.returned_as is input.dtype,
+                first_infinite=FIRST_INFINITE.get(input.dtype, math.inf),
+                input_step_stride=step_stride,
+                input_row_stride=step_stride if self.batch == 1 else input_size,
+                d_outputs_step_stride=self.batch * self.size,
+                d_outputs_row_stride=self.size,
+            )
+        )
+        library, reason = load_library(input.dtype)
+        assert library is not None, reason
+        self.forward = getattr(library, f"{kernel_class.prefix}_forward_call")
+        self.backward = getattr(library, f"{kernel_class.prefix}_backward_call")
+
+    def arguments(
+        self, input: Tensor, w_ih: Tensor, w_hh: Tensor, panels: str
+    ) -> tuple[CallArgs, tuple[Tensor, ...]]:
+        """The arguments that both passes have, and the memory of the weights, to which they refer.
+
+        Args:
+            input, w_ih, w_hh: contiguous.
+            panels: name of the kernel's attribute with the weights packed for this pass.
+        """
+        args = CallArgs.from_buffer_copy(self._args)
+        args.input, args.w_ih, args.w_hh = input.data_ptr(), w_ih.data_ptr(), w_hh.data_ptr()
+        if self._in_place:
+            return args, (w_ih, w_hh)
+        kernel = self.kernel_class(w_ih, w_hh, None, None, self.time)
+        packed: tuple[Tensor, Tensor] = getattr(kernel, panels)
+        args.w_ih_panels, args.w_hh_panels = packed[0].data_ptr(), packed[1].data_ptr()
+        return args, packed
+
+
 def apply_call(
-    kind: str,
-    kernel_class: type[Any],
-    operands: Operands,
-    autocast: Autocast | None,
-    reverse: bool,
-    alone: bool,
+    call: SequenceCall, operands: Operands, autocast: Autocast | None
 ) -> tuple[Tensor, State]:
     """As ``apply_bptt``, for a sequence for which ``is_one_call`` holds.
 
     Args:
-        kind, kernel_class, operands, autocast, reverse: see ``apply_bptt``.
-        alone: see ``run_cell``.
+        call: prepared for these operands or for others of the same form.
+        operands, autocast: see ``apply_bptt``.
     """
     operands, values = for_graph_and_kernel(operands, autocast)
     if needs_gradient(operands):
-        returned = CallFunction.apply(kind, kernel_class, autocast, reverse, alone, *operands)
+        outputs, *final = CallFunction.apply(call, autocast, *operands)
     else:
-        precision = precision_of(kernel_class, values)
-        returned = _forward(kernel_class, values, precision, reverse, alone)
-    return returned[0], returned[1] if len(returned) == 2 else tuple(returned[1:])
+        outputs, *final = _forward(call, values)
+    return outputs, whole(final)
 
 
 class CallFunction(torch.autograd.Function):
@@ -90,23 +178,18 @@ class CallFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        kind: str,
-        kernel_class: type[CKernel],
-        autocast: Autocast | None,
-        reverse: bool,
-        alone: bool,
-        *operands: Tensor | None,
+        ctx: Any, call: SequenceCall, autocast: Autocast | None, *operands: Tensor | None
     ) -> tuple[Tensor, ...]:
         _, values = for_graph_and_kernel(list(operands), autocast)
-        ctx.precision = precision = precision_of(kernel_class, values)
         saved: list[Tensor] = []
-        returned = _forward(kernel_class, values, precision, reverse, alone, saved)
+        returned = _forward(call, values, saved)
         buffer, ctx.biases = saved
-        ctx.kind, ctx.kernel_class, ctx.reverse = kind, kernel_class, reverse
+        ctx.call, ctx.precision = call, call.precision
+        ctx.kind, ctx.kernel_class, ctx.reverse = call.kind, call.kernel_class, call.reverse
         ctx.autocast = None if autocast is None else autocast.dtype
-        ctx.batch_sizes = None
-        save_for_backward(ctx, operands, values, [buffer], returned)
+        ctx.batch_sizes, ctx.lead = None, (call.time, call.batch)
+        save_for_backward(ctx, operands, values, [buffer], returned, call.saved_as)
+        call.saved_as = ctx.saved_as
         return tuple(returned)
 
     @staticmethod
@@ -114,109 +197,51 @@ class CallFunction(torch.autograd.Function):
         return *[None] * NUM_OPTIONS, *run_backward(ctx, d_returned, _backward)
 
 
-NUM_OPTIONS = 5
+NUM_OPTIONS = 2
 """Arguments of ``CallFunction`` before the operands."""
 
 NO_MEMORY = "the C backend needs more memory than there is for the {} pass"
 
 
 def _forward(
-    kernel_class: type[CKernel],
-    operands: Operands,
-    precision: Precision | None,
-    reverse: bool,
-    alone: bool,
-    saved: list[Tensor] | None = None,
+    call: SequenceCall, operands: Operands, saved: list[Tensor] | None = None
 ) -> list[Tensor]:
     """Outputs and final state.
 
     Args:
-        kernel_class, operands, reverse, alone: see ``apply_call``.
-        precision: the dtypes of the call, if not all tensors are of one dtype.
+        call, operands: see ``apply_call``.
         saved: if a backward pass may follow, an empty list, to which are appended: the buffer for
             it, and the sums of the biases.
     """
     input, w_ih, w_hh, b_ih, b_hh, *state = _contiguous(operands)
-    real = returned_as = input.dtype
-    if precision is not None:
-        real = precision.sums
-        returned_as = precision.returned(kernel_class.layout.gates_are_states, state)
-        state = list(map(precision.sum, state))
-    time, batch, _ = input.shape
-    rows, size = w_hh.shape
-    args, weights = _arguments(
-        kernel_class, input, w_ih, w_hh, returned_as, reverse, "forward_panels"
-    )
+    if call.precision is not None:
+        state = list(map(call.precision.sum, state))
+    args, weights = call.arguments(input, w_ih, w_hh, "forward_panels")
     if b_ih is not None:
         args.b_ih = b_ih.data_ptr()
     if b_hh is not None:
         args.b_hh = b_hh.data_ptr()
-    part_shape = (1, batch, size) if alone else (batch, size)
-    outputs = empty_for_caller(time, batch, size, like=input, dtype=returned_as)
-    h_n = input.new_empty(part_shape, dtype=returned_as)
+    returned_as = call.returned_as
+    outputs = empty_for_caller(*call.lead, call.size, like=input, dtype=returned_as)
+    h_n = input.new_empty(call.state_shape, dtype=returned_as)
     args.outputs, args.h_n = outputs.data_ptr(), h_n.data_ptr()
     returned = [outputs, h_n]
     if state[0] is not None:
         args.h_0 = state[0].data_ptr()
     if len(state) > 1:
-        returned.append(c_n := input.new_empty(part_shape, dtype=returned_as))
+        returned.append(c_n := input.new_empty(call.state_shape, dtype=returned_as))
         args.c_n = c_n.data_ptr()
         if state[1] is not None:
             args.c_0 = state[1].data_ptr()
     if saved is not None:
-        biases = input.new_empty(rows + size, dtype=real)
-        buffer = BUFFER_POOL.empty(_saved_elements(kernel_class, time, batch, size), like=biases)
+        biases = input.new_empty(call.bias_elements, dtype=call.real)
+        buffer = BUFFER_POOL.empty(call.saved_elements, like=biases)
         args.saved, args.biases = buffer.data_ptr(), biases.data_ptr()
         saved += buffer, biases
-    if _function(kernel_class.prefix, "forward", input.dtype)(ctypes.byref(args)):
+    if call.forward(ctypes.byref(args)):
         raise RuntimeError(NO_MEMORY.format("forward"))
     del weights  # their memory is used until here
     return returned
-
-
-def _arguments(
-    kernel_class: type[CKernel],
-    input: Tensor,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    returned_as: torch.dtype,
-    reverse: bool,
-    panels: str,
-) -> tuple[CallArgs, tuple[Tensor, ...]]:
-    """The arguments that both passes have, and the memory of the weights, which they refer to.
-
-    Args:
-        kernel_class, reverse: see ``apply_call``.
-        input, w_ih, w_hh: contiguous.
-        returned_as: dtype of the outputs.
-        panels: name of the kernel's attribute with the weights packed for this pass.
-    """
-    args = CallArgs()
-    args.T, args.B, args.I = time, batch, _ = input.shape
-    args.H = size = w_hh.shape[1]
-    args.block_steps = steps_of_a_block(kernel_class, time, batch, size)
-    dtype = input.dtype
-    args.returns_factors = returned_as is dtype
-    args.first_infinite = FIRST_INFINITE.get(dtype, math.inf)
-    args.reverse = reverse
-    args.input = input.data_ptr()
-    step_stride, row_stride, _ = input.stride()
-    args.input_step_stride = step_stride
-    # With one row in each step, the steps are the rows of one product.
-    args.input_row_stride = step_stride if batch == 1 else row_stride
-    rows, recurrent = time * batch, w_hh.numel()
-    elements = w_ih.numel() + recurrent
-    args.threads = c_backend.thread_count(rows, elements)
-    args.share_units = c_backend.shares_units(batch, elements, recurrent)
-    args.w_ih, args.w_hh = w_ih.data_ptr(), w_hh.data_ptr()
-    few_rows = rows <= MAX_IN_PLACE_ROWS and dtype not in HALF
-    in_place = few_rows and (time == 1 or elements <= CORE_CACHE_ELEMENTS)
-    args.projects_in_steps = in_place or c_backend.projects_in_steps(w_ih, w_hh)
-    if in_place:
-        return args, (w_ih, w_hh)
-    packed: tuple[Tensor, Tensor] = getattr(kernel_class(w_ih, w_hh, None, None, time), panels)
-    args.w_ih_panels, args.w_hh_panels = packed[0].data_ptr(), packed[1].data_ptr()
-    return args, packed
 
 
 def _saved_elements(kernel_class: type[CKernel], time: int, batch: int, size: int) -> int:
@@ -234,16 +259,11 @@ def _backward(
     input, w_ih, w_hh, *_, buffer = _contiguous(saved)
     d_outputs, *d_final = _contiguous(d_returned)
     needs = ctx.needs_input_grad[NUM_OPTIONS:]
-    _, batch, _ = input.shape
-    rows, size = w_hh.shape
-    args, weights = _arguments(
-        *(ctx.kernel_class, input, w_ih, w_hh, ctx.returned_as[0][1], ctx.reverse),
-        "backward_panels",
-    )
+    call: SequenceCall = ctx.call
+    args, weights = call.arguments(input, w_ih, w_hh, "backward_panels")
     args.saved = buffer.data_ptr()
     if d_outputs is not None:
         args.d_outputs = d_outputs.data_ptr()
-        args.d_outputs_step_stride, args.d_outputs_row_stride, _ = d_outputs.stride()
     gradients: list[Tensor | None] = [None] * len(needs)
     if needs[0]:
         gradients[0] = d_input = empty_for_caller(*input.shape, like=buffer)
@@ -254,15 +274,15 @@ def _backward(
         args.d_w_ih, args.d_w_hh = d_w_ih.data_ptr(), d_w_hh.data_ptr()
         for index, name in ((3, "d_b_ih"), (4, "d_b_hh")):
             if needs[index]:
-                gradients[index] = d_b = buffer.new_empty(rows)
+                gradients[index] = d_b = buffer.new_empty(w_hh.size(0))
                 setattr(args, name, d_b.data_ptr())
     for index, (part, d_part) in enumerate(zip("hc", d_final, strict=False)):
         if d_part is not None:
             setattr(args, f"d_{part}_n", d_part.data_ptr())
         if needs[5 + index]:
-            gradients[5 + index] = d_initial = buffer.new_empty(batch, size)
+            gradients[5 + index] = d_initial = buffer.new_empty(call.batch, call.size)
             setattr(args, f"d_{part}_0", d_initial.data_ptr())
-    if _function(ctx.kernel_class.prefix, "backward", input.dtype)(ctypes.byref(args)):
+    if call.backward(ctypes.byref(args)):
         raise RuntimeError(NO_MEMORY.format("backward"))
     del weights  # their memory is used until here
     return gradients if ctx.precision is None else converted(gradients, ctx.dtypes)
@@ -270,9 +290,3 @@ def _backward(
 
 def _contiguous(tensors: Sequence[Any]) -> list[Any]:
     return [t if t is None or t.is_contiguous() else t.contiguous() for t in tensors]
-
-
-def _function(prefix: str, phase: str, dtype: torch.dtype) -> Any:
-    library, reason = load_library(dtype)
-    assert library is not None, reason
-    return getattr(library, f"{prefix}_{phase}_call")

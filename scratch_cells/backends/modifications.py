@@ -5,7 +5,7 @@ loop computes, so it is looked for in every call.
 """
 
 from collections.abc import Callable
-from operator import attrgetter, contains
+from operator import attrgetter, contains, itemgetter
 from typing import Any
 
 import torch
@@ -115,6 +115,8 @@ HIDDEN: dict[type, Any] = {
 }
 """The attributes of classes, which are views, and names that would hide a part if among them."""
 
+NOT_OF_A_LINEAR = NOT_OF_AN_INSTANCE[nn.Linear]
+
 HOOKS = {
     "_forward_pre_hooks": "forward pre-hook",
     "_forward_hooks": "forward hook",
@@ -123,26 +125,25 @@ HOOKS = {
 }
 """The attribute of a module that holds its hooks of one kind -> the name of the kind."""
 
+HOOKS_OF = itemgetter(*HOOKS)
+"""A function that returns all hooks of a module from its attributes."""
+
 
 def modification(cell: Cell) -> str | None:
     """What is not as this package or torch defined it, in a cell of one of CELL_CLASSES."""
     cls = type(cell)
-    for index, module in enumerate((cell, *[submodule(cell, name) for name in PARTS[cls]])):
-        expected = nn.Linear if index else cls
-        if type(module) is not expected:  # a parametrization also makes it another class
-            name = PARTS[cls][index - 1]
-            return f"{name} is a {type(module).__name__}, not exactly an nn.Linear"
-        attributes = vars(module)
-        if (
-            attributes["_forward_hooks"]
-            or attributes["_forward_pre_hooks"]
-            or attributes["_backward_hooks"]
-            or attributes["_backward_pre_hooks"]
-            or not NOT_OF_AN_INSTANCE[expected].isdisjoint(attributes)
-        ):
-            name = PARTS[cls][index - 1] if index else "the cell"
-            if problem := _instance_problem(expected, attributes, name):
-                return problem
+    attributes = vars(cell)
+    as_defined = not any(HOOKS_OF(attributes)) and NOT_OF_AN_INSTANCE[cls].isdisjoint(attributes)
+    if not as_defined and (problem := _instance_problem(cls, attributes, "the cell")):
+        return problem
+    for name in PARTS[cls]:
+        linear = submodule(cell, name)
+        if type(linear) is not nn.Linear:  # a parametrization also makes it another class
+            return f"{name} is a {type(linear).__name__}, not exactly an nn.Linear"
+        attributes = vars(linear)
+        as_defined = not any(HOOKS_OF(attributes)) and NOT_OF_A_LINEAR.isdisjoint(attributes)
+        if not as_defined and (problem := _instance_problem(nn.Linear, attributes, name)):
+            return problem
     for owner, getter, originals in USED[cls]:
         found = getter(owner)
         if found != originals and (problem := _replacement(owner, found, originals)):

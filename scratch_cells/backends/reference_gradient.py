@@ -86,6 +86,9 @@ def gradient_by_reference_loop(
             for original, value in zip(originals, values, strict=True)
         ]
         input, w_ih, w_hh, b_ih, b_hh, *state = leaves
+        input = input.reshape(
+            *ctx.lead, input.size(-1)
+        )  # (B, T, I) may have been read as (T, B, I)
         cell = CELLS[ctx.kind]()
         cell.input_to_hidden = partial(linear, weight=w_ih, bias=b_ih)
         cell.hidden_to_hidden = partial(linear, weight=w_hh, bias=b_hh)
@@ -97,7 +100,7 @@ def gradient_by_reference_loop(
         outputs, final = unroll(cell, input, whole(state), ctx.batch_sizes, ctx.reverse)
     returned, d_returned = zip(
         *(
-            (r, d if d.dim() == r.dim() else d.reshape(r.shape))  # that of a state: (1, B, size)
+            (r, d if d.shape == r.shape else d.reshape(r.shape))  # (1, B, size) or (B, T, size)
             for r, d in zip((outputs, *parts(final)), d_returned, strict=True)
             if d is not None
         ),

@@ -17,7 +17,14 @@ from scratch_cells.backends.eligibility import (
 )
 from scratch_cells.backends.precision import without_autocast
 from scratch_cells.backends.reference_gradient import gradient_by_reference_loop
-from scratch_cells.backends.tensor_forms import Forms, Metadata, TensorForm, form_of, metadata_of
+from scratch_cells.backends.tensor_forms import (
+    Forms,
+    Metadata,
+    TensorForm,
+    add_form,
+    form_of,
+    metadata_of,
+)
 
 Backward = Callable[[Any, tuple[Any, ...], tuple[Tensor | None, ...]], list[Tensor | None]]
 """ctx, what was saved, the gradients of what was returned -> the gradients of the operands."""
@@ -29,6 +36,7 @@ def save_for_backward(
     values: Sequence[Tensor | None],
     buffers: list[Tensor | None],
     returned: list[Tensor],
+    form: TensorForm | None = None,
 ) -> None:
     """Save what ``run_backward`` needs.
 
@@ -38,6 +46,7 @@ def save_for_backward(
         values: what its kernel has read for each of them.
         buffers: what its kernel has saved.
         returned: what it returns.
+        form: the form of what is saved, if it is known.
     """
     ctx.set_materialize_grads(False)
     saved: list[Tensor | None] = []
@@ -55,9 +64,11 @@ def save_for_backward(
     ctx.dtypes, ctx.computed, ctx.operand_count = dtypes, computed, len(saved)
     saved += buffers
     ctx.saved_count = len(saved)
-    present = [tensor for tensor in saved if tensor is not None]
-    key = ctx.kind, len(present), saved[0].shape, saved[2].shape  # type: ignore[union-attr]  # given
-    ctx.saved_as = form_of(SAVED_FORMS, key, present)
+    if form is None:
+        present = [tensor for tensor in saved if tensor is not None]
+        key = ctx.kind, len(present), saved[0].shape, saved[2].shape  # type: ignore[union-attr]  # given
+        form = form_of(SAVED_FORMS, key, present)
+    ctx.saved_as = form
     ctx.save_for_backward(*saved, *[operands[index] for index in computed])
     ctx.returned_as = [metadata_of(tensor) for tensor in returned]
 
@@ -95,15 +106,21 @@ def _is_exact_backward(
     It does not if the gradient is itself to be differentiated, if a mode or transform such as vmap
     is active, or if a hook has replaced a saved tensor or a gradient with one of another kind.
     """
-    return (
-        not torch.is_grad_enabled()
-        and context_problem() is None
-        and _are_as_saved([tensor for tensor in saved if tensor is not None], ctx.saved_as)
-        and all(
-            d is None or (not _is_batched(d) and _is_as_expected(d, expected))
-            for d, expected in zip(d_returned, ctx.returned_as, strict=True)
-        )
-    )
+    if torch.is_grad_enabled() or context_problem() is not None:
+        return False
+    present = [tensor for tensor in saved if tensor is not None]
+    present += [d for d in d_returned if d is not None]
+    given = tuple([d is not None for d in d_returned])
+    form = ctx.saved_as.with_more.get(given)
+    if form is not None and form.matches(present):
+        return True
+    if not _are_as_saved(present[: len(ctx.saved_as.metadata)], ctx.saved_as):
+        return False
+    for d, expected in zip(d_returned, ctx.returned_as, strict=True):
+        if d is not None and (_is_batched(d) or not _is_as_expected(d, expected)):
+            return False
+    add_form(ctx.saved_as.with_more, given, present)
+    return True
 
 
 def _are_as_saved(tensors: list[Tensor], form: TensorForm) -> bool:

@@ -50,13 +50,15 @@ class TensorForm:
         guards = guards_of(tensors)
         self.is_form_of: Callable[..., bool] = _is_unknown if guards is None else guards.check
         """Whether as many other tensors have this form; False also if that is not certain."""
+        self.with_more: dict[Hashable, TensorForm] = {}
+        """Forms of these tensors and more, by keys of the caller."""
 
     def matches(self, tensors: list[Tensor]) -> bool:
         """Whether other tensors have this form, and all of their elements are in their storages.
 
         A storage may have been resized, and then it no longer has all elements of its tensors.
         """
-        if not self.is_form_of(*tensors):
+        if len(tensors) != len(self.metadata) or not self.is_form_of(*tensors):
             return False
         for tensor, size in zip(tensors, self._bytes, strict=True):
             offset = tensor.storage_offset()

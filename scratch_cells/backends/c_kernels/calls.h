@@ -219,12 +219,14 @@ INLINE int forward_call(const CallArgs *call, Layout layout, Pass forward)
     return 0;
 }
 
-/* Add the gradients of the weights for the steps of a block, and the sums of the columns of d.
+/* Write the gradients of the weights for the steps of a block, or add them to those of the blocks
+ * before, and add the sums of the columns of d.
  *
  * A row of d has the gradients of W_ih x from column ``first`` on. Those of W_hh h are in the same
  * columns or, in a GRU, whose d has the columns m, r, z, n: the first ``split`` rows of W_hh, r and
  * z, are from ``first`` on, too, and the others, m, before. */
-static void add_weight_gradients(const CallArgs *call, const SequenceArgs *args, real *sums)
+static void add_weight_gradients(const CallArgs *call, const SequenceArgs *args, real *sums,
+                                 int adds)
 {
     int64_t H = args->H, rows = args->G * H, first = (args->gradient_count - args->G) * H;
     int64_t split = rows - first, columns = args->d_row_stride;
@@ -232,12 +234,14 @@ static void add_weight_gradients(const CallArgs *call, const SequenceArgs *args,
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
         stored *panel = args->panels + i * panel_elements(max(args->I, H));
-        add_weight_products(args, from, to, first, load_x, args->I, panel, call->d_w_ih);
+        add_weight_products(args, from, to, first, load_x, args->I, panel, call->d_w_ih,
+                            adds);
         if (from < split)
-            add_weight_products(args, from, min(to, split), first, load_h, H, panel, call->d_w_hh);
+            add_weight_products(args, from, min(to, split), first, load_h, H, panel, call->d_w_hh,
+                                adds);
         if (to > split)
             add_weight_products(args, from < split ? split : from, to, -split, load_h, H, panel,
-                                call->d_w_hh);
+                                call->d_w_hh, adds);
         from = columns * i / args->threads, to = columns * (i + 1) / args->threads;
         sum_rows(args->d + from, args->T * args->B, columns, to - from, sums + from);
     }
@@ -282,14 +286,17 @@ INLINE int backward_call(const CallArgs *call, Layout layout, Pass backward)
         read_returned(call, args.dc, call->d_c_n, step);
     if (call->d_w_ih) {
         memset(sums, 0, columns * sizeof(real));
-        memset(call->d_w_ih, 0, args.G * args.H * args.I * sizeof(real));
-        memset(call->d_w_hh, 0, args.G * args.H * args.H * sizeof(real));
+        if (!step) {                        /* no rows: no block writes them */
+            memset(call->d_w_ih, 0, args.G * args.H * args.I * sizeof(real));
+            memset(call->d_w_hh, 0, args.G * args.H * args.H * sizeof(real));
+        }
     }
-    for (int64_t i = block_count(call) - 1; i >= 0; i--) {
+    int64_t last = block_count(call) - 1;
+    for (int64_t i = last; i >= 0; i--) {
         SequenceArgs block = block_of(args, call, layout, i);
         backward(&block);
         if (call->d_w_ih)
-            add_weight_gradients(call, &block, sums);
+            add_weight_gradients(call, &block, sums, i < last);
     }
     if (call->d_w_ih)
         write_bias_gradients(call, &args, sums);

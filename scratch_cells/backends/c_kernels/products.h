@@ -112,13 +112,14 @@ INLINE void store_sums(real *to, int64_t row_stride, int rows, int64_t n, Sums s
             store(to + r * row_stride + v * LANES, n - v * LANES, sums[r][v]);
 }
 
-/* Add n elements of each of a few rows to rows with stride ``row_stride``. */
-INLINE void add_sums(real *to, int64_t row_stride, int rows, int64_t n, Sums sums)
+/* Write n elements of each of a few rows to rows with stride ``row_stride``, or add them to those. */
+INLINE void write_sums(real *to, int64_t row_stride, int rows, int64_t n, Sums sums, int adds)
 {
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++) {
             real *place = to + r * row_stride + v * LANES;
-            store(place, n - v * LANES, load(place, n - v * LANES) + sums[r][v]);
+            vector sum = adds ? load(place, n - v * LANES) + sums[r][v] : sums[r][v];
+            store(place, n - v * LANES, sum);
         }
 }
 

@@ -80,13 +80,13 @@ INLINE int64_t whole(int64_t columns)
     return (columns + LANES - 1) / LANES * LANES;
 }
 
-/* d_w += dᵀ x for the rows ``from`` to ``to`` of d_w, (G*H, columns). load_elements loads x,
- * (T, B, columns); the elements of a row of d are taken from ``first`` on. PANEL_ROWS rows of x at
- * a time are copied into panels. The sum of a panel begins at zero: if each product were added to
- * the sum of all rows before it, more of it would be rounded. */
+/* d_w += dᵀ x, or d_w = dᵀ x unless it ``adds``, for the rows ``from`` to ``to`` of d_w, (G*H,
+ * columns). load_elements loads x, (T, B, columns); the elements of a row of d are taken from
+ * ``first`` on. PANEL_ROWS rows of x at a time are copied into panels. The sum of a panel begins at
+ * zero: if each product were added to the sum of all rows before it, more of it would be rounded. */
 INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t to, int64_t first,
                                 LoadElements load_elements, int64_t columns, stored *panels,
-                                real *d_w)
+                                real *d_w, int adds)
 {
     int64_t total = first_row(args, args->T);
     stored *copy = panels + PANEL_ROWS * whole(columns);
@@ -104,7 +104,7 @@ INLINE void add_weight_products(const SequenceArgs *args, int64_t from, int64_t 
                 Sums sums = {0};
                 multiply(rows, vectors_of(n), d.groups, GROUP, d.row_stride, depth,
                          panels + column * PANEL_ROWS, sums);
-                add_sums(d_w + i * columns + column, columns, rows, n, sums);
+                write_sums(d_w + i * columns + column, columns, rows, n, sums, adds || start);
             }
         }
     }
@@ -125,9 +125,9 @@ void add_to_weights(const SequenceArgs *args)
     for (int64_t i = 0; i < args->threads; i++) {
         int64_t from = rows * i / args->threads, to = rows * (i + 1) / args->threads;
         stored *panels = args->panels + i * panel_elements(max(args->I, args->P));
-        add_weight_products(args, from, to, projection, load_x, args->I, panels, args->d_w_ih);
+        add_weight_products(args, from, to, projection, load_x, args->I, panels, args->d_w_ih, 1);
         if (args->d_w_hh)
-            add_weight_products(args, from, to, 0, load_h, args->P, panels, args->d_w_hh);
+            add_weight_products(args, from, to, 0, load_h, args->P, panels, args->d_w_hh, 1);
     }
 }
 

@@ -15,6 +15,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import scratch_cells
 from scratch_cells.backends import c_backend, c_call
+from scratch_cells.backends.c_compiler import load_library
 from scratch_cells.cell import parts
 from tests.helpers.backends import (
     CELLS,
@@ -184,6 +185,7 @@ def test_a_step_at_a_time_equals_torch_nn(kind: str) -> None:
 
 def test_too_little_memory_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = scratch_cells.GRU(3, 4, backend="c")
-    monkeypatch.setattr(c_call, "_function", lambda *names: lambda args: 1)
+    library, _ = load_library(torch.float32)
+    monkeypatch.setattr(library, "gru_forward_call", lambda args: 1)
     with pytest.raises(RuntimeError, match="needs more memory than there is for the forward pass"):
         layer(torch.randn(2, 1, 3))

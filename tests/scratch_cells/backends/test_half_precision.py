@@ -176,11 +176,11 @@ def of_bits(bits: int, tensor: Tensor) -> Tensor:
 def test_a_less_exact_backend_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(c_call, "MAX_ELEMENTS", 0 if "one call" not in bug else 10**6)
     if bug == "weights of 4 bits in one call":
-        arguments = c_call._arguments
+        arguments = c_call.SequenceCall.arguments
         monkeypatch.setattr(
-            c_call,
-            "_arguments",
-            lambda kernel, x, *w: arguments(kernel, x, *map(partial(of_bits, 4), w[:2]), *w[2:]),
+            c_call.SequenceCall,
+            "arguments",
+            lambda self, x, *w: arguments(self, x, *map(partial(of_bits, 4), w[:2]), w[2]),
         )
     elif bug == "factors of 5 bits":
         factor = Precision.factor
