@@ -66,10 +66,8 @@ class KeptCalls:
     def __init__(self) -> None:
         self._kept: dict[Hashable, KeptCall | None] = {}  # None: made once, and not yet kept
 
-    def __deepcopy__(self, memo: Any) -> "KeptCalls":
-        return KeptCalls()
-
     def __reduce__(self) -> Any:
+        """A pickled or copied layer keeps no calls."""
         return KeptCalls, ()
 
     def find(self, layer: Any, input: Any, hx: Any) -> Unroll | None:
@@ -128,13 +126,7 @@ def _may_repeat(layer: Any, input: Any) -> bool:
 
 def _key(layer: Any, input: Any, hx: Any) -> Hashable:
     """What determines the decisions for a call, besides the forms of the tensors."""
-    return (
-        *OPTIONS(vars(layer)),
-        input.shape,
-        type(hx),
-        torch.is_grad_enabled(),
-        torch.get_num_threads(),
-    )
+    return *OPTIONS(vars(layer)), input.shape, type(hx), torch.get_num_threads()
 
 
 def _tensors(input: Any, hx: Any, weights: list[CellWeights]) -> list[Any]:
@@ -158,17 +150,13 @@ def _unmodified_weights(layer: Any, kinds: list[str | None]) -> list[CellWeights
             w_ih, b_ih, w_hh, b_hh = of_cell = OF_LINEAR(of_input) + OF_LINEAR(of_hidden)
             weights.append((w_ih, w_hh, b_ih, b_hh))
             of_layer += of_cell
-            of_linears += of_cell + of_cell
-            registered += OF_CELL(cell._parameters) + OF_CELL(cell._shared)
+            of_linears += of_cell
+            registered += OF_CELL(cell._parameters)
         if not layer.bias:
             of_layer = [each for each in of_layer if each is not None]
         of_linears += of_layer + of_layer
         registered += layer.weights_in(layer._parameters) + layer.weights_in(layer._shared)
-    except (
-        KeyError,
-        AttributeError,
-        ValueError,
-    ):  # a module or a weight is missing, or another one
+    except (KeyError, AttributeError, ValueError):  # something is missing, or in another's place
         return None
     return weights if all(map(is_, of_linears, registered)) else None
 

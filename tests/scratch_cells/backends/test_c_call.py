@@ -91,6 +91,23 @@ def test_results_are_bit_exact_for_any_number_of_threads(
         assert all(map(torch.equal, seen[0], other))
 
 
+@each_layer
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_more_rows_than_a_panel_of_the_weight_gradients(kind: str, dtype: torch.dtype) -> None:
+    """The first panel writes the gradients, and each of the others adds to them."""
+    torch.manual_seed(0)
+    ours = getattr(scratch_cells, kind)(3, 4, backend="c", dtype=dtype)
+    theirs = getattr(nn, kind)(3, 4, dtype=dtype)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 600, 3, dtype=dtype)
+    tolerance = 1e-12 if dtype is torch.float64 else 1e-5
+    got, expected = (
+        torch.autograd.grad(layer(x)[0].square().mean(), list(layer.parameters()))
+        for layer in (ours, theirs)
+    )
+    torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
+
+
 CHANGES: dict[str, Callable[[Tensor], object]] = {
     "data": lambda w: w.data.add_(1),
     "numpy": lambda w: w.detach().numpy().__iadd__(1),

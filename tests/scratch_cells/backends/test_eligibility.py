@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_padded_sequence
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import scratch_cells
@@ -35,6 +33,7 @@ from tests.helpers.backends import (
     each_kind,
     unroll_with,
 )
+from tests.helpers.modes import DoubleLinear, DoubleSigmoid, DoubleSigmoidBackward
 
 Call = tuple[Cell, Tensor, Any]
 """A cell, its input and its initial state."""
@@ -389,18 +388,6 @@ def test_a_hook_sees_every_step(backend: str, kind: str) -> None:
 
 
 # --- modes and transforms -------------------------------------------------------------------------
-
-
-class DoubleLinear(TorchFunctionMode):
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        return 2 * result if func is nn.functional.linear else result
-
-
-class DoubleSigmoid(TorchDispatchMode):
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        return 2 * result if func is torch.ops.aten.sigmoid.default else result
 
 
 @pytest.mark.parametrize(
@@ -799,12 +786,6 @@ def test_a_replaced_output_gradient_of_another_shape_raises(backend: str, kind: 
     output.grad_fn.register_prehook(lambda gradients: (gradients[0][:1], *gradients[1:]))
     with pytest.raises(RuntimeError, match="has changed the size of value"):
         output.sum().backward()
-
-
-class DoubleSigmoidBackward(TorchDispatchMode):
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        return 2 * result if func is torch.ops.aten.sigmoid_backward.default else result
 
 
 @pytest.mark.parametrize("mode", [DoubleLinear, DoubleSigmoid, DoubleSigmoidBackward])
