@@ -107,6 +107,7 @@ class SequenceCall:
         self.gate_elements = self.time * self.batch * rows
         self.saved_elements = _saved_elements(kernel_class, self.time, self.batch, self.size)
         self.saved_as: TensorForm | None = None  # the form of what a call saves
+        self.are_contiguous = all(each is None or each.is_contiguous() for each in operands)
         steps, recurrent = self.time * self.batch, w_hh.numel()
         elements = w_ih.numel() + recurrent
         few_rows = steps <= MAX_IN_PLACE_ROWS and input.dtype not in HALF
@@ -213,7 +214,8 @@ def _forward(
         saved: if a backward pass may follow, an empty list, to which are appended: the buffer for
             it, and the sums of the biases.
     """
-    input, w_ih, w_hh, b_ih, b_hh, *state = _contiguous(operands)
+    tensors: list[Any] = operands if call.are_contiguous else _contiguous(operands)
+    input, w_ih, w_hh, b_ih, b_hh, *state = tensors
     if call.precision is not None:
         state = list(map(call.precision.sum, state))
     args, weights = call.arguments(input, w_ih, w_hh, "forward_panels")
@@ -256,8 +258,8 @@ def _backward(
     ctx: Any, saved: tuple[Any, ...], d_returned: tuple[Tensor | None, ...]
 ) -> list[Tensor | None]:
     """The gradients of x, W_ih, W_hh, b_ih, b_hh and the parts of the state."""
-    input, w_ih, w_hh, *_, buffer = _contiguous(saved)
-    d_outputs, *d_final = _contiguous(d_returned)
+    input, w_ih, w_hh, *_, buffer = saved if ctx.are_contiguous else _contiguous(saved)
+    d_outputs, *d_final = d_returned if ctx.are_contiguous else _contiguous(d_returned)
     needs = ctx.needs_input_grad[NUM_OPTIONS:]
     call: SequenceCall = ctx.call
     args, weights = call.arguments(input, w_ih, w_hh, "backward_panels")

@@ -112,7 +112,9 @@ def _is_exact_backward(
     present += [d for d in d_returned if d is not None]
     given = tuple([d is not None for d in d_returned])
     form = ctx.saved_as.with_more.get(given)
+    ctx.are_contiguous = False  # unless that is known
     if form is not None and form.matches(present):
+        ctx.are_contiguous = form.are_contiguous
         return True
     if not _are_as_saved(present[: len(ctx.saved_as.metadata)], ctx.saved_as):
         return False

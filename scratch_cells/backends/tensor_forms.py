@@ -46,6 +46,7 @@ class TensorForm:
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.metadata = [metadata_of(tensor) for tensor in tensors]
+        self.are_contiguous = all(tensor.is_contiguous() for tensor in tensors)
         self._bytes = [_spanned_bytes(tensor) for tensor in tensors]
         guards = guards_of(tensors)
         self.is_form_of: Callable[..., bool] = _is_unknown if guards is None else guards.check
