@@ -26,6 +26,7 @@ from scratch_cells.backends.packed_rows import packed_rows
 from scratch_cells.backends.precision import HALF, Precision, without_autocast
 from scratch_cells.backends.saved_tensors import run_backward, save_for_backward
 from scratch_cells.backends.sequence_buffers import SequenceBuffers
+from scratch_cells.backends.tensor_forms import metadata_of
 from scratch_cells.cell import whole
 from shared_interface import State
 
@@ -162,7 +163,7 @@ class BPTTFunction(torch.autograd.Function):
             ctx.biases = torch.cat([kernel.projection_bias, kernel.b_hn])
         of_cell = [buffers.h, buffers.c if layout.has_cell_state else None]
         of_cell += [buffers.gates, buffers.extra if layout.saves_extra else None]
-        save_for_backward(ctx, operands, values, of_cell, returned)
+        save_for_backward(ctx, operands, values, of_cell, list(map(metadata_of, returned)))
         return tuple(returned)
 
     @staticmethod

@@ -12,7 +12,8 @@ free their storage, as those of torch.nn. ``empty_for_caller`` allocates them.
 import ctypes
 import mmap
 import sys
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from math import prod
 from typing import Any
 from weakref import finalize
@@ -62,6 +63,12 @@ class BufferPool:
         finalize(array, self._give_back, block).atexit = False
         return torch.from_numpy(array)[:size].view(like.dtype).view(shape)
 
+    def allocator(self, elements: int, dtype: torch.dtype) -> Callable[[], Tensor]:
+        """A function that does what ``empty`` does, for a number of elements on the CPU."""
+        if elements * dtype.itemsize < MIN_BYTES:
+            return allocator(elements, dtype=dtype)
+        return partial(self.empty, elements, like=torch.empty(0, dtype=dtype, device="cpu"))
+
     def clear(self) -> None:
         """Return all free blocks to the allocator, as ``torch.cuda.empty_cache`` does."""
         self._free.clear()
@@ -97,6 +104,33 @@ def empty_for_caller(*shape: int, like: Tensor, dtype: torch.dtype | None = None
     if tensor.nbytes >= HUGE_PAGES_MIN_BYTES and tensor.device.type == "cpu":
         _advise_huge_pages(tensor.data_ptr(), tensor.nbytes)
     return tensor
+
+
+def allocator(*shape: int, dtype: torch.dtype) -> Callable[[], Tensor]:
+    """A function that allocates what ``empty_for_caller`` does, on the CPU.
+
+    torch parses the arguments of its functions in every call, which takes as long as to allocate a
+    small tensor. The programs of ``torch.compile`` use a function that does not.
+    """
+    if prod(shape) * dtype.itemsize >= HUGE_PAGES_MIN_BYTES:
+        like = torch.empty(0, dtype=dtype, device="cpu")
+        return partial(empty_for_caller, *shape, like=like)
+    strides = tuple(prod(max(1, size) for size in shape[i + 1 :]) for i in range(len(shape)))
+    if EMPTY_CPU is None:
+        return partial(torch.empty_strided, shape, strides, dtype=dtype, device="cpu")
+    return partial(EMPTY_CPU, shape, strides, dtype)
+
+
+def _empty_cpu() -> Any:
+    """That function, (shape, strides, dtype) -> tensor; None if torch has none: it is private."""
+    try:
+        function: Any = torch._C._dynamo.guards._empty_strided_cpu  # type: ignore[attr-defined]
+        return function if function((2, 3), (3, 1), torch.float64).shape == (2, 3) else None
+    except (TypeError, AttributeError):
+        return None
+
+
+EMPTY_CPU = _empty_cpu()
 
 
 def _advise_huge_pages(address: int, size: int) -> None:

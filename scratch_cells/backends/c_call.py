@@ -8,7 +8,9 @@ one buffer. Long sequences take the way of ``bptt.py``; they use the same kernel
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor
 from scratch_cells.backends import c_backend
 from scratch_cells.backends.autocast_cache import Autocast, for_graph_and_kernel
 from scratch_cells.backends.bptt import converted, needs_gradient, precision_of
-from scratch_cells.backends.buffer_pool import BUFFER_POOL, empty_for_caller
+from scratch_cells.backends.buffer_pool import BUFFER_POOL, allocator
 from scratch_cells.backends.c_backend import (
     CORE_CACHE_ELEMENTS,
     FIRST_INFINITE,
@@ -28,7 +30,7 @@ from scratch_cells.backends.eligibility import Operands
 from scratch_cells.backends.precision import HALF
 from scratch_cells.backends.saved_tensors import run_backward, save_for_backward
 from scratch_cells.backends.sequence_buffers import steps_of_a_block
-from scratch_cells.backends.tensor_forms import TensorForm
+from scratch_cells.backends.tensor_forms import Metadata, TensorForm
 from scratch_cells.cell import whole
 from shared_interface import State
 
@@ -62,6 +64,19 @@ def is_one_call(kernel_class: type[Any], operands: Operands, dtype: torch.dtype)
     ):
         return False
     return dtype not in HALF or kernel_class.precision_for(dtype).factors is dtype
+
+
+@dataclass(frozen=True)
+class Allocators:
+    """Functions that allocate what training needs: see ``allocator``."""
+
+    buffer: Callable[[], Tensor]
+    biases: Callable[[], Tensor]
+    d_input: Callable[[], Tensor]
+    d_w_ih: Callable[[], Tensor]
+    d_w_hh: Callable[[], Tensor]
+    d_bias: Callable[[], Tensor]
+    d_state: Callable[[], Tensor]
 
 
 class SequenceCall:
@@ -98,14 +113,19 @@ class SequenceCall:
         if self.precision is not None:
             self.real = self.precision.sums
             self.returned_as = self.precision.returned(layout.gates_are_states, operands[5:])
-        *self.lead, input_size = input.shape
+        *self.lead, self.input_size = input.shape
         self.time, self.batch = reversed(self.lead) if batch_first else self.lead
         rows, self.size = w_hh.shape
-        self.state_shape = (1, self.batch, self.size) if alone else (self.batch, self.size)
+        state_shape = (1, self.batch, self.size) if alone else (self.batch, self.size)
+        parts_of_state = 1 + layout.has_cell_state
+        self.returned: list[Metadata] = [
+            (torch.Size(shape), self.returned_as, input.device)
+            for shape in ((*self.lead, self.size), *[state_shape] * parts_of_state)
+        ]
+        self.new_outputs = allocator(*self.lead, self.size, dtype=self.returned_as)
+        self.new_state = allocator(*state_shape, dtype=self.returned_as)
         self.zeros = [None] * (len(operands) - 5)  # the parts of a state that is not given
-        self.bias_elements = rows + self.size
         self.gate_elements = self.time * self.batch * rows
-        self.saved_elements = _saved_elements(kernel_class, self.time, self.batch, self.size)
         self.saved_as: TensorForm | None = None  # the form of what a call saves
         self.are_contiguous = all(each is None or each.is_contiguous() for each in operands)
         steps, recurrent = self.time * self.batch, w_hh.numel()
@@ -113,12 +133,12 @@ class SequenceCall:
         few_rows = steps <= MAX_IN_PLACE_ROWS and input.dtype not in HALF
         self._in_place = few_rows and (self.time == 1 or elements <= CORE_CACHE_ELEMENTS)
         # With one row in each step, the steps are the rows of one product.
-        step_stride = self.batch * input_size
+        step_stride = self.batch * self.input_size
         self._args = bytes(
             CallArgs(
                 T=self.time,
                 B=self.batch,
-                I=input_size,
+                I=self.input_size,
                 H=self.size,
                 reverse=reverse,
                 threads=c_backend.thread_count(steps, elements),
@@ -128,7 +148,7 @@ class SequenceCall:
                 returns_factors=self.returned_as is input.dtype,
                 first_infinite=FIRST_INFINITE.get(input.dtype, math.inf),
                 input_step_stride=step_stride,
-                input_row_stride=step_stride if self.batch == 1 else input_size,
+                input_row_stride=step_stride if self.batch == 1 else self.input_size,
                 d_outputs_step_stride=self.batch * self.size,
                 d_outputs_row_stride=self.size,
             )
@@ -137,6 +157,21 @@ class SequenceCall:
         assert library is not None, reason
         self.forward = getattr(library, f"{kernel_class.prefix}_forward_call")
         self.backward = getattr(library, f"{kernel_class.prefix}_backward_call")
+
+    @cached_property
+    def for_backward(self) -> "Allocators":
+        """What allocates the tensors that only training needs."""
+        elements = _saved_elements(self.kernel_class, self.time, self.batch, self.size)
+        rows, real = self.kernel_class.layout.gate_count * self.size, self.real
+        return Allocators(
+            buffer=BUFFER_POOL.allocator(elements, real),
+            biases=allocator(rows + self.size, dtype=real),
+            d_input=allocator(*self.lead, self.input_size, dtype=real),
+            d_w_ih=allocator(rows, self.input_size, dtype=real),
+            d_w_hh=allocator(rows, self.size, dtype=real),
+            d_bias=allocator(rows, dtype=real),
+            d_state=allocator(self.batch, self.size, dtype=real),
+        )
 
     def arguments(
         self, input: Tensor, w_ih: Tensor, w_hh: Tensor, panels: str
@@ -189,7 +224,7 @@ class CallFunction(torch.autograd.Function):
         ctx.kind, ctx.kernel_class, ctx.reverse = call.kind, call.kernel_class, call.reverse
         ctx.autocast = None if autocast is None else autocast.dtype
         ctx.batch_sizes, ctx.lead = None, (call.time, call.batch)
-        save_for_backward(ctx, operands, values, [buffer], returned, call.saved_as)
+        save_for_backward(ctx, operands, values, [buffer], call.returned, call.saved_as)
         call.saved_as = ctx.saved_as
         return tuple(returned)
 
@@ -223,21 +258,18 @@ def _forward(
         args.b_ih = b_ih.data_ptr()
     if b_hh is not None:
         args.b_hh = b_hh.data_ptr()
-    returned_as = call.returned_as
-    outputs = empty_for_caller(*call.lead, call.size, like=input, dtype=returned_as)
-    h_n = input.new_empty(call.state_shape, dtype=returned_as)
+    outputs, h_n = call.new_outputs(), call.new_state()
     args.outputs, args.h_n = outputs.data_ptr(), h_n.data_ptr()
     returned = [outputs, h_n]
     if state[0] is not None:
         args.h_0 = state[0].data_ptr()
     if len(state) > 1:
-        returned.append(c_n := input.new_empty(call.state_shape, dtype=returned_as))
+        returned.append(c_n := call.new_state())
         args.c_n = c_n.data_ptr()
         if state[1] is not None:
             args.c_0 = state[1].data_ptr()
     if saved is not None:
-        biases = input.new_empty(call.bias_elements, dtype=call.real)
-        buffer = BUFFER_POOL.empty(call.saved_elements, like=biases)
+        buffer, biases = call.for_backward.buffer(), call.for_backward.biases()
         args.saved, args.biases = buffer.data_ptr(), biases.data_ptr()
         saved += buffer, biases
     if call.forward(ctypes.byref(args)):
@@ -262,27 +294,27 @@ def _backward(
     d_outputs, *d_final = d_returned if ctx.are_contiguous else _contiguous(d_returned)
     needs = ctx.needs_input_grad[NUM_OPTIONS:]
     call: SequenceCall = ctx.call
+    new = call.for_backward
     args, weights = call.arguments(input, w_ih, w_hh, "backward_panels")
     args.saved = buffer.data_ptr()
     if d_outputs is not None:
         args.d_outputs = d_outputs.data_ptr()
     gradients: list[Tensor | None] = [None] * len(needs)
     if needs[0]:
-        gradients[0] = d_input = empty_for_caller(*input.shape, like=buffer)
+        gradients[0] = d_input = new.d_input()
         args.d_input = d_input.data_ptr()
     if any(needs[1:5]):
-        d_w_ih, d_w_hh = (torch.empty_like(w, dtype=buffer.dtype) for w in (w_ih, w_hh))
-        gradients[1:3] = d_w_ih, d_w_hh
+        gradients[1:3] = d_w_ih, d_w_hh = new.d_w_ih(), new.d_w_hh()
         args.d_w_ih, args.d_w_hh = d_w_ih.data_ptr(), d_w_hh.data_ptr()
         for index, name in ((3, "d_b_ih"), (4, "d_b_hh")):
             if needs[index]:
-                gradients[index] = d_b = buffer.new_empty(w_hh.size(0))
+                gradients[index] = d_b = new.d_bias()
                 setattr(args, name, d_b.data_ptr())
     for index, (part, d_part) in enumerate(zip("hc", d_final, strict=False)):
         if d_part is not None:
             setattr(args, f"d_{part}_n", d_part.data_ptr())
         if needs[5 + index]:
-            gradients[5 + index] = d_initial = buffer.new_empty(call.batch, call.size)
+            gradients[5 + index] = d_initial = new.d_state()
             setattr(args, f"d_{part}_0", d_initial.data_ptr())
     if call.backward(ctypes.byref(args)):
         raise RuntimeError(NO_MEMORY.format("backward"))

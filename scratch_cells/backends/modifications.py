@@ -108,8 +108,8 @@ that are used, and what it returned when this package was imported."""
 
 HIDDEN: dict[type, Any] = {
     cls: [
-        [vars(each) for base in bases for each in base.__mro__ for _ in PARTS[base]],
-        [part for base in bases for _ in base.__mro__ for part in PARTS[base]],
+        [vars(each) for base in bases for each in base.__mro__[:-1] for _ in PARTS[base]],
+        [part for base in bases for _ in base.__mro__[:-1] for part in PARTS[base]],
     ]
     for cls, bases in BASES.items()
 }

@@ -35,7 +35,7 @@ def save_for_backward(
     operands: Sequence[Tensor | None],
     values: Sequence[Tensor | None],
     buffers: list[Tensor | None],
-    returned: list[Tensor],
+    returned: list[Metadata],
     form: TensorForm | None = None,
 ) -> None:
     """Save what ``run_backward`` needs.
@@ -45,23 +45,19 @@ def save_for_backward(
         operands: its operands.
         values: what its kernel has read for each of them.
         buffers: what its kernel has saved.
-        returned: what it returns.
+        returned: the metadata of what it returns.
         form: the form of what is saved, if it is known.
     """
     ctx.set_materialize_grads(False)
-    saved: list[Tensor | None] = []
-    dtypes: list[torch.dtype | None] = []
-    computed: list[int] = []
-    for index, (operand, value) in enumerate(zip(operands, values, strict=True)):
-        if operand is None or value is None:
-            dtypes.append(None)
-            continue
-        dtypes.append(operand.dtype)
-        if index not in BIASES:
-            saved.append(value.detach())
-        if operand.requires_grad and not operand.is_leaf:
-            computed.append(index)
-    ctx.dtypes, ctx.computed, ctx.operand_count = dtypes, computed, len(saved)
+    ctx.dtypes = [None if operand is None else operand.dtype for operand in operands]
+    computed = [
+        index
+        for index, operand in enumerate(operands)
+        if operand is not None and operand.requires_grad and not operand.is_leaf
+    ]
+    read = *values[:FIRST_BIAS], *values[AFTER_BIASES:]
+    saved: list[Tensor | None] = [value.detach() for value in read if value is not None]
+    ctx.computed, ctx.operand_count = computed, len(saved)
     saved += buffers
     ctx.saved_count = len(saved)
     if form is None:
@@ -70,7 +66,7 @@ def save_for_backward(
         form = form_of(SAVED_FORMS, key, present)
     ctx.saved_as = form
     ctx.save_for_backward(*saved, *[operands[index] for index in computed])
-    ctx.returned_as = [metadata_of(tensor) for tensor in returned]
+    ctx.returned_as = returned
 
 
 SAVED_FORMS: Forms = {}
@@ -94,8 +90,8 @@ def run_backward(
     return gradient_by_reference_loop(ctx, operands, computed, d_returned)
 
 
-BIASES = (3, 4)
-"""The indices of the biases among the operands. The gradient does not depend on their values."""
+FIRST_BIAS, AFTER_BIASES = 3, 5
+"""The indices of b_ih and of what follows b_hh. The gradient does not depend on their values."""
 
 
 def _is_exact_backward(

@@ -51,6 +51,44 @@ def test_a_block_is_reused_for_requests_of_similar_size() -> None:
     assert double.data_ptr() % 64 == 0  # as torch aligns its own
 
 
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("inference", [True, False])
+@given(
+    shape=st.lists(st.integers(0, 5), max_size=4),
+    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
+)
+def test_an_allocator_gives_what_torch_empty_gives(
+    private: bool, inference: bool, shape: list[int], dtype: torch.dtype
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode(inference):
+        if not private:
+            patch.setattr(buffer_pool, "EMPTY_CPU", None)
+        with torch.device("meta"):  # the default device has no effect
+            new = buffer_pool.allocator(*shape, dtype=dtype)
+            got, other = new(), new()
+        expected = torch.empty(shape, dtype=dtype)
+        assert (got.shape, got.stride(), got.dtype) == (shape, expected.stride(), dtype)
+        assert (got.device, got.layout) == (expected.device, expected.layout)
+        assert got.is_inference() == expected.is_inference()
+        assert got.untyped_storage().nbytes() >= expected.nbytes
+        assert not expected.numel() or got.data_ptr() != other.data_ptr()
+
+
+def test_torch_has_its_private_function() -> None:
+    """Otherwise a change of torch would only make every call slower."""
+    assert buffer_pool.EMPTY_CPU is not None
+
+
+def test_large_tensors_of_an_allocator_may_be_freed_and_come_from_the_pool() -> None:
+    pool = BufferPool()
+    new = pool.allocator(2 * MIB, torch.float32)
+    place = new().data_ptr()
+    assert new().data_ptr() == place
+    large = buffer_pool.allocator(4, MIB, dtype=torch.float32)()
+    assert (large.shape, large.is_contiguous()) == ((4, MIB), True)
+    large.untyped_storage().resize_(0)  # it is its own memory
+
+
 def test_small_tensors_and_other_devices_do_not_use_the_pool() -> None:
     pool = BufferPool()
     pool.empty(MIB // 4 - 1, like=LIKE)
