@@ -67,8 +67,8 @@ def test_an_allocator_gives_what_torch_empty_gives(
             new = buffer_pool.allocator(*shape, dtype=dtype)
             got, other = new(), new()
         expected = torch.empty(shape, dtype=dtype)
-        assert (got.shape, got.stride(), got.dtype) == (shape, expected.stride(), dtype)
-        assert (got.device, got.layout) == (expected.device, expected.layout)
+        assert (got.shape, got.stride()) == (expected.shape, expected.stride())
+        assert (got.dtype, got.device, got.layout) == (dtype, expected.device, expected.layout)
         assert got.is_inference() == expected.is_inference()
         assert got.untyped_storage().nbytes() >= expected.nbytes
         assert not expected.numel() or got.data_ptr() != other.data_ptr()
