@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scratch_cells.cell import Cell
 from scratch_cells.gru import GRUCell
@@ -14,7 +15,6 @@ from scratch_cells.lstm import LSTMCell, ProjectedLSTMCell
 from scratch_cells.recurrent_stack import RecurrentStack
 from scratch_cells.rnn import RNNCell
 from scratch_cells.validation import check_no_projection, check_nonlinearity
-from shared_interface import State
 
 
 @cache
@@ -100,14 +100,12 @@ class LSTM(RecurrentStack):
             input_size, self.hidden_size, self.bias, proj_size=self.proj_size, **options
         )
 
-    def autocast_state(self, state: State, packed: bool) -> State:
+    def autocast_dtype(self, state: Tensor, packed: bool) -> torch.dtype | None:
         """As the base class; on the CPU, oneDNN also keeps the state in the autocast dtype.
 
         torch.nn.LSTM uses oneDNN for float32 input that is not packed, without a projection.
         """
-        h, c = super().autocast_state(state, packed)
-        one_dnn = not packed and not self.proj_size and h.dtype == torch.float32
-        if one_dnn and torch.is_autocast_enabled("cpu") and h.device.type == "cpu":
-            dtype = torch.get_autocast_dtype("cpu")
-            return h.to(dtype), c.to(dtype)
-        return h, c
+        one_dnn = not packed and not self.proj_size and state.dtype == torch.float32
+        if one_dnn and state.is_cpu and torch.is_autocast_enabled("cpu"):
+            return torch.get_autocast_dtype("cpu")
+        return super().autocast_dtype(state, packed)

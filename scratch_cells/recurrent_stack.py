@@ -16,7 +16,7 @@ from scratch_cells.backends import BACKENDS, Selection, call_of, run_cell, selec
 from scratch_cells.backends.c_call import SequenceCall
 from scratch_cells.backends.eligibility import autocast_is_on
 from scratch_cells.backends.repeated_calls import KeptCalls, methods_of
-from scratch_cells.cell import Cell, map_state, parts, whole
+from scratch_cells.cell import Cell, parts, whole
 from scratch_cells.chunks import recomputing, restarting
 from scratch_cells.linears import dtype_of, resident_weight, submodule
 from scratch_cells.parameters import replaced
@@ -321,25 +321,31 @@ class RecurrentStack(StackedCells, RecurrentLayer):
 
     def initial_state(self, sequence: Sequence, given: tuple[Tensor, ...] | None) -> State:
         """The initial state, (L*D, B, size) each part: the parts of ``given_state``, or zeros."""
+        data = sequence.data
+        dtype = self.autocast_dtype(
+            data if given is None else given[0], isinstance(sequence, Packed)
+        )
         if given is None:
             first = self._each_cell()[0]
             assert isinstance(first, Cell)
             shapes = [(len(self.cells), sequence.batch, size) for size in first.state_sizes]
-            state = whole([sequence.data.new_zeros(shape) for shape in shapes])
-        else:
-            state = whole([sequence.take_state(part) for part in given])
-        return self.autocast_state(state, isinstance(sequence, Packed))
+            return whole([data.new_zeros(shape, dtype=dtype) for shape in shapes])
+        state = [sequence.take_state(part) for part in given]
+        return whole(state if dtype is None else [part.to(dtype) for part in state])
 
-    def autocast_state(self, state: State, packed: bool) -> State:
-        """Under autocast, convert the initial state to the dtype that torch.nn uses for it.
+    def autocast_dtype(self, state: Tensor, packed: bool) -> torch.dtype | None:
+        """The dtype to which torch.nn converts the initial state under autocast, else None.
 
         On CUDA, cuDNN runs the whole layer in the autocast dtype. On the CPU the state keeps its
         dtype, and type promotion determines the dtype of the outputs.
+
+        Args:
+            state: a tensor with the device and dtype of the state.
+            packed: whether the input is packed.
         """
-        device = parts(state)[0].device.type
-        if device == "cuda" and torch.is_autocast_enabled(device):
-            return map_state(lambda part: part.to(torch.get_autocast_dtype(device)), state)
-        return state
+        if state.is_cuda and autocast_is_on(state):
+            return torch.get_autocast_dtype("cuda")
+        return None
 
     def flatten_parameters(self) -> None:
         """Do nothing; kept for compatibility with torch.nn.

@@ -34,6 +34,9 @@ MIN_ROWS_OF_LARGE_WEIGHTS = 64
 MIN_PARALLEL_MULTIPLY_ADDS = 2**20
 """Multiply-adds below which one thread is used: starting a second takes longer than it saves."""
 
+MIN_PARALLEL_PACKING = 2**16
+"""Elements of W_ih and W_hh below which one thread packs them."""
+
 MIN_ROWS_OF_A_THREAD = 6
 """Rows of the batch that each thread needs to use its registers well: those of a tile."""
 
@@ -215,7 +218,7 @@ class CKernel(CellKernel):
         w_ih, w_hh = self.w_ih.contiguous(), self.w_hh.contiguous()
         w_hr = None if self.w_hr is None else self.w_hr.contiguous()
         panels = tuple(BUFFER_POOL.empty(count, like=w_ih) for count in elements)
-        large = w_ih.numel() + w_hh.numel() >= MIN_PARALLEL_MULTIPLY_ADDS
+        large = w_ih.numel() + w_hh.numel() >= MIN_PARALLEL_PACKING
         args = SequenceArgs(
             I=w_ih.size(1),
             H=self.hidden_size,

@@ -7,7 +7,7 @@
 
 #include "products.h"
 
-/* Copy n rows of w, ``depth`` elements each, as one vector of a panel with ``vectors``. */
+/* Copy n < LANES rows of w, ``depth`` elements each, as one vector of a panel with ``vectors``. */
 static void copy_transposed(const stored *w, int64_t row_stride, int64_t n, int64_t depth,
                             int vectors, stored *panel)
 {
@@ -17,15 +17,18 @@ static void copy_transposed(const stored *w, int64_t row_stride, int64_t n, int6
                 = w[lane * row_stride + k];
 }
 
-/* The same for LANES rows of LANES groups. */
-static void copy_transposed_block(const stored *w, int64_t row_stride, int vectors, stored *panel)
+/* The same for LANES rows, of at most LANES groups. */
+INLINE void copy_transposed_block(const stored *w, int64_t row_stride, int64_t depth, int vectors,
+                                  stored *panel)
 {
-    vector a[LANES];
+    vector a[LANES] = {0};
     UNROLLED_LANES (int lane = 0; lane < LANES; lane++)
-        memcpy(&a[lane], w + lane * row_stride, BYTES);
+        memcpy(&a[lane], w + lane * row_stride, depth * sizeof(stored));
     transpose(a);
+    int64_t groups = (depth + GROUP - 1) / GROUP;
     UNROLLED_LANES (int i = 0; i < LANES; i++)
-        memcpy(panel + i * vectors * LANES * GROUP, &a[i], BYTES);
+        if (i < groups)
+            memcpy(panel + i * vectors * LANES * GROUP, &a[i], BYTES);
 }
 
 /* Pack the first LANES of the n rows of w, (n, depth), as one vector of a panel with ``vectors``. If
@@ -34,15 +37,17 @@ static void pack_transposed(const stored *w, int64_t n, int64_t depth, int vecto
 {
     const int block = LANES * GROUP;
     n = min(n, LANES);
-    if (n < LANES || depth % GROUP)
+    if (n < LANES)
         for (int64_t k = 0; k < padded(depth); k += GROUP)
             memset(panel + k * vectors * LANES, 0, BYTES);
     for (int64_t k = 0; k < depth; k += block) {
         stored *to = panel + k * vectors * LANES;
-        if (n == LANES && k + block <= depth)
-            copy_transposed_block(w + k, depth, vectors, to);
-        else
+        if (n < LANES)
             copy_transposed(w + k, depth, n, min(block, depth - k), vectors, to);
+        else if (k + block <= depth)
+            copy_transposed_block(w + k, depth, block, vectors, to);
+        else
+            copy_transposed_block(w + k, depth, depth - k, vectors, to);
     }
 }
 
