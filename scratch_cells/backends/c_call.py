@@ -216,7 +216,7 @@ class CallFunction(torch.autograd.Function):
     def forward(
         ctx: Any, call: SequenceCall, autocast: Autocast | None, *operands: Tensor | None
     ) -> tuple[Tensor, ...]:
-        _, values = for_graph_and_kernel(list(operands), autocast)
+        values = list(operands) if autocast is None else autocast.values
         saved: list[Tensor] = []
         returned = _forward(call, values, saved)
         buffer, ctx.biases = saved
@@ -306,10 +306,12 @@ def _backward(
     if any(needs[1:5]):
         gradients[1:3] = d_w_ih, d_w_hh = new.d_w_ih(), new.d_w_hh()
         args.d_w_ih, args.d_w_hh = d_w_ih.data_ptr(), d_w_hh.data_ptr()
-        for index, name in ((3, "d_b_ih"), (4, "d_b_hh")):
-            if needs[index]:
-                gradients[index] = d_b = new.d_bias()
-                setattr(args, name, d_b.data_ptr())
+        if needs[3]:
+            gradients[3] = d_b_ih = new.d_bias()
+            args.d_b_ih = d_b_ih.data_ptr()
+        if needs[4]:
+            gradients[4] = d_b_hh = new.d_bias()
+            args.d_b_hh = d_b_hh.data_ptr()
     for index, (part, d_part) in enumerate(zip("hc", d_final, strict=False)):
         if d_part is not None:
             setattr(args, f"d_{part}_n", d_part.data_ptr())

@@ -79,7 +79,8 @@ def run_backward(
     """The gradients of the operands: by ``backward`` if it is exact, else by the reference loop."""
     all_saved = ctx.saved_tensors
     saved, computed = all_saved[: ctx.saved_count], all_saved[ctx.saved_count :]
-    d_returned = tuple(d.resolve_neg() if d is not None and d.is_neg() else d for d in d_returned)
+    if any(d is not None and d.is_neg() for d in d_returned):
+        d_returned = tuple(None if d is None else d.resolve_neg() for d in d_returned)
     if _is_exact_backward(ctx, saved, d_returned):
         if ctx.precision is None:
             return backward(ctx, saved, d_returned)
