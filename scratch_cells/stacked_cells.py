@@ -1,5 +1,6 @@
 """The weights of a layer of several cells, under torch.nn's names."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,6 +36,33 @@ class StackedCells(TorchNamedModule):
         count = len(weights) // len(self.cells)
         values = list(weights.values())
         return [values[start : start + count] for start in range(0, len(values), count)]
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """As the base class, which finds each weight again in its cell and in its ``nn.Linear``."""
+        if not (recurse and remove_duplicate and self._has_all_parameters()):
+            yield from super().named_parameters(prefix, recurse, remove_duplicate)
+            return
+        seen = set()
+        for name, parameter in self._parameters.items():
+            if parameter is not None and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield (f"{prefix}.{name}" if prefix else name), parameter
+
+    def _has_all_parameters(self) -> bool:
+        """Whether every parameter of its modules is registered in this module, too."""
+        self.share_weights()
+        of_modules: list[Any] = list(self.cells._parameters.values())
+        for cell in self._each_cell():
+            of_modules += cell._parameters.values()
+            for linear in cell._modules.values():
+                if linear is None or linear._modules:
+                    return False
+                of_modules += linear._parameters.values()
+        own = set(map(id, self._parameters.values()))
+        own.add(id(None))
+        return len(self._modules) == 1 and own.issuperset(map(id, of_modules))
 
     def reset_parameters(self) -> None:
         """Initialize every weight from U(-1/√H, 1/√H), in torch.nn's order."""

@@ -564,3 +564,45 @@ def test_a_weight_that_is_none_raises_type_error(weight: str, backend: str, kind
     setattr(layer, weight, None)
     with pytest.raises(TypeError, match="must be Tensor, not NoneType"):
         layer(torch.randn(5, 2, 3))
+
+
+def extra(path: str) -> Callable[[Any], Any]:
+    """Register one more parameter in a module."""
+    return lambda layer: layer.get_submodule(path).register_parameter(
+        "extra", nn.Parameter(torch.ones(1))
+    )
+
+
+PARAMETERS: dict[str, Callable[[Any], Any]] = {
+    "nothing": lambda layer: None,
+    "of the layer": extra(""),
+    "of the list": extra("cells"),
+    "of a cell": extra("cells.1"),
+    "of a linear": extra("cells.1.hidden_to_hidden"),
+    "a wrapper": lambda layer: setattr(
+        layer.cells[0], "input_to_hidden", nn.Sequential(layer.cells[0].input_to_hidden)
+    ),
+    "another module": lambda layer: setattr(layer, "readout", nn.Linear(4, 2)),
+    "a module of a linear": lambda layer: setattr(
+        layer.cells[0].hidden_to_hidden, "adapter", nn.Linear(4, 2)
+    ),
+    "tied biases": lambda layer: setattr(layer, "bias_hh_l0", layer.bias_ih_l0),
+    "a new weight": lambda layer: setattr(
+        layer.cells[0].hidden_to_hidden, "weight", nn.Parameter(torch.ones(16, 4))
+    ),
+    "no bias": lambda layer: setattr(layer.cells[0].hidden_to_hidden, "bias", None),
+}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("change", PARAMETERS)
+def test_the_parameters_are_those_that_torch_finds(change: str, bias: bool) -> None:
+    if not bias and change == "tied biases":
+        pytest.skip("there is none")
+    layer = scratch_cells.LSTM(3, 4, num_layers=2, bias=bias)
+    PARAMETERS[change](layer)
+    for options in ({}, {"prefix": "a.b"}, {"recurse": False}, {"remove_duplicate": False}):
+        got = list(layer.named_parameters(**options))
+        expected = list(nn.Module.named_parameters(layer, **options))
+        assert [name for name, _ in got] == [name for name, _ in expected]
+        assert all(one is other for (_, one), (_, other) in zip(got, expected, strict=True))
