@@ -4,7 +4,7 @@ A time step takes a few microseconds of arithmetic. To check the arguments and t
 backend runs takes twenty, and most programs make the same call again and again, with other values.
 So a layer keeps what it has decided, together with the conditions under which it would decide the
 same, as ``torch.compile`` keeps a program with its guards. The conditions are checked in every
-call. If one of them does not hold, the layer decides anew.
+call. If one of them does not hold, the layer decides again.
 """
 
 from collections.abc import Hashable

@@ -1,4 +1,4 @@
-"""Repeated calls: their results are those of a call that is decided anew, whatever has changed."""
+"""Repeated calls: their results are those of a call that is decided again, whatever has changed."""
 
 import copy
 import gc
@@ -61,7 +61,7 @@ def outcome(layer: Any, arguments: list[Any]) -> Any:
         return type(error), str(error)
 
 
-def anew(layer: Any, arguments: list[Any]) -> Any:
+def decided_again(layer: Any, arguments: list[Any]) -> Any:
     """The outcome of a call that does not repeat another one."""
     layer._kept_calls = KeptCalls()
     return outcome(layer, arguments)
@@ -114,7 +114,7 @@ def test_a_repeated_call_gives_the_same_bits(
         arguments = make_arguments(layer, time, batch, state)  # other values
         got = outcome(layer, arguments)
         assert is_repeated(layer, arguments)
-        assert_same(got, anew(layer, arguments))
+        assert_same(got, decided_again(layer, arguments))
 
 
 @each_layer
@@ -123,7 +123,7 @@ def test_unbatched_sequences_are_repeated(kind: str, bias: bool) -> None:
     layer = make_layer(kind, bias=bias)
     x = torch.randn(5, 3, dtype=torch.float64)
     make_repeated(layer, [x, None])
-    assert_same(outcome(layer, [x, None]), anew(layer, [x, None]))
+    assert_same(outcome(layer, [x, None]), decided_again(layer, [x, None]))
 
 
 @each_layer
@@ -306,10 +306,10 @@ def test_a_change_of_the_layer_has_its_effect(
         make_repeated(layer, arguments)
         CHANGES[change](layer, monkeypatch)
         got = outcome(layer, arguments)
-        assert_same(got, anew(layer, arguments))
+        assert_same(got, decided_again(layer, arguments))
         for _ in range(3):  # and when the changed call is itself a repeated one
             got = outcome(layer, arguments)
-        assert_same(got, anew(layer, arguments))
+        assert_same(got, decided_again(layer, arguments))
 
 
 def test_another_nonlinearity_has_its_effect() -> None:
@@ -318,7 +318,7 @@ def test_another_nonlinearity_has_its_effect() -> None:
     make_repeated(layer, arguments)
     layer.cells[0].nonlinearity = "relu"
     got = outcome(layer, arguments)
-    assert_same(got, anew(layer, arguments))
+    assert_same(got, decided_again(layer, arguments))
     layer.backend = "plain"
     torch.testing.assert_close(got, outcome(layer, arguments))
 
@@ -351,7 +351,7 @@ def test_other_arguments_have_their_effect(name: str) -> None:
     arguments = make_arguments(layer)
     make_repeated(layer, arguments)
     changed = list(ARGUMENTS[name](*arguments))
-    assert_same(outcome(layer, changed), anew(layer, changed))
+    assert_same(outcome(layer, changed), decided_again(layer, changed))
 
 
 @pytest.mark.parametrize("state", [lambda h, c: (h,), lambda h, c: (h, c, c), lambda h, c: h])
@@ -362,7 +362,7 @@ def test_other_parts_of_the_state_raise(state: Callable[..., Any]) -> None:
     changed = [x, state(*hx)]
     got = outcome(layer, changed)
     assert got[0] is RuntimeError
-    assert_same(got, anew(layer, changed))
+    assert_same(got, decided_again(layer, changed))
 
 
 CONTEXTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
@@ -385,7 +385,7 @@ def test_a_context_has_its_effect(kind: str, context: str) -> None:
     x = make_arguments(layer)[0].to(dtype)
     make_repeated(layer, [x, None])
     with CONTEXTS[context]():
-        assert_same(outcome(layer, [x, None]), anew(layer, [x, None]))
+        assert_same(outcome(layer, [x, None]), decided_again(layer, [x, None]))
 
 
 def test_a_global_hook_has_its_effect() -> None:
@@ -425,7 +425,7 @@ def test_dropout_and_training_mode_have_their_effect() -> None:
         torch.manual_seed(1)
         got = outcome(layer, arguments)
         torch.manual_seed(1)
-        assert_same(got, anew(layer, arguments))
+        assert_same(got, decided_again(layer, arguments))
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ def test_copies_begin_with_no_calls_and_give_the_same() -> None:
         assert_same(outcome(other, arguments), expected)
     other = copy.copy(layer)
     other.batch_first = True
-    assert_same(outcome(other, arguments), anew(copy.deepcopy(other), arguments))
+    assert_same(outcome(other, arguments), decided_again(copy.deepcopy(other), arguments))
 
 
 def test_kept_calls_hold_no_tensor() -> None:
@@ -533,7 +533,7 @@ def test_a_weight_that_is_registered_somewhere_has_its_effect(
         for _ in range(3):
             other._kept_calls = KeptCalls()
             assert_same(list(layer(*arguments)), list(other(*arguments)))
-    assert_same(outcome(layer, arguments), anew(other, arguments))
+    assert_same(outcome(layer, arguments), decided_again(other, arguments))
 
 
 CALLS = ("call", "no gradient", "state", "x requires a gradient")
@@ -544,7 +544,7 @@ CHANGED = ("double", "in place", "freeze", "register")
 def test_programs_of_calls_and_changes(
     data: st.DataObject, kind: str, batch_first: bool, layers: int
 ) -> None:
-    """One layer repeats calls, and an equal one decides every call anew."""
+    """One layer repeats calls, and an equal one decides every call again."""
     layer = make_layer(kind, batch_first=batch_first, num_layers=layers)
     other = copy.deepcopy(layer)
     for _ in range(data.draw(st.integers(4, 16))):
@@ -572,4 +572,4 @@ def test_programs_of_calls_and_changes(
                 arguments[0].requires_grad_()
             context = torch.no_grad() if action == "no gradient" else nullcontext()
             with context:
-                assert_same(outcome(layer, arguments), anew(other, arguments))
+                assert_same(outcome(layer, arguments), decided_again(other, arguments))
