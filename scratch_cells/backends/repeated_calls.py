@@ -85,7 +85,7 @@ class KeptCalls:
             return None
         weights = _unmodified_weights(layer, kept.kinds)
         if weights is None or not kept.form.matches(_tensors(input, hx, weights)):
-            del self._kept[key]
+            self._kept.pop(key, None)  # another thread may have removed it
             return None
         return _repeat(kept.calls, weights)
 

@@ -5,6 +5,7 @@ import gc
 import pickle
 import weakref
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
 from typing import Any
@@ -534,6 +535,21 @@ def test_a_weight_that_is_registered_somewhere_has_its_effect(
             other._kept_calls = KeptCalls()
             assert_same(list(layer(*arguments)), list(other(*arguments)))
     assert_same(outcome(layer, arguments), decided_again(other, arguments))
+
+
+def test_threads_repeat_calls_of_one_layer() -> None:
+    """While another one freezes and thaws a weight, so that what is kept is removed again."""
+    layer = make_layer("GRU")
+    arguments = make_arguments(layer)
+    expected = [part.detach() for part in layer(*arguments)]
+
+    def call(_: int) -> list[Tensor]:
+        layer.weight_hh_l0.requires_grad_(not layer.weight_hh_l0.requires_grad)
+        return [part.detach() for part in layer(*arguments)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for returned in pool.map(call, range(2000)):
+            assert_same(returned, expected)
 
 
 CALLS = ("call", "no gradient", "state", "x requires a gradient")
