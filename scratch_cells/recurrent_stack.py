@@ -168,7 +168,7 @@ class RecurrentStack(StackedCells, RecurrentLayer):
         """Read a sequence; if it is a call that was made before, without new decisions."""
         repeat = self._kept_calls.find(self, input, hx)
         if repeat is None:
-            returned = self.run(input, hx)
+            returned = self.run(input, hx, None)
             self._kept_calls.keep(self, input, hx)
             return returned
         transposes = self.batch_first and not _is_same_in_both_layouts(input)
