@@ -13,6 +13,7 @@ from operator import attrgetter, is_, itemgetter
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scratch_cells.backends.c_call import SequenceCall, apply_call
@@ -37,6 +38,15 @@ METHODS = (
 
 methods_of = attrgetter(*METHODS)
 """The functions of these names in a class."""
+
+BETWEEN_CELLS = [
+    (torch, attrgetter("cat")),
+    (F, attrgetter("dropout")),
+    (Tensor, attrgetter("transpose", "unsqueeze", "__getitem__", "detach", "contiguous")),
+]
+"""Functions of torch that make what a cell reads. Their results are not checked one by one."""
+
+ORIGINAL_FUNCTIONS = [getter(owner) for owner, getter in BETWEEN_CELLS]
 
 OF_LINEAR = itemgetter("weight", "bias")
 OF_CELL = itemgetter("weight_ih", "bias_ih", "weight_hh", "bias_hh")
@@ -121,6 +131,7 @@ def _may_repeat(layer: Any, input: Any) -> bool:
         and type(input) is Tensor
         and methods_of(type(layer)) == layer.original_methods
         and vars(layer).keys().isdisjoint(METHODS)
+        and [getter(owner) for owner, getter in BETWEEN_CELLS] == ORIGINAL_FUNCTIONS
     )
 
 

@@ -417,6 +417,24 @@ def test_transforms_and_functional_calls_have_their_effect(kind: str) -> None:
     torch.testing.assert_close(batched, torch.stack([layer(x)[0], layer(2 * x)[0]]))
 
 
+@pytest.mark.parametrize("name", ["torch.cat", "torch.nn.functional.dropout"])
+def test_a_function_between_the_cells_may_return_anything(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a tensor with other strides, of which C must not read the memory as it is."""
+    layer = make_layer("GRU", num_layers=2, bidirectional=True, dropout=0.5).eval()
+    arguments = make_arguments(layer)
+    make_repeated(layer, arguments)
+    owner = torch if name == "torch.cat" else nn.functional
+    original = getattr(owner, name.rpartition(".")[2])
+
+    def other_strides(*args: Any, **options: Any) -> Tensor:
+        return 2 * original(*args, **options).transpose(0, 2).contiguous().transpose(0, 2)
+
+    monkeypatch.setattr(name, other_strides)
+    assert_same(outcome(layer, arguments), decided_again(layer, arguments))
+
+
 def test_dropout_and_training_mode_have_their_effect() -> None:
     layer = make_layer("LSTM", num_layers=2, dropout=0.5)
     arguments = make_arguments(layer)
