@@ -86,9 +86,8 @@ def gradient_by_reference_loop(
             for original, value in zip(originals, values, strict=True)
         ]
         input, w_ih, w_hh, b_ih, b_hh, *state = leaves
-        input = input.reshape(
-            *ctx.lead, input.size(-1)
-        )  # (B, T, I) may have been read as (T, B, I)
+        # (B, T, I) may have been read as (T, B, I).
+        input = input.reshape(*ctx.lead, input.size(-1))
         cell = CELLS[ctx.kind]()
         cell.input_to_hidden = partial(linear, weight=w_ih, bias=b_ih)
         cell.hidden_to_hidden = partial(linear, weight=w_hh, bias=b_hh)

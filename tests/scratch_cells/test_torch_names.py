@@ -598,7 +598,7 @@ PARAMETERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("change", PARAMETERS)
 def test_the_parameters_are_those_that_torch_finds(change: str, bias: bool) -> None:
     if not bias and change == "tied biases":
-        pytest.skip("there is none")
+        pytest.skip("without biases there are none to tie")
     layer = scratch_cells.LSTM(3, 4, num_layers=2, bias=bias)
     PARAMETERS[change](layer)
     for options in ({}, {"prefix": "a.b"}, {"recurse": False}, {"remove_duplicate": False}):
